@@ -1,0 +1,40 @@
+"""Settings of evaluation and report."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from clara.config.base import Strict
+
+
+class Generation(Strict):
+    max_new_tokens: int = Field(ge=1)
+    """Tokens of an answer at most."""
+    batch_size: int = Field(ge=1)
+    """Questions answered together."""
+
+
+class Scoring(Strict):
+    recall_at: list[int] = Field(min_length=1)
+    """Cut-offs of Recall@k."""
+    bootstrap_samples: int = Field(ge=100)
+    """Resamples behind each interval."""
+    confidence: float = Field(gt=0.5, lt=1)
+    """Coverage of the intervals."""
+
+
+class Evaluation(Strict):
+    top_k: int = Field(ge=1)
+    """Documents that the generator reads; paper 5."""
+    generation: Generation
+    scoring: Scoring
+    baselines: list[Literal["no_retrieval", "text_rag", "bm25"]]
+    """no_retrieval: the backbone alone. text_rag: the backbone with the text of BM25's best documents.
+    bm25: ranking only."""
+    memory_use_examples: int = Field(ge=8)
+    """Held-out examples of the memory-use diagnostic."""
+
+
+class Report(Strict):
+    title: str
+    """Heading of the page."""

@@ -1,0 +1,38 @@
+"""Settings of the model: backbone, memory, adapters."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from clara.config.base import Strict
+
+
+class Backbone(Strict):
+    source: str
+    """Where the language model comes from: `package:DISTRIBUTION/FILE.gguf`, a local folder, a GGUF file, a Hub name,
+    or `random:FAMILY` (a two-layer model with random weights, for tests)."""
+    revision: str | None
+    """Commit or tag of a Hub model; null takes its default branch."""
+    dtype: Literal["bfloat16", "float16", "float32"]
+    """Precision of weights and arithmetic; adapters are trained in float32 all the same."""
+    attention: Literal["sdpa", "eager", "flash_attention_2"]
+    """Attention implementation."""
+    trust_remote_code: bool
+    """Run Python code that comes with a Hub model. Leave false unless you have read that code."""
+
+
+class Memory(Strict):
+    document_max_tokens: int = Field(ge=8)
+    """Tokens of a document, frame excluded; the paper's 256. A memory has document_max_tokens // ratio vectors."""
+    form: Literal["plain", "pooled"]
+    """plain: last hidden states at the memory tokens (paper). pooled: mean input embedding of each of the
+    document's segments plus a gated, normalised hidden state (ours: learns with far less data)."""
+
+
+class Lora(Strict):
+    rank: int = Field(ge=1)
+    """Rank of each adapter; paper 16 (Table 10)."""
+    alpha: int = Field(ge=1)
+    """Scale numerator: the update is multiplied by alpha / rank; paper 32."""
+    dropout: float = Field(ge=0, lt=1)
+    """Dropout before the low-rank product while training; paper 0.1."""

@@ -1,0 +1,133 @@
+"""What each rule reads: one class a rule, its fields the sections that reach the program as `--settings`."""
+
+from typing import Annotated, Any
+
+from clara.config import corpus, evaluation, model, synthesis, training
+from clara.config.base import At, Strict
+
+
+class FetchCorpus(Strict):
+    source: Annotated[corpus.Source, At("corpus.source")]
+
+
+class PrepareBackbone(Strict):
+    seed: int
+    backbone: model.Backbone
+
+
+class SplitPassages(Strict):
+    source: Annotated[corpus.Source, At("corpus.source")]
+    passages: Annotated[corpus.Passages, At("corpus.passages")]
+    memory: model.Memory
+
+
+class PrepareQuestions(Strict):
+    benchmark: Annotated[corpus.Benchmark, At("benchmarks.{benchmark}")]
+
+
+class MakeCandidates(Strict):
+    seed: int
+    candidates: corpus.Candidates
+
+
+class Synthesize(Strict):
+    seed: int
+    synthesis: synthesis.Synthesis
+    dtype: Annotated[str, At("backbone.dtype")]
+
+
+class Pretrain(Strict):
+    seed: int
+    backbone: model.Backbone
+    memory: model.Memory
+    lora: model.Lora
+    pretraining: training.Pretraining
+    memory_use_examples: Annotated[int, At("evaluation.memory_use_examples")]
+
+
+class TuneInstructions(Strict):
+    seed: int
+    backbone: model.Backbone
+    instruction: training.Instruction
+    memory_use_examples: Annotated[int, At("evaluation.memory_use_examples")]
+
+
+class CompressDocuments(Strict):
+    backbone: model.Backbone
+    compression: training.Compression
+
+
+class TrainJoint(Strict):
+    seed: int
+    backbone: model.Backbone
+    joint: training.Joint
+    memory_use_examples: Annotated[int, At("evaluation.memory_use_examples")]
+
+
+class Predict(Strict):
+    backbone: model.Backbone
+    top_k: Annotated[int, At("evaluation.top_k")]
+    generation: Annotated[evaluation.Generation, At("evaluation.generation")]
+
+
+class PredictBaseline(Predict):
+    candidates: corpus.Candidates
+
+
+class RankBm25(Strict):
+    candidates: corpus.Candidates
+
+
+class Score(Strict):
+    seed: int
+    scoring: Annotated[evaluation.Scoring, At("evaluation.scoring")]
+
+
+class BuildReport(Strict):
+    run: str
+    report: evaluation.Report
+
+
+RULES: dict[str, type[Strict]] = {
+    "fetch_corpus": FetchCorpus,
+    "prepare_backbone": PrepareBackbone,
+    "split_passages": SplitPassages,
+    "prepare_questions": PrepareQuestions,
+    "make_candidates": MakeCandidates,
+    "synthesize": Synthesize,
+    "pretrain": Pretrain,
+    "tune_instructions": TuneInstructions,
+    "compress_documents": CompressDocuments,
+    "train_joint": TrainJoint,
+    "predict": Predict,
+    "predict_baseline": PredictBaseline,
+    "rank_bm25": RankBm25,
+    "score": Score,
+    "build_report": BuildReport,
+}
+
+
+def sections_of(rule: str) -> dict[str, str]:
+    """Field name → dotted path in the configuration, for the settings class of `rule`."""
+    paths = {}
+    for name, field in RULES[rule].model_fields.items():
+        marks = [mark.path for mark in field.metadata if isinstance(mark, At)]
+        paths[name] = marks[0] if marks else name
+    return paths
+
+
+def settings_for(rule: str, config: dict[str, Any], **wildcards: str) -> dict[str, Any]:
+    """The part of a (merged) configuration that `rule` reads, ready for JSON.
+
+    Args:
+        rule: a key of `RULES`.
+        config: a whole configuration as plain data, overrides of a variant merged in.
+        wildcards: values for names in braces in a section's path, such as `benchmark`.
+    """
+    chosen: dict[str, Any] = {}
+    for name, path in sections_of(rule).items():
+        value: Any = config
+        for key in path.split("."):
+            value = value[key.format(**wildcards)]
+        chosen[name] = value
+    return chosen

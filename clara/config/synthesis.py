@@ -1,0 +1,36 @@
+"""Settings of SCP synthesis."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from clara.config.base import Strict
+
+
+class Synthesis(Strict):
+    published: str | None
+    """A file of ready SCP data (our Parquet or JSONL, or the released layout) to use instead of synthesis; null synthesizes."""
+    engine: Literal["auto", "vllm", "openai", "transformers"]
+    """What answers the requests; auto takes vLLM where it can run and transformers elsewhere."""
+    model: str | None
+    """Generator and verifier; null takes the backbone."""
+    base_url: str | None
+    """Address of an OpenAI-compatible server, for engine openai."""
+    num_passages: int | None = Field(ge=1)
+    """Passages to synthesize from, spread over the corpus; null takes all."""
+    kinds: list[Literal["simple", "complex", "paraphrase"]] = Field(min_length=1)
+    """What is asked of each passage."""
+    max_rounds: int = Field(ge=1)
+    """Rounds of question, answer, validation and supplementary questions; paper 10."""
+    questions_per_round: int = Field(ge=1)
+    """Questions asked for at most in one round."""
+    temperature: float = Field(ge=0)
+    """Sampling temperature of questions and paraphrases; answers and judgements are greedy."""
+    top_p: float = Field(gt=0, le=1)
+    """Nucleus of the sampling."""
+    max_new_tokens: int = Field(ge=8)
+    """Tokens of a reply at most; a paraphrase may take twice as many."""
+    model_validation: bool
+    """Ask the model to judge its own pairs as the paper does; false relies on the checks that need no model."""
+    max_failed_share: float = Field(ge=0, le=1)
+    """Share of passages that may end in quarantine before the step fails."""

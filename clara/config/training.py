@@ -1,0 +1,92 @@
+"""Settings of the three training stages and of compression."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from clara.config.base import Strict
+
+
+class Optimization(Strict):
+    steps: int = Field(ge=1)
+    """Optimizer steps."""
+    batch_size: int = Field(ge=1)
+    """Examples of one optimizer step, over all processes and accumulated micro-batches."""
+    micro_batch_size: int = Field(ge=1)
+    """Examples of one forward pass; bounds memory, does not change results beyond rounding."""
+    learning_rate: float = Field(gt=0)
+    """Peak learning rate of AdamW; paper 1e-4 (pretraining, instruction), 5e-6 (joint)."""
+    schedule: Literal["cosine", "constant"]
+    """cosine falls to min_learning_rate_ratio of the peak; both warm up first."""
+    min_learning_rate_ratio: float = Field(ge=0, le=1)
+    """Last learning rate of the cosine, as a share of the peak."""
+    warmup_ratio: float = Field(ge=0, lt=1)
+    """Share of the steps in which the learning rate rises from 0; paper 0.03."""
+    weight_decay: float = Field(ge=0)
+    """AdamW weight decay."""
+    max_grad_norm: float = Field(gt=0)
+    """Gradients are scaled down to this norm; paper 1.0."""
+    gradient_checkpointing: bool
+    """Recompute layers in the backward pass: less memory, about a third more time, same gradients."""
+    log_every: int = Field(ge=1)
+    """Steps between two logged training losses."""
+    validate_every: int = Field(ge=1)
+    """Steps between two validations; one more runs before the first and after the last step."""
+    save_every: int = Field(ge=1)
+    """Steps between two saved states to resume from."""
+    validation_examples: int = Field(ge=1)
+    """Examples held out for validation, at most a fifth of all."""
+
+
+class Pretraining(Strict):
+    optimization: Optimization
+    mse_weight: float = Field(ge=0)
+    """Weight of the alignment loss (eq. 2.1); paper 0.1."""
+    qa_target: Literal["list", "answer"]
+    """list: the model writes all questions and answers of a document (paper). answer: the question is given, the
+    answer is written, one pair an example."""
+    kinds: list[Literal["simple", "complex", "paraphrase"]] = Field(min_length=1)
+    """Which synthesized rows are trained on (Tables 3 and 19)."""
+    max_target_tokens: int = Field(ge=8)
+    """Longest target; a list is shortened by whole pairs, other targets by their end."""
+
+
+class Instruction(Strict):
+    optimization: Optimization
+    mse_weight: float = Field(ge=0)
+    """Weight of the alignment loss; the released script keeps 0.1."""
+    top_k: int = Field(ge=1)
+    """Documents given with a question; paper 5."""
+    max_target_tokens: int = Field(ge=8)
+    """Longest answer."""
+    reset_generator: bool
+    """Start the generator adapter anew, as the released code does; false keeps the pretrained one."""
+    learns: list[Literal["compressor", "generator"]] = Field(min_length=1)
+    """What is trained; [generator] gives the paper's Table 12."""
+
+
+class Joint(Strict):
+    optimization: Optimization
+    top_k: int = Field(ge=1)
+    """Documents selected; paper 5."""
+    temperature: float = Field(gt=0)
+    """Softmax temperature of the selection's gradient at the first step, in units of cosine; released code 0.02."""
+    temperature_end: float = Field(gt=0)
+    """The same at the last step; in between it moves geometrically."""
+    selection: Literal["straight_through", "gumbel", "soft"]
+    """straight_through: Algorithm 1. gumbel: the same with Gumbel noise on the scores. soft: mixture of documents."""
+    max_target_tokens: int = Field(ge=8)
+    """Longest answer."""
+    reasoner_init: Literal["compressor", "random"]
+    """Where the query reasoner starts (Table 14)."""
+    learns: list[Literal["query_reasoner", "generator"]] = Field(min_length=1)
+    """What is trained; [generator] gives the paper's Table 13."""
+
+
+class Compression(Strict):
+    dtype: Literal["bfloat16", "float32"]
+    """Precision of the stored memories."""
+    shard_documents: int = Field(ge=1)
+    """Documents of one shard file."""
+    batch_tokens: int = Field(ge=64)
+    """Tokens of one forward pass, padding included."""

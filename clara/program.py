@@ -1,0 +1,51 @@
+"""What every program under `workflow_scripts/` shares: flags, one-sentence errors, exit status."""
+
+import argparse
+import errno
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from clara.errors import ClaraError
+
+EXIT_ERROR = 2
+EXIT_TERMINATED = 143
+
+
+def parser(doc: str | None) -> argparse.ArgumentParser:
+    """A parser whose help is the program's docstring."""
+    return argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def add_paths(arguments: argparse.ArgumentParser, *flags: str, many: tuple[str, ...] = ()) -> None:
+    """Adds required path flags; those in `many` take one or more paths."""
+    for flag in flags:
+        arguments.add_argument(flag, type=Path, required=True)
+    for flag in many:
+        arguments.add_argument(flag, type=Path, required=True, nargs="+")
+
+
+def run(main: Callable[[], None]) -> NoReturn:
+    """Runs `main` and exits: 0, 2 with one sentence on a user's error, 143 when terminated, 130 when interrupted."""
+
+    def terminate(signum: int, frame: object) -> NoReturn:
+        raise SystemExit(EXIT_TERMINATED)
+
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        main()
+    except ClaraError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_ERROR)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise
+        print(f"error: cannot write {error.filename or 'a result'}: {os.strerror(error.errno)}; free or unlock the disk "
+              "and run again", file=sys.stderr)
+        sys.exit(EXIT_ERROR)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(0)
