@@ -7,9 +7,13 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
-from clara.errors import ClaraError
+from pydantic import BaseModel, ValidationError
+
+from clara.errors import ClaraError, ConfigError
+
+Settings = TypeVar("Settings", bound=BaseModel)
 
 EXIT_ERROR = 2
 EXIT_TERMINATED = 143
@@ -28,6 +32,24 @@ def add_paths(arguments: argparse.ArgumentParser, *flags: str, many: tuple[str, 
         arguments.add_argument(flag, type=Path, required=True, nargs="+")
 
 
+def settings(kind: type[Settings], text: str) -> Settings:
+    """The settings of a program, checked, from the JSON text after `--settings`.
+
+    Raises:
+        ConfigError: the text is no JSON, or a key is unknown, missing or has an unusable value.
+    """
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(str(part) for part in fault['loc']) or 'the text'}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
+            for fault in error.errors()
+        )
+        raise ConfigError(
+            f"--settings does not fit {kind.__name__}: {faults}; expected the JSON that clara.config.rules.settings_for gives"
+        ) from error
+
+
 def run(main: Callable[[], None]) -> NoReturn:
     """Runs `main` and exits: 0, 2 with one sentence on a user's error, 143 when terminated, 130 when interrupted."""
 
@@ -43,8 +65,11 @@ def run(main: Callable[[], None]) -> NoReturn:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
             raise
-        print(f"error: cannot write {error.filename or 'a result'}: {os.strerror(error.errno)}; free or unlock the disk "
-              "and run again", file=sys.stderr)
+        print(
+            f"error: cannot write {error.filename or 'a result'}: {os.strerror(error.errno)}; free or unlock the disk "
+            "and run again",
+            file=sys.stderr,
+        )
         sys.exit(EXIT_ERROR)
     except KeyboardInterrupt:
         sys.exit(130)
