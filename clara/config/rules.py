@@ -1,9 +1,14 @@
 """What each rule reads: one class a rule, its fields the sections that reach the program as `--settings`."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
+
+from pydantic import ValidationError
 
 from clara.config import corpus, evaluation, model, synthesis, training
 from clara.config.base import At, Strict
+from clara.errors import ConfigError
+
+SettingsType = TypeVar("SettingsType", bound=Strict)
 
 
 class FetchCorpus(Strict):
@@ -131,3 +136,19 @@ def settings_for(rule: str, config: dict[str, Any], **wildcards: str) -> dict[st
             value = value[key.format(**wildcards)]
         chosen[name] = value
     return chosen
+
+
+def parse_settings(kind: type[SettingsType], text: str) -> SettingsType:
+    """The settings of a program from the JSON that follows its `--settings`.
+
+    Raises:
+        ConfigError: no JSON, or a key is unknown, missing or of another type; names all of them.
+    """
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(str(part) for part in fault['loc']) or 'the value'}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
+            for fault in error.errors()
+        )
+        raise ConfigError(f"--settings is no {kind.__name__} settings: {faults}; pass what the workflow prints") from error
