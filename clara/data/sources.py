@@ -1,0 +1,98 @@
+"""Where a file comes from: an installed package, a local path, or a URL."""
+
+import difflib
+import importlib.metadata
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from clara.errors import ConfigError, DataError, ResourceError
+
+PACKAGE = "package:"
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A file behind an http(s) address."""
+
+    url: str
+
+
+def resolve(location: str) -> Path | Remote:
+    """The existing local file, or the address, that `location` stands for.
+
+    Args:
+        location: `package:DISTRIBUTION/FILE` with FILE as the distribution's list of files spells it, an http(s) URL, or
+            a path, in which `$NAME` and `~` are expanded.
+
+    Raises:
+        ConfigError: the location cannot be read as any of these, or names an environment variable that is not set.
+        DataError: the local file does not exist.
+        ResourceError: the package is not installed or has no such file.
+    """
+    if re.match(r"https?://", location, re.IGNORECASE):
+        return Remote(location)
+    if location.startswith(PACKAGE):
+        return package_file(location.removeprefix(PACKAGE))
+    if re.match(r"[a-z][a-z0-9+.-]+://", location, re.IGNORECASE):
+        raise ConfigError(f"the location {location} must be package:DISTRIBUTION/FILE, a path or an http(s) URL")
+    path = expand(location)
+    if not path.exists():
+        raise DataError(f"{path} does not exist (from the location {location}); check the path in the configuration")
+    return path
+
+
+def local_file(location: str) -> Path:
+    """The existing local file that `location` stands for; as `resolve`, but a URL is refused.
+
+    Raises:
+        ConfigError: the location is a URL; further as `resolve`.
+    """
+    found = resolve(location)
+    if isinstance(found, Remote):
+        raise ConfigError(f"{location} must be a file on this machine here; download it and name its path")
+    if not found.is_file():
+        raise DataError(f"{found} must be a file and is a folder; name the file in the configuration")
+    return found
+
+
+def expand(location: str) -> Path:
+    """`location` as a path with `$NAME`, `${NAME}` and `~` replaced.
+
+    Raises:
+        ConfigError: an environment variable is not set; names it.
+    """
+    text = os.path.expanduser(os.path.expandvars(location))
+    missing = re.search(r"\$(\w+|\{\w+\})", text)
+    if missing:
+        name = missing.group(1).strip("{}")
+        raise ConfigError(f"the location {location} needs the environment variable {name}; set it: export {name}=…")
+    return Path(text)
+
+
+def package_file(name: str) -> Path:
+    """The path of `DISTRIBUTION/FILE`, found in the metadata of the installed distribution; nothing is imported.
+
+    Raises:
+        ConfigError: no slash in `name`.
+        ResourceError: the distribution is not installed, or lists no such file, or the file is gone.
+    """
+    distribution, slash, file = name.partition("/")
+    if not slash or not distribution or not file:
+        raise ConfigError(f"the location {PACKAGE}{name} must be spelt {PACKAGE}DISTRIBUTION/FILE")
+    try:
+        listed = importlib.metadata.files(distribution)
+    except importlib.metadata.PackageNotFoundError as error:
+        raise ResourceError(
+            f"the package {distribution} is not installed, needed for {PACKAGE}{name}; pip install {distribution}"
+        ) from error
+    files = {item.as_posix(): item for item in listed or []}
+    if file not in files:
+        near = difflib.get_close_matches(file, files, n=1, cutoff=0.5)
+        hint = f" (nearest: {near[0]})" if near else ""
+        raise ResourceError(f"the installed package {distribution} has no file {file}{hint}; check the location")
+    path = Path(str(files[file].locate()))
+    if not path.is_file():
+        raise ResourceError(f"{path} is gone although {distribution} lists it; pip install --force-reinstall {distribution}")
+    return path
