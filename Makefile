@@ -1,0 +1,51 @@
+# make demo   the whole method on a laptop, from a Wikipedia dump to a report
+# make test   the whole test suite          make check   format, lint, types, import contract
+# make fix    apply format and lint         make setup   the environment in .venv
+# make lock   pin the newest allowed versions into requirements/lock.txt
+# make clean  delete caches of tools; results, states and logs stay
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3.11)
+BIN := .venv/bin
+CODE := clara workflow_scripts tests requirements
+UV := .venv-lock/bin/uv
+
+.PHONY: help setup demo test check fix lock clean
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^# //p' Makefile | head -5
+
+setup:
+	@$(PYTHON) requirements/install.py
+
+demo: setup
+	@$(BIN)/python workflow_scripts/run_pipeline.py --profile profiles/local
+	@$(BIN)/python workflow_scripts/show_results.py --metrics results/demo/evaluation/metrics/*.json \
+		--memory-use results/demo/*/*/memory_use.json --page results/demo/report/index.html
+
+# Threads of OpenMP libraries spin while they wait: on two busy cores one thread each is several times faster.
+test: export OMP_NUM_THREADS = 1
+test: setup
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: setup
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: setup
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/snakefmt Snakefile rules
+
+lock:
+	@test -x $(UV) || ($(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install -q uv)
+	$(UV) pip compile requirements/main.in --override requirements/overrides.in --python-version 3.11 --upgrade \
+		--generate-hashes --no-annotate --custom-compile-command "make lock" -q -o requirements/lock.txt
+
+clean:
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	find clara workflow_scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
