@@ -7,13 +7,9 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
-from pydantic import BaseModel, ValidationError
-
-from clara.errors import ClaraError, ConfigError
-
-Settings = TypeVar("Settings", bound=BaseModel)
+from clara.errors import ClaraError
 
 EXIT_ERROR = 2
 EXIT_TERMINATED = 143
@@ -30,24 +26,6 @@ def add_paths(arguments: argparse.ArgumentParser, *flags: str, many: tuple[str, 
         arguments.add_argument(flag, type=Path, required=True)
     for flag in many:
         arguments.add_argument(flag, type=Path, required=True, nargs="+")
-
-
-def settings(kind: type[Settings], text: str) -> Settings:
-    """The settings of a program, checked, from the JSON text after `--settings`.
-
-    Raises:
-        ConfigError: the text is no JSON, or a key is unknown, missing or has an unusable value.
-    """
-    try:
-        return kind.model_validate_json(text)
-    except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc']) or 'the text'}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
-            for fault in error.errors()
-        )
-        raise ConfigError(
-            f"--settings does not fit {kind.__name__}: {faults}; expected the JSON that clara.config.rules.settings_for gives"
-        ) from error
 
 
 def run(main: Callable[[], None]) -> NoReturn:

@@ -38,3 +38,5 @@ class Evaluation(Strict):
 class Report(Strict):
     title: str
     """Heading of the page."""
+    questions_shown: int | None = Field(ge=0)
+    """Questions of each benchmark and setting that the page lists with every system's answer; null lists all."""

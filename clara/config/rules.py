@@ -90,6 +90,8 @@ class Score(Strict):
 
 class BuildReport(Strict):
     run: str
+    seed: int
+    scoring: Annotated[evaluation.Scoring, At("evaluation.scoring")]
     report: evaluation.Report
 
 

@@ -1,0 +1,94 @@
+"""Percentile bootstrap intervals over questions, and of the difference of two systems on the same questions."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clara.errors import DataError
+from clara.files import text_id
+
+Floats = NDArray[np.float64]
+
+_CELLS = 1 << 22
+"""Counts held at once while resampling: 32 MB."""
+
+
+class Estimate(NamedTuple):
+    """A mean with its interval."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    """Questions behind it."""
+
+    @property
+    def verdict(self) -> str:
+        """`above`, `below` or `unclear`: where the whole interval lies relative to zero."""
+        return "above" if self.low > 0 else "below" if self.high < 0 else "unclear"
+
+
+def generator_for(seed: int, key: str) -> np.random.Generator:
+    """A generator that depends on `seed` and `key` alone, so that one more benchmark moves no other's interval."""
+    return np.random.Generator(np.random.PCG64([seed, int(text_id(key), 16)]))
+
+
+def resampled_means(values: Floats, samples: int, generator: np.random.Generator) -> Floats:
+    """Means of `samples` resamples of the rows: shape (samples, columns).
+
+    The columns of a row stay together, so that metrics of one question are resampled together. How often a row is
+    drawn is drawn at once (a multinomial), which makes a resample one line of a matrix product.
+
+    Args:
+        values: one row a question, one column a metric; at least one row.
+        samples: number of resamples.
+        generator: source of randomness.
+    """
+    rows = len(values)
+    shares = np.full(rows, 1 / rows)
+    means = np.empty((samples, values.shape[1]))
+    step = max(1, _CELLS // rows)
+    for start in range(0, samples, step):
+        size = min(step, samples - start)
+        means[start : start + size] = generator.multinomial(rows, shares, size=size) @ values / rows
+    return means
+
+
+def interval(means: Floats, confidence: float) -> Floats:
+    """Lower and upper bound of the percentile interval, as two rows, one column each column of `means`."""
+    bounds: Floats = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
+    return bounds
+
+
+def paired_difference(
+    first: Mapping[str, float],
+    second: Mapping[str, float],
+    *,
+    samples: int,
+    confidence: float,
+    generator: np.random.Generator,
+) -> Estimate:
+    """Mean of `first` minus `second` over the same questions, with its interval.
+
+    Args:
+        first: question id → value.
+        second: the same of the other system.
+        samples: number of resamples.
+        confidence: coverage of the interval.
+        generator: source of randomness.
+
+    Raises:
+        DataError: the two do not hold the same questions, or none.
+    """
+    lone = sorted(first.keys() ^ second.keys())
+    if lone or not first:
+        raise DataError(
+            f"a paired comparison needs the same questions in both systems, but {len(lone)} of "
+            f"{len(first.keys() | second.keys())} stand in one only (first: {lone[:1]}); predict both on the same candidates"
+        )
+    ids = sorted(first)
+    differences = np.array([[first[id_] - second[id_]] for id_ in ids])
+    low, high = interval(resampled_means(differences, samples, generator), confidence)[:, 0]
+    return Estimate(float(differences.mean()), float(low), float(high), len(ids))
