@@ -1,0 +1,129 @@
+"""Named LoRA adapters on one frozen backbone; the only module that knows PEFT."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.lora import LoraLayer
+from torch import Tensor, nn
+
+from clara.errors import CheckpointError
+
+COMPRESSOR = "compressor"
+QUERY_REASONER = "query_reasoner"
+GENERATOR = "generator"
+
+NO_ADAPTER = "no_adapter"
+"""Named as active while none is: PEFT passes over names that a layer does not have."""
+
+
+class Adapters:
+    """The adapters of one model, and which of them is at work.
+
+    Args:
+        model: a causal language model; its linear layers, the head apart, are wrapped in place.
+        rank, alpha, dropout: as in LoRA; the update is scaled by alpha / rank.
+    """
+
+    def __init__(self, model: Any, *, rank: int, alpha: int, dropout: float) -> None:
+        self.model = model
+        self._config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=_linear_names(model))
+        self.active = NO_ADAPTER
+        self.names: list[str] = []
+        self._layers: list[tuple[str, LoraLayer]] = []
+
+    def add(self, name: str, *, like: str | None = None) -> None:
+        """Adds an adapter that changes nothing yet (B = 0), or a copy of the adapter `like`."""
+        inject_adapter_in_model(self._config, self.model, name)
+        self._layers = [(path, layer) for path, layer in self.model.named_modules() if isinstance(layer, LoraLayer)]
+        self.names.append(name)
+        for parameter in self.parameters(name):
+            parameter.data = parameter.data.float()
+        if like is not None:
+            self.load(name, self.state(like))
+        self.model.requires_grad_(False)
+        self._activate(self.active)
+
+    @contextmanager
+    def using(self, name: str) -> Iterator[None]:
+        """Runs the block with adapter `name` (or NO_ADAPTER) at work; nothing learns or stops learning by it."""
+        before = self.active
+        self._activate(name)
+        try:
+            yield
+        finally:
+            self._activate(before)
+
+    def _activate(self, name: str) -> None:
+        if name != NO_ADAPTER and name not in self.names:
+            raise CheckpointError(f"there is no adapter {name}; this model has {', '.join(self.names)}")
+        # PEFT's own set_adapter also flips requires_grad, by which an adapter that is idle when backward runs
+        # silently gets no gradient. Only the choice is changed here.
+        for _, layer in self._layers:
+            layer._active_adapter = [name]
+        self.active = name
+
+    def parameters(self, name: str) -> list[nn.Parameter]:
+        """The float32 matrices of one adapter, in the order of the layers."""
+        return [weight for path, layer in self._layers for weight in _matrices(layer, name).values()]
+
+    def state(self, name: str) -> dict[str, Tensor]:
+        """Copies of one adapter's matrices, by `LAYER.A` and `LAYER.B`."""
+        return {
+            f"{path}.{kind}": weight.detach().clone().contiguous()
+            for path, layer in self._layers
+            for kind, weight in _matrices(layer, name).items()
+        }
+
+    def load(self, name: str, state: dict[str, Tensor]) -> None:
+        """Fills an adapter, strictly.
+
+        Raises:
+            CheckpointError: a matrix is missing, left over, or of another shape.
+        """
+        own = {f"{path}.{kind}": weight for path, layer in self._layers for kind, weight in _matrices(layer, name).items()}
+        if set(own) != set(state):
+            odd = sorted(set(own) ^ set(state))
+            raise CheckpointError(f"adapter {name} does not fit this backbone: {len(odd)} matrices differ, first {odd[0]}")
+        for key, weight in own.items():
+            if weight.shape != state[key].shape:
+                raise CheckpointError(
+                    f"adapter {name}, {key}: expected shape {list(weight.shape)}, found {list(state[key].shape)}"
+                )
+            weight.data.copy_(state[key])
+
+    def cast(self, dtype: torch.dtype) -> None:
+        """Casts every adapter, for inference in the backbone's precision."""
+        for name in self.names:
+            for parameter in self.parameters(name):
+                parameter.data = parameter.data.to(dtype)
+
+    @contextmanager
+    def merged(self, name: str) -> Iterator[None]:
+        """Runs the block with adapter `name` folded into the backbone's weights, which are put back exactly after."""
+        saved = [layer.get_base_layer().weight.data.clone() for _, layer in self._layers]
+        try:
+            for _, layer in self._layers:
+                base = layer.get_base_layer().weight
+                base.data = (base.data.float() + layer.get_delta_weight(name).float()).to(base.dtype)
+            with self.using(NO_ADAPTER):
+                yield
+        finally:
+            for (_, layer), weight in zip(self._layers, saved, strict=True):
+                layer.get_base_layer().weight.data = weight
+
+
+def _matrices(layer: LoraLayer, name: str) -> dict[str, nn.Parameter]:
+    if name not in layer.lora_A:
+        return {}
+    return {"A": layer.lora_A[name].weight, "B": layer.lora_B[name].weight}
+
+
+def _linear_names(model: Any) -> list[str]:
+    """Last name parts of all linear layers but the head."""
+    head = model.get_output_embeddings()
+    return sorted(
+        {path.rsplit(".", 1)[-1] for path, layer in model.named_modules() if isinstance(layer, nn.Linear) and layer is not head}
+    )

@@ -1,0 +1,206 @@
+"""The frozen language model: preparing its folder once, and loading it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from clara.errors import CheckpointError, ClaraError, ConfigError, ResourceError
+from clara.files import read_json, sha256_file, write_json
+from clara.model import random_backbone
+from clara.tokens import end_of_turn_id
+
+CARD_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class BackboneCard:
+    """What `card.json` says of a prepared backbone."""
+
+    folder: Path
+    """Folder with config, safetensors and tokenizer."""
+    source: str
+    model_hash: str
+    """SHA-256 over the weight files and their configuration."""
+    tokenizer_hash: str
+    """SHA-256 of tokenizer.json."""
+
+
+@dataclass
+class LoadedBackbone:
+    """A language model on its device, with what the stages need to know of it."""
+
+    model: Any
+    """The causal language model, frozen."""
+    tokenizer: Any
+    end_of_turn: int
+    embedding_scale: float
+    """Root mean square of an entry of the input embeddings."""
+    card: BackboneCard
+
+    @property
+    def body(self) -> Any:
+        """The model without its head: embeddings in, last hidden states out."""
+        return self.model.get_decoder()
+
+    @property
+    def hidden_size(self) -> int:
+        return int(self.model.config.get_text_config().hidden_size)
+
+    @property
+    def vocab_size(self) -> int:
+        return int(self.model.get_input_embeddings().weight.shape[0])
+
+    @property
+    def device(self) -> torch.device:
+        device: torch.device = self.model.get_input_embeddings().weight.device
+        return device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        dtype: torch.dtype = self.model.get_input_embeddings().weight.dtype
+        return dtype
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Next-token logits, float32, of last hidden states `[positions, dim]`."""
+        logits = self.model.get_output_embeddings()(hidden).float()
+        config = self.model.config.get_text_config()
+        if (scale := getattr(config, "logit_scale", None)) is not None:
+            logits = logits * scale
+        if (cap := getattr(config, "final_logit_softcapping", None)) is not None:
+            logits = torch.tanh(logits / cap) * cap
+        return logits
+
+
+def prepare(source: str, card: Path, *, seed: int, revision: str | None, trust_remote_code: bool) -> BackboneCard:
+    """Brings a backbone into the transformers layout and writes its card.
+
+    Args:
+        source: a GGUF file, a local folder, a Hub name, or `random:FAMILY`.
+        card: where `card.json` goes; a converted or random model lies in `model/` beside it.
+        seed: of random weights.
+        revision: of a Hub model.
+        trust_remote_code: whether code of a Hub model may run.
+
+    Raises:
+        ConfigError, CheckpointError, ResourceError: the source cannot be used; says why and what to do.
+    """
+    folder = _materialise(source, card.parent / "model", seed=seed, revision=revision, trust=trust_remote_code)
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        raise CheckpointError(f"{folder} holds no *.safetensors weights; point backbone.source at a complete model folder")
+    for name in ("config.json", "tokenizer.json"):
+        if not (folder / name).exists():
+            raise CheckpointError(f"{folder} has no {name}; point backbone.source at a complete model folder")
+    hashes = {path.name: sha256_file(path) for path in [folder / "config.json", *weights]}
+    write_json(
+        card,
+        {
+            "schema": CARD_SCHEMA,
+            "source": source,
+            "revision": revision,
+            "path": "model" if folder.parent == card.parent else str(folder.resolve()),
+            "files": hashes,
+            "model_hash": _combined(hashes),
+            "tokenizer_hash": sha256_file(folder / "tokenizer.json"),
+        },
+    )
+    return read_card(card)
+
+
+def read_card(card: Path) -> BackboneCard:
+    """The card of a prepared backbone.
+
+    Raises:
+        CheckpointError: it is of another kind, or its folder has lost files.
+    """
+    content = read_json(card)
+    try:
+        folder = card.parent / content["path"]
+        result = BackboneCard(folder, content["source"], content["model_hash"], content["tokenizer_hash"])
+        files = content["files"]
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{card} is no backbone card; delete it and run prepare_backbone again") from error
+    lost = [name for name in [*files, "tokenizer.json"] if not (folder / name).exists()]
+    if lost:
+        raise CheckpointError(f"{folder} has lost {', '.join(lost)}; delete {card} and run prepare_backbone again")
+    return result
+
+
+def load(card: BackboneCard, *, dtype: str, attention: str = "sdpa", trust_remote_code: bool = False) -> LoadedBackbone:
+    """The frozen model on the best device, in evaluation mode."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(
+        card.folder, dtype=getattr(torch, dtype), attn_implementation=attention, trust_remote_code=trust_remote_code
+    )
+    model.to("cuda" if torch.cuda.is_available() else "cpu").eval().requires_grad_(False)
+    model.config.use_cache = False
+    tokenizer = AutoTokenizer.from_pretrained(card.folder, trust_remote_code=trust_remote_code)
+    scale = float(model.get_input_embeddings().weight.float().pow(2).mean().sqrt())
+    return LoadedBackbone(model, tokenizer, end_of_turn_id(tokenizer), scale, card)
+
+
+def embedding_weight(backbone: LoadedBackbone) -> nn.Parameter:
+    """The input embedding table `[vocab, dim]`."""
+    weight: nn.Parameter = backbone.model.get_input_embeddings().weight
+    return weight
+
+
+def _materialise(source: str, target: Path, *, seed: int, revision: str | None, trust: bool) -> Path:
+    if source.startswith("random:"):
+        random_backbone.build(source.removeprefix("random:"), target, seed=seed)
+        return target
+    if source.endswith(".gguf"):
+        _convert_gguf(Path(source), target)
+        return target
+    if Path(source).is_dir():
+        return Path(source)
+    if Path(source).exists() or source.startswith((".", "/")):
+        raise ConfigError(f"backbone.source = {source} is neither a model folder nor a GGUF file; name one, or a Hub model")
+    return _download(source, revision)
+
+
+def _convert_gguf(file: Path, target: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    if not file.exists():
+        raise ConfigError(f"the GGUF file {file} does not exist; correct backbone.source or install its package")
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            file.parent, gguf_file=file.name, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
+        )
+        tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    except ClaraError:
+        raise
+    except Exception as error:  # the reader raises many kinds on a damaged file
+        raise CheckpointError(f"{file} cannot be read as a GGUF model ({error}); fetch it again") from error
+    end = tokenizer.convert_ids_to_tokens(end_of_turn_id(tokenizer))
+    tokenizer.eos_token = end
+    tokenizer.pad_token = end
+    model.config.eos_token_id = model.generation_config.eos_token_id = tokenizer.eos_token_id
+    model.config.pad_token_id = model.generation_config.pad_token_id = tokenizer.pad_token_id
+    # Half precision holds what 4-bit weights can say: perplexity is that of float32 to four digits.
+    model.half().save_pretrained(target)
+    tokenizer.save_pretrained(target)
+
+
+def _download(name: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        patterns = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
+        return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
+    except Exception as error:  # offline, unknown, gated: each with its own class
+        raise ResourceError(
+            f"the Hub model {name} could not be fetched ({type(error).__name__}); check name and network, or set "
+            "backbone.source to a local folder"
+        ) from error
+
+
+def _combined(hashes: dict[str, str]) -> str:
+    import hashlib
+
+    return hashlib.sha256("".join(f"{name}:{value};" for name, value in sorted(hashes.items())).encode()).hexdigest()

@@ -1,0 +1,37 @@
+"""Brings the backbone into a folder of safetensors, once.
+
+Example:
+    python workflow_scripts/prepare_backbone.py --settings '{"seed": 42, "backbone": {…}}' --card results/demo/backbone/card.json
+
+Makes card.json and, for a GGUF file or a random model, the folder model/ beside it.
+"""
+
+from clara import program
+from clara.config.rules import PrepareBackbone
+from clara.data.sources import resolve
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parses the flags and prepares the backbone."""
+    flags = program.parser(__doc__)
+    flags.add_argument("--settings", required=True)
+    program.add_paths(flags, "--card")
+    given = flags.parse_args(argv)
+    settings = PrepareBackbone.model_validate_json(given.settings)
+
+    from clara.model import backbone
+
+    source = settings.backbone.source
+    if source.startswith("package:"):
+        source = str(resolve(source))
+    backbone.prepare(
+        source,
+        given.card,
+        seed=settings.seed,
+        revision=settings.backbone.revision,
+        trust_remote_code=settings.backbone.trust_remote_code,
+    )
+
+
+if __name__ == "__main__":
+    program.run(main)
