@@ -86,7 +86,8 @@ def paired_difference(
     if lone or not first:
         raise DataError(
             f"a paired comparison needs the same questions in both systems, but {len(lone)} of "
-            f"{len(first.keys() | second.keys())} stand in one only (first: {lone[:1]}); predict both on the same candidates"
+            f"{len(first.keys() | second.keys())} stand in one only (for example {lone[:1]}); "
+            "predict both on the same candidates"
         )
     ids = sorted(first)
     differences = np.array([[first[id_] - second[id_]] for id_ in ids])

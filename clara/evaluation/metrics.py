@@ -1,8 +1,9 @@
 """Metrics of answers and rankings: pure functions on strings and indices, standard library only.
 
-Every value lies between 0 and 1. The normalisation is SQuAD's, with one addition of the released CLaRa evaluation: an answer that is exactly
-`True` or `False` counts as yes or no. An answer whose normalised form is empty (an article, a punctuation mark) can be
-given by saying nothing, so it is correct under no metric; the released code counts it as always covered.
+Every value lies between 0 and 1. The normalisation is SQuAD's, with one addition of the released CLaRa evaluation: an
+answer that is exactly `True` or `False` counts as yes or no. An answer whose normalised form is empty (an article, a
+punctuation mark) can be given by saying nothing, so it is correct under no metric; the released code counts it as
+always covered.
 """
 
 import re

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from clara.errors import DataError
-from clara.evaluation.bootstrap import Estimate, Floats, generator_for, interval, resampled_means
+from clara.evaluation.bootstrap import Floats, generator_for, interval, resampled_means
 from clara.evaluation.metrics import answer_scores, recall_at
 from clara.files import write_json
 from clara.records import Prediction, read_rows
@@ -85,7 +85,7 @@ def check(rows: Sequence[Prediction], where: str) -> None:
         key = (row.benchmark, row.setting, row.id)
         if key in seen:
             raise DataError(
-                f"{where} row {number} repeats question {row.id} of {row.benchmark} ({row.setting}); remove one of the two"
+                f"{where} row {number} repeats question {row.id} of {row.benchmark} ({row.setting}); remove one of them"
             )
         seen.add(key)
         if not row.golden_answers:
@@ -97,12 +97,17 @@ def check(rows: Sequence[Prediction], where: str) -> None:
                 f"{where} row {number} (question {row.id}) answers or ranks where the first row does not, or the other "
                 "way round; predict again, so that a system does the same for every question"
             )
-    if rows[0].prediction is None and rows[0].ranking is None:
+    if not any(_abilities(rows[0])):
         raise DataError(f"{where} neither answers nor ranks; predict again")
 
 
+def _abilities(row: Prediction) -> tuple[bool, bool]:
+    """Whether it answers, whether it ranks."""
+    return row.prediction is not None, row.ranking is not None
+
+
 def question_scores(row: Prediction, recall_cuts: Sequence[int]) -> dict[str, float]:
-    """Metric name → value (0 to 1) of one prediction: answers where it answers, recall where it ranks and gold exists."""
+    """Metric name → value (0 to 1) of one prediction: answers if it answers, recall if it ranks and gold exists."""
     scores = {} if row.prediction is None else answer_scores(row.prediction, row.golden_answers)
     if row.ranking is not None and row.pos_index:
         scores |= {f"recall@{k}": recall_at(row.ranking, row.pos_index, k) for k in recall_cuts}
@@ -153,5 +158,5 @@ def _average(benchmarks: Mapping[str, Mapping[str, _Scored]]) -> dict[str, _Scor
 
 def _row(benchmark: str, setting: str, name: str, scored: _Scored, resampling: Resampling) -> Row:
     low, high = interval(scored.means[:, None], resampling.confidence)[:, 0]
-    estimate = Estimate(*(round(_PERCENT * float(x), _DECIMALS) for x in (scored.value, low, high)), n=scored.n)
-    return Row(benchmark, setting, name, *estimate)
+    value, low, high = (round(_PERCENT * float(share), _DECIMALS) for share in (scored.value, low, high))
+    return Row(benchmark, setting, name, value, low, high, scored.n)

@@ -1,0 +1,61 @@
+"""Intervals: their bounds, their reproducibility, their pairing."""
+
+import numpy as np
+import pytest
+
+from clara.errors import DataError
+from clara.evaluation import bootstrap
+from clara.evaluation.bootstrap import Estimate, generator_for, interval, paired_difference, resampled_means
+
+
+def test_a_resampled_mean_is_the_mean_of_as_many_rows_drawn_with_replacement() -> None:
+    values = np.array([[0.0, 3.0], [1.0, 3.0]])
+    means = resampled_means(values, 4000, generator_for(1, "x"))
+    # Two rows: the first column's mean is 0, 1/2 or 1 with chances 1/4, 1/2, 1/4; the second is constant.
+    shares = [(means[:, 0] == value).mean() for value in (0.0, 0.5, 1.0)]
+    assert shares == pytest.approx([0.25, 0.5, 0.25], abs=0.03)
+    assert (means[:, 1] == 3.0).all()
+
+
+def test_the_interval_of_a_share_agrees_with_the_normal_approximation() -> None:
+    values = np.repeat([[0.0], [1.0]], [300, 100], axis=0)
+    low, high = interval(resampled_means(values, 4000, generator_for(2, "x")), 0.95)[:, 0]
+    half = 1.96 * (0.25 * 0.75 / 400) ** 0.5
+    assert (low, high) == pytest.approx((0.25 - half, 0.25 + half), abs=0.005)
+
+
+def test_drawing_in_pieces_gives_the_same_means(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.arange(10.0)[:, None]
+    whole = resampled_means(values, 50, generator_for(3, "x"))
+    monkeypatch.setattr(bootstrap, "_CELLS", 70)
+    np.testing.assert_array_equal(resampled_means(values, 50, generator_for(3, "x")), whole)
+
+
+def test_generators_differ_by_seed_and_by_key_only() -> None:
+    draws = {(seed, key): generator_for(seed, key).random() for seed in (1, 2) for key in ("a", "b")}
+    assert len(set(draws.values())) == 4
+    assert generator_for(1, "a").random() == draws[1, "a"]
+
+
+def test_a_constant_advantage_has_an_interval_of_no_width_however_noisy_the_questions() -> None:
+    second = {str(i): float(i % 7) for i in range(30)}
+    first = {id_: value + 0.5 for id_, value in reversed(second.items())}
+    estimate = paired_difference(first, second, samples=200, confidence=0.95, generator=generator_for(0, "x"))
+    assert estimate == Estimate(pytest.approx(0.5), pytest.approx(0.5), pytest.approx(0.5), 30)
+    assert estimate.verdict == "above"
+
+
+def test_verdicts_say_where_the_whole_interval_lies() -> None:
+    assert [Estimate(0, *bounds, 1).verdict for bounds in [(0.1, 1), (-1, -0.1), (-1, 1), (0, 1)]] == [
+        "above",
+        "below",
+        "unclear",
+        "unclear",
+    ]
+
+
+def test_systems_with_different_questions_are_not_compared() -> None:
+    with pytest.raises(DataError, match=r"2 of 3 stand in one only \(for example \['b'\]\)"):
+        paired_difference(
+            {"a": 1.0, "b": 1.0}, {"a": 1.0, "c": 0.0}, samples=10, confidence=0.9, generator=generator_for(0, "x")
+        )
