@@ -11,12 +11,16 @@ from clara.config.base import Strict
 from clara.config.corpus import Benchmark, Candidates, Corpus
 from clara.config.evaluation import Evaluation, Report
 from clara.config.model import Backbone, Lora, Memory
+from clara.config.reading import parse
 from clara.config.synthesis import Synthesis
 from clara.config.training import Compression, Instruction, Joint, Pretraining
 from clara.errors import ConfigError
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
 """Names that become parts of paths: runs, benchmarks, variants."""
+
+VARYING = ("memory", "lora", "pretraining", "instruction", "compression", "joint", "evaluation")
+"""Sections that a variant may override."""
 
 
 class Config(Strict):
@@ -60,10 +64,10 @@ def load(path: Path) -> dict[str, Any]:
     """The YAML mapping in `path`, unchecked.
 
     Raises:
-        ConfigError: the file is missing, not UTF-8, not YAML, or no mapping.
+        ConfigError: the file is missing, not UTF-8, not YAML or no mapping, a key stands twice, or a number is ambiguous.
     """
     try:
-        value = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        value = parse(Path(path).read_text(encoding="utf-8"), str(path))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"cannot read the configuration {path}: {error}") from error
     if not isinstance(value, dict):
@@ -117,6 +121,12 @@ def _cross_checks(config: Config) -> list[str]:
     for name in [config.run, *config.benchmarks, *config.variants]:
         if not SAFE_NAME.fullmatch(name):
             faults.append(f"the name {name!r} must be letters, digits and underscores, because it becomes a folder")
+    for name, overrides in config.variants.items():
+        for section in sorted(overrides.keys() - set(VARYING)):
+            faults.append(
+                f"variants.{name}.{section}: only {', '.join(VARYING)} vary; what comes before them is shared, so put "
+                "another value into a configuration of its own with another `run`"
+            )
     if "base" not in config.variants or config.variants["base"]:
         faults.append("variants.base must exist and be empty ({}); put overrides under another name")
     for ratio in config.ratios:
