@@ -10,6 +10,7 @@ the CPU one.
 
 import argparse
 import hashlib
+import os
 import platform
 import re
 import shutil
@@ -69,13 +70,18 @@ def pip(folder: Path, *arguments: str, total: int = 0) -> str | None:
     ]
     lines: list[str] = []
     seen, shown = 0, time.monotonic()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    ) as process:
         for line in process.stdout or ():
             lines.append(line)
+            if total and line.startswith("Installing collected packages"):
+                say("writing the packages to disk")
             seen += line.startswith(("Collecting ", "Requirement already satisfied"))
             if total and time.monotonic() - shown > SECONDS_BETWEEN_LINES:
                 shown = time.monotonic()
-                say(f"{seen} of {total} packages fetched" if seen < total else "writing the packages to disk")
+                say(f"{seen} of {total} packages fetched")
     problems = [line for line in lines if not line.startswith("WARNING: Location")]
     return "".join(problems[-15:]) if process.returncode else None
 
@@ -114,9 +120,7 @@ def install_lock(folder: Path, gpu: bool) -> None:
         lock = Path(scratch) / "lock.txt"
         lock.write_text(text, encoding="utf-8")
         if trouble := pip(folder, "--no-deps", "--require-hashes", "-r", str(lock), total=total):
-            stop(
-                f"the packages of {LOCK.name} could not be installed; check network and disk, run again. pip said:\n{trouble}"
-            )
+            stop(f"the packages of {LOCK} were not installed; check network and disk, run again. pip said:\n{trouble}")
 
 
 def install_gpu_vllm(folder: Path) -> None:
