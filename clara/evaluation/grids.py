@@ -1,0 +1,94 @@
+"""Result tables as rows of cells, before they become Markdown, LaTeX, a page or lines of a terminal."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from clara.evaluation.labels import benchmark_label, benchmark_order, is_main, metric_label, setting_label, system_label
+from clara.evaluation.results import CONDITIONS, CheckpointUse, Interval, SystemScore
+
+
+class Cell(NamedTuple):
+    """A number with its interval, already rounded, or a missing one (empty `value`)."""
+
+    value: str
+    low: str = ""
+    high: str = ""
+    best: bool = False
+    """The highest of its column."""
+
+    @property
+    def interval(self) -> str:
+        """`[low, high]`, or nothing."""
+        return f"[{self.low}, {self.high}]" if self.low else ""
+
+
+class Grid(NamedTuple):
+    """A table ready to be written."""
+
+    caption: str
+    head: list[str]
+    """Heads of all columns, the first of them over the row labels."""
+    labels: list[str]
+    """First column."""
+    cells: list[list[Cell]]
+
+
+def main_grids(scores: Sequence[SystemScore]) -> list[Grid]:
+    """The tables that are printed: the main answer metrics and recall, setting by setting."""
+    settings = dict.fromkeys(row.score.setting for row in scores)
+    return [grid for setting in settings for metric, grid in result_grids(scores, setting).items() if is_main(metric)]
+
+
+def result_grids(scores: Sequence[SystemScore], setting: str) -> dict[str, Grid]:
+    """Metric → table of systems by benchmarks, for one setting of the candidate pools."""
+    mine = [row for row in scores if row.score.setting == setting]
+    metrics = dict.fromkeys(row.score.metric for row in mine)
+    return {metric: _grid([row for row in mine if row.score.metric == metric], setting) for metric in metrics}
+
+
+def _grid(rows: Sequence[SystemScore], setting: str) -> Grid:
+    benchmarks = sorted({row.score.benchmark for row in rows}, key=benchmark_order)
+    systems = list(dict.fromkeys(row.system for row in rows))
+    by_place = {(row.system, row.score.benchmark): row.score for row in rows}
+    tops = {b: max(row.score.value for row in rows if row.score.benchmark == b) for b in benchmarks}
+
+    def cell(system: str, benchmark: str) -> Cell:
+        score = by_place.get((system, benchmark))
+        if score is None:
+            return Cell("")
+        best = len(systems) > 1 and score.value == tops[benchmark] > 0
+        return Cell(f"{score.value:.1f}", f"{score.low:.1f}", f"{score.high:.1f}", best)
+
+    counts = {b: max(row.score.n for row in rows if row.score.benchmark == b) for b in benchmarks}
+    return Grid(
+        f"{metric_label(rows[0].score.metric)} (%), {setting_label(setting)}",
+        ["System", *(f"{benchmark_label(b)} (n = {counts[b]})" for b in benchmarks)],
+        [system_label(system) for system in systems],
+        [[cell(system, benchmark) for benchmark in benchmarks] for system in systems],
+    )
+
+
+def memory_use_grid(uses: Sequence[CheckpointUse]) -> Grid:
+    """Table of checkpoints by what the generator read, with the difference that decides."""
+
+    def cell(interval: Interval) -> Cell:
+        return Cell(f"{interval.mean:.3f}", f"{interval.low:.3f}", f"{interval.high:.3f}")
+
+    return Grid(
+        "Memory use: loss of the target in nats a token, by what the generator read",
+        [
+            "Checkpoint",
+            *(label.capitalize() for label in CONDITIONS.values()),
+            "Wrong minus right",
+            "Uses its memories",
+        ],
+        [row.checkpoint.label for row in uses],
+        [
+            [
+                *(cell(getattr(row.use.losses, condition)) for condition in CONDITIONS),
+                cell(row.use.wrong_minus_right),
+                Cell("yes" if row.use.used else "not shown"),
+            ]
+            for row in uses
+        ],
+    )
