@@ -55,12 +55,14 @@ def download(url: str, part: Path, *, patience: Patience) -> None:
                 failures = 0 if _size(part) > before else failures + 1
                 if failures >= patience.attempts:
                     raise ResourceError(
-                        f"cannot download {url}: {_reason(error)} after {failures} attempts, {_size(part):,} bytes are kept; "
-                        "check the network and run again to resume"
+                        f"cannot download {url}: {_reason(error)} after {failures} attempts; {_size(part):,} "
+                        "bytes are kept: check the network and run again to resume"
                     ) from error
                 patience.sleep(min(60.0, patience.first_wait_seconds * 2 ** max(0, failures - 1)))
             except (httpx.InvalidURL, httpx.TooManyRedirects, httpx.DecodingError) as error:
-                raise DataError(f"{url} cannot be fetched ({error}); check the location in the configuration") from error
+                raise DataError(
+                    f"{url} cannot be fetched ({error}); check the location in the configuration"
+                ) from error
             else:
                 _tag_file(part).unlink(missing_ok=True)
                 return
@@ -96,7 +98,10 @@ def _attempt(client: httpx.Client, url: str, part: Path) -> None:
 def _receive(response: httpx.Response, part: Path, *, start: int, expected: int | None) -> int:
     """The size of `part` once the body is appended after `start` bytes."""
     size = start
-    with part.open("r+b" if start else "wb") as file, Progress("download", total=expected, unit="B", done=start) as progress:
+    with (
+        part.open("r+b" if start else "wb") as file,
+        Progress("download", total=expected, unit="B", done=start) as progress,
+    ):
         file.seek(start)
         file.truncate()
         for block in response.iter_bytes(BLOCK):

@@ -23,8 +23,8 @@ def resolve(location: str) -> Path | Remote:
     """The existing local file, or the address, that `location` stands for.
 
     Args:
-        location: `package:DISTRIBUTION/FILE` with FILE as the distribution's list of files spells it, an http(s) URL, or
-            a path, in which `$NAME` and `~` are expanded.
+        location: `package:DISTRIBUTION/FILE` with FILE as the distribution's list of files spells it, an http(s) URL,
+            or a path, in which `$NAME` and `~` are expanded.
 
     Raises:
         ConfigError: the location cannot be read as any of these, or names an environment variable that is not set.
@@ -94,5 +94,7 @@ def package_file(name: str) -> Path:
         raise ResourceError(f"the installed package {distribution} has no file {file}{hint}; check the location")
     path = Path(str(files[file].locate()))
     if not path.is_file():
-        raise ResourceError(f"{path} is gone although {distribution} lists it; pip install --force-reinstall {distribution}")
+        raise ResourceError(
+            f"{path} is gone although {distribution} lists it; pip install --force-reinstall {distribution}"
+        )
     return path

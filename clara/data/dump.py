@@ -1,0 +1,144 @@
+"""Articles of a corpus file, read as a stream: memory holds one page at a time."""
+
+import bz2
+import gzip
+import io
+import json
+import lzma
+import xml.etree.ElementTree as ElementTree
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from clara.data.wikitext import article_paragraphs, is_disambiguation
+from clara.errors import DataError
+
+
+class Article(NamedTuple):
+    """A page that holds prose."""
+
+    title: str
+    paragraphs: Iterator[str]
+    """Made as they are asked for."""
+
+
+def read_articles(path: Path, kind: str, dropped: Counter[str]) -> Iterator[Article]:
+    """The articles of a corpus file in its order.
+
+    Args:
+        path: plain, or packed by bzip2, gzip or xz; the content tells, not the name.
+        kind: `mediawiki` (export XML) or `jsonl` (rows {"title", "text"}).
+        dropped: counts pages left out, by reason.
+
+    Raises:
+        DataError: the file is missing, damaged, empty or of another format; names file and position.
+    """
+    with _open(path) as file:
+        yield from _wiki_articles(path, file, dropped) if kind == "mediawiki" else _row_articles(path, file, dropped)
+
+
+def _open(path: Path) -> IO[bytes]:
+    try:
+        with path.open("rb") as file:
+            start = file.read(6)
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist; run the step fetch_corpus") from error
+    if not start:
+        raise DataError(f"{path} is empty, expected a corpus; fetch it again")
+    if start.startswith(b"BZh"):
+        return bz2.open(path, "rb")
+    if start.startswith(b"\x1f\x8b"):
+        return gzip.open(path, "rb")  # type: ignore[return-value]
+    if start.startswith(b"\xfd7zXZ"):
+        return lzma.open(path, "rb")
+    return path.open("rb")
+
+
+def _wiki_articles(path: Path, file: IO[bytes], dropped: Counter[str]) -> Iterator[Article]:
+    num_pages = 0
+    for page in _pages(path, file):
+        num_pages += 1
+        title, text = page.findtext("{*}title") or "", page.findtext("{*}revision/{*}text") or ""
+        reason = _reason(page, title, text)
+        if reason:
+            dropped[reason] += 1
+        else:
+            yield Article(title, article_paragraphs(text))
+    if not num_pages:
+        raise DataError(f"{path} holds no <page>, expected MediaWiki export XML; check corpus.source")
+
+
+def _reason(page: ElementTree.Element, title: str, text: str) -> str | None:
+    """Why a page is no article; null if it is one."""
+    if (page.findtext("{*}ns") or "0").strip() != "0":
+        return "other_namespace"
+    if page.find("{*}redirect") is not None or text.lstrip()[:9].upper() == "#REDIRECT":
+        return "redirect"
+    if not text.strip() or not title:
+        return "no_text"
+    return "disambiguation" if is_disambiguation(title, text) else None
+
+
+def _pages(path: Path, file: IO[bytes]) -> Iterator[ElementTree.Element]:
+    root: ElementTree.Element | None = None
+    try:
+        for event, element in ElementTree.iterparse(file, events=("start", "end")):
+            if root is None:
+                root = element
+                if _local_name(element) != "mediawiki":
+                    raise DataError(
+                        f"{path} begins with <{_local_name(element)}>, expected MediaWiki export XML (<mediawiki>); "
+                        "check corpus.source"
+                    )
+            if event == "end" and _local_name(element) == "page":
+                yield element
+                # Pages hang on the root until they are removed: this bounds memory.
+                root.clear()
+    except ElementTree.ParseError as error:
+        line, column = error.position
+        raise DataError(
+            f"{path} line {line} column {column} is not well-formed XML ({error}); fetch the dump again"
+        ) from error
+    except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+        raise _damaged(path, error) from error
+
+
+def _local_name(element: ElementTree.Element) -> str:
+    return str(element.tag).rpartition("}")[2]
+
+
+def _row_articles(path: Path, file: IO[bytes], dropped: Counter[str]) -> Iterator[Article]:
+    number = 0
+    try:
+        for number, line in enumerate(io.TextIOWrapper(file, encoding="utf-8"), 1):
+            if not line.strip():
+                continue
+            title, text = _row(line, f"{path} line {number}")
+            if text.strip():
+                yield Article(title, iter([text]))
+            else:
+                dropped["no_text"] += 1
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path} is not UTF-8 after line {number} ({error.reason}); convert the file to UTF-8"
+        ) from error
+    except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+        raise _damaged(path, error) from error
+
+
+def _row(line: str, where: str) -> tuple[str, str]:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"{where} is not JSON ({error.msg} at column {error.colno}); mend or remove the line"
+        ) from error
+    if not isinstance(row, dict) or not isinstance(row.get("text"), str) or not isinstance(row.get("title", ""), str):
+        raise DataError(f'{where} must be an object with strings "title" and "text"; mend or remove the line')
+    return row.get("title", ""), row["text"]
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path} is damaged or cut short ({error}); delete it and fetch it again")
