@@ -10,6 +10,8 @@ from clara.errors import DataError
 from clara.files import text_id
 
 Floats = NDArray[np.float64]
+Scores = Mapping[str, Mapping[str, float]]
+"""Benchmark → question id → value."""
 
 _CELLS = 1 << 22
 """Counts held at once while resampling: 32 MB."""
@@ -63,17 +65,14 @@ def interval(means: Floats, confidence: float) -> Floats:
 
 
 def paired_difference(
-    first: Mapping[str, float],
-    second: Mapping[str, float],
-    *,
-    samples: int,
-    confidence: float,
-    generator: np.random.Generator,
+    first: Scores, second: Scores, *, samples: int, confidence: float, generator: np.random.Generator
 ) -> Estimate:
-    """Mean of `first` minus `second` over the same questions, with its interval.
+    """Macro mean over benchmarks of `first` minus `second` on the same questions, with its interval.
+
+    Both systems' values of a question are resampled together, each benchmark by itself.
 
     Args:
-        first: question id → value.
+        first: benchmark → question id → value.
         second: the same of the other system.
         samples: number of resamples.
         confidence: coverage of the interval.
@@ -82,14 +81,19 @@ def paired_difference(
     Raises:
         DataError: the two do not hold the same questions, or none.
     """
-    lone = sorted(first.keys() ^ second.keys())
-    if lone or not first:
+    ours, theirs = ({(b, id_) for b, values in scores.items() for id_ in values} for scores in (first, second))
+    lone = sorted(ours ^ theirs)
+    if lone or not ours:
+        example = f", for example {lone[0][1]} of {lone[0][0]}" if lone else ""
         raise DataError(
-            f"a paired comparison needs the same questions in both systems, but {len(lone)} of "
-            f"{len(first.keys() | second.keys())} stand in one only (for example {lone[:1]}); "
-            "predict both on the same candidates"
+            f"a paired comparison needs the same questions in both systems, but {len(lone)} of {len(ours | theirs)} "
+            f"stand in one only{example}; predict both on the same candidates"
         )
-    ids = sorted(first)
-    differences = np.array([[first[id_] - second[id_]] for id_ in ids])
-    low, high = interval(resampled_means(differences, samples, generator), confidence)[:, 0]
-    return Estimate(float(differences.mean()), float(low), float(high), len(ids))
+    means, values = [], []
+    for benchmark in sorted(first):
+        ids = sorted(first[benchmark])
+        differences = np.array([[first[benchmark][id_] - second[benchmark][id_]] for id_ in ids])
+        means.append(resampled_means(differences, samples, generator)[:, 0])
+        values.append(float(differences.mean()))
+    low, high = interval(np.mean(means, axis=0)[:, None], confidence)[:, 0]
+    return Estimate(sum(values) / len(values), float(low), float(high), len(ours))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clara.evaluation.labels import Name, system_name
 from clara.files import atomic_path
@@ -24,7 +24,7 @@ _BASELINE_COLOURS = {"no_retrieval": "#8A919C", "text_rag": "#D55E00", "bm25": "
 _HATCHES = ("", "///", "...", "xxx", "\\\\\\", "++", "oo")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
-_RC = {
+_RC: dict[Any, Any] = {
     "svg.hashsalt": "clara",
     "svg.fonttype": "none",
     "font.family": "DejaVu Sans",

@@ -32,7 +32,7 @@ _CONDITION_STYLES = {
 def draw_losses(path: Path, histories: Sequence[History], palette: Palette) -> None:
     """Training and validation loss by step, one panel a stage."""
     stages = [stage for stage in STAGES if any(history.checkpoint.stage == stage for history in histories)]
-    with drawing(path, 1, max(1, len(stages)), size=(3.6 * max(2, len(stages)), 3.4)) as (figure, panels):
+    with drawing(path, 1, max(1, len(stages)), size=(3.6 * max(2, len(stages)), 3.4)) as (_, panels):
         if not stages:
             say_nothing(panels[0], "no histories")
         for axes, stage in zip(panels, stages, strict=False):

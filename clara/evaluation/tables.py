@@ -5,7 +5,7 @@ import io
 from collections.abc import Sequence
 
 from clara.evaluation.grids import Cell, Grid
-from clara.evaluation.results import CONDITIONS, CheckpointUse, SystemScore
+from clara.evaluation.results import CONDITIONS, CheckpointUse, Score, SystemScore
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -23,7 +23,7 @@ _LATEX = {
 
 def results_csv(scores: Sequence[SystemScore]) -> str:
     """Every number of every system, one a line, unrounded."""
-    head = ("system", "benchmark", "setting", "metric", "value", "low", "high", "n", "confidence")
+    head = ("system", *Score.model_fields, "confidence")
     rows = [(row.system, *row.score.model_dump().values(), row.confidence) for row in scores]
     return _csv([head, *rows])
 

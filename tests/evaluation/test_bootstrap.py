@@ -40,7 +40,7 @@ def test_generators_differ_by_seed_and_by_key_only() -> None:
 def test_a_constant_advantage_has_an_interval_of_no_width_however_noisy_the_questions() -> None:
     second = {str(i): float(i % 7) for i in range(30)}
     first = {id_: value + 0.5 for id_, value in reversed(second.items())}
-    estimate = paired_difference(first, second, samples=200, confidence=0.95, generator=generator_for(0, "x"))
+    estimate = paired_difference({"nq": first}, {"nq": second}, samples=200, confidence=0.95, generator=generator_for(0, "x"))
     assert estimate == Estimate(pytest.approx(0.5), pytest.approx(0.5), pytest.approx(0.5), 30)
     assert estimate.verdict == "above"
 
@@ -55,7 +55,13 @@ def test_verdicts_say_where_the_whole_interval_lies() -> None:
 
 
 def test_systems_with_different_questions_are_not_compared() -> None:
-    with pytest.raises(DataError, match=r"2 of 3 stand in one only \(for example \['b'\]\)"):
-        paired_difference(
-            {"a": 1.0, "b": 1.0}, {"a": 1.0, "c": 0.0}, samples=10, confidence=0.9, generator=generator_for(0, "x")
-        )
+    first, second = {"nq": {"a": 1.0, "b": 1.0}}, {"nq": {"a": 1.0, "c": 0.0}}
+    with pytest.raises(DataError, match="2 of 3 stand in one only, for example b of nq"):
+        paired_difference(first, second, samples=10, confidence=0.9, generator=generator_for(0, "x"))
+
+
+def test_a_difference_weighs_benchmarks_equally_however_many_questions_they_have() -> None:
+    first = {"small": {"a": 1.0}, "large": {str(i): 0.0 for i in range(9)}}
+    second = {"small": {"a": 0.0}, "large": {str(i): 0.0 for i in range(9)}}
+    estimate = paired_difference(first, second, samples=10, confidence=0.9, generator=generator_for(0, "x"))
+    assert (estimate.value, estimate.n) == (0.5, 10)
