@@ -83,10 +83,14 @@ class Adapters:
         Raises:
             CheckpointError: a matrix is missing, left over, or of another shape.
         """
-        own = {f"{path}.{kind}": weight for path, layer in self._layers for kind, weight in _matrices(layer, name).items()}
+        own = {
+            f"{path}.{kind}": weight for path, layer in self._layers for kind, weight in _matrices(layer, name).items()
+        }
         if set(own) != set(state):
             odd = sorted(set(own) ^ set(state))
-            raise CheckpointError(f"adapter {name} does not fit this backbone: {len(odd)} matrices differ, first {odd[0]}")
+            raise CheckpointError(
+                f"adapter {name} does not fit this backbone: {len(odd)} matrices differ, first {odd[0]}"
+            )
         for key, weight in own.items():
             if weight.shape != state[key].shape:
                 raise CheckpointError(
@@ -125,5 +129,9 @@ def _linear_names(model: Any) -> list[str]:
     """Last name parts of all linear layers but the head."""
     head = model.get_output_embeddings()
     return sorted(
-        {path.rsplit(".", 1)[-1] for path, layer in model.named_modules() if isinstance(layer, nn.Linear) and layer is not head}
+        {
+            path.rsplit(".", 1)[-1]
+            for path, layer in model.named_modules()
+            if isinstance(layer, nn.Linear) and layer is not head
+        }
     )

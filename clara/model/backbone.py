@@ -90,7 +90,9 @@ def prepare(source: str, card: Path, *, seed: int, revision: str | None, trust_r
     folder = _materialise(source, card.parent / "model", seed=seed, revision=revision, trust=trust_remote_code)
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
-        raise CheckpointError(f"{folder} holds no *.safetensors weights; point backbone.source at a complete model folder")
+        raise CheckpointError(
+            f"{folder} holds no *.safetensors weights; point backbone.source at a complete model folder"
+        )
     for name in ("config.json", "tokenizer.json"):
         if not (folder / name).exists():
             raise CheckpointError(f"{folder} has no {name}; point backbone.source at a complete model folder")
@@ -159,7 +161,9 @@ def _materialise(source: str, target: Path, *, seed: int, revision: str | None, 
     if Path(source).is_dir():
         return Path(source)
     if Path(source).exists() or source.startswith((".", "/")):
-        raise ConfigError(f"backbone.source = {source} is neither a model folder nor a GGUF file; name one, or a Hub model")
+        raise ConfigError(
+            f"backbone.source = {source} is neither a model folder nor a GGUF file; name one, or a Hub model"
+        )
     return _download(source, revision)
 
 

@@ -1,0 +1,148 @@
+"""CLaRa: one frozen backbone, three roles (compressor, query reasoner, generator) in one latent space."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from clara.errors import CheckpointError
+from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER, Adapters
+from clara.model.backbone import LoadedBackbone
+from clara.model.generator import Generator, TargetLosses
+from clara.model.memory import Memories, MemoryEncoder
+from clara.tokens import AddedIds, CompressorInput, Encoder
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What fixes the parameters of a model, besides its backbone."""
+
+    num_memory: int
+    """Memory vectors of a document."""
+    document_max_tokens: int
+    form: Literal["plain", "pooled"]
+    rank: int
+    alpha: int
+    dropout: float
+
+
+class Clara(nn.Module):
+    """The model. Each role is a LoRA adapter plus its own added rows (and gate); the backbone never learns.
+
+    Args:
+        backbone: loaded, frozen.
+        shape: sizes and form.
+        seed: of the added rows.
+    """
+
+    def __init__(self, backbone: LoadedBackbone, shape: Shape, *, seed: int = 0) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.language_model = backbone.model  # registered, so that wrappers see its parameters
+        self.shape = shape
+        self.added = AddedIds(backbone.vocab_size, shape.num_memory)
+        self.tokens = Encoder(
+            backbone.tokenizer,
+            end_of_turn=backbone.end_of_turn,
+            added=self.added,
+            document_max_tokens=shape.document_max_tokens,
+        )
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.adapters = Adapters(backbone.model, rank=shape.rank, alpha=shape.alpha, dropout=shape.dropout)
+            self.adapters.add(COMPRESSOR)
+            self.adapters.add(GENERATOR)
+            rows = _initial_rows(backbone, 2 + shape.num_memory)
+        self.roles = nn.ModuleDict(
+            {COMPRESSOR: MemoryEncoder(rows[:-1], shape.form), GENERATOR: Generator(rows[-1])}
+        ).to(backbone.device)
+
+    @property
+    def has_query_reasoner(self) -> bool:
+        """Whether the model can encode questions."""
+        return QUERY_REASONER in self.roles
+
+    def add_query_reasoner(self, init: Literal["compressor", "random"], *, seed: int = 0) -> None:
+        """Adds the third role, as a copy of the compressor or from new (Table 14)."""
+        compressor = self.roles[COMPRESSOR]
+        assert isinstance(compressor, MemoryEncoder)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            rows = compressor.rows.detach().clone() if init == "compressor" else None
+            if rows is None:
+                rows = _initial_rows(self.backbone, 1 + self.shape.num_memory)
+            self.adapters.add(QUERY_REASONER, like=COMPRESSOR if init == "compressor" else None)
+        reasoner = MemoryEncoder(rows, self.shape.form).to(self.backbone.device)
+        if init == "compressor" and reasoner.gate is not None and compressor.gate is not None:
+            reasoner.gate.data.copy_(compressor.gate.data)
+        self.roles[QUERY_REASONER] = reasoner
+
+    def reset_generator(self, *, seed: int) -> None:
+        """Puts the generator back to its untrained start."""
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            for parameter in self.adapters.parameters(GENERATOR):
+                parameter.data.zero_()
+            for index, parameter in enumerate(self.adapters.parameters(GENERATOR)):
+                if index % 2 == 0:  # A, then B, of each layer
+                    nn.init.kaiming_uniform_(parameter.data, a=5**0.5)
+
+    def role_parameters(self, role: str) -> list[nn.Parameter]:
+        """Everything that learns when `role` learns: adapter, added rows, gate."""
+        if role not in self.roles:
+            raise CheckpointError(f"this model has no {role}; it has {', '.join(self.roles)}")
+        return [*self.adapters.parameters(role), *self.roles[role].parameters()]
+
+    def set_learning(self, roles: Sequence[str]) -> list[nn.Parameter]:
+        """Lets exactly `roles` learn and gives back their parameters."""
+        self.requires_grad_(False)
+        learning = [parameter for role in roles for parameter in self.role_parameters(role)]
+        for parameter in learning:
+            parameter.requires_grad_(True)
+        return learning
+
+    def encode(self, role: str, inputs: Sequence[CompressorInput]) -> Memories:
+        """Memories of documents (`compressor`) or questions (`query_reasoner`)."""
+        encoder = self.roles[role]
+        assert isinstance(encoder, MemoryEncoder)
+        with self.adapters.using(role):
+            memories: Memories = encoder(self.backbone, inputs, self.added)
+        return memories
+
+    def losses(
+        self,
+        prompts: Sequence[list[int]],
+        targets: Sequence[list[int]],
+        memories: Float[Tensor, "documents memory dim"] | None,
+    ) -> TargetLosses:
+        """Losses of targets under the generator; `memories` fill the prompts' slots in order."""
+        with self.adapters.using(GENERATOR):
+            return self.generator.losses(self.backbone, prompts, targets, memories, self.added)
+
+    @property
+    def generator(self) -> Generator:
+        """The generator's own rows and methods."""
+        generator = self.roles[GENERATOR]
+        assert isinstance(generator, Generator)
+        return generator
+
+
+def cosine_scores(
+    questions: Float[Tensor, "batch memory dim"],
+    candidates: Float[Tensor, "batch candidates memory dim"],
+    valid: Bool[Tensor, "batch candidates"] | None = None,
+) -> Float[Tensor, "batch candidates"]:
+    """Cosine of flattened memories (eq. 3.1), float32; absent candidates (`valid` false) score 0."""
+    question = nn.functional.normalize(questions.flatten(1).float(), dim=-1, eps=1e-12)
+    candidate = nn.functional.normalize(candidates.flatten(2).float(), dim=-1, eps=1e-12)
+    scores = torch.einsum("bd,bnd->bn", question, candidate)
+    return scores if valid is None else scores * valid
+
+
+def _initial_rows(backbone: LoadedBackbone, count: int) -> Float[Tensor, "added dim"]:
+    """Rows near the mean input embedding, each a little apart."""
+    table = backbone.model.get_input_embeddings().weight.detach().float().cpu()
+    return table.mean(0) + torch.randn(count, table.shape[1]) * table.std()

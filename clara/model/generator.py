@@ -1,0 +1,111 @@
+"""The generator: prompts whose document slots are filled with memory vectors, their losses, and answers."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from clara.errors import CheckpointError
+from clara.losses import token_losses
+from clara.model.backbone import LoadedBackbone
+from clara.tokens import AddedIds
+
+
+class TargetLosses(NamedTuple):
+    """−log p of the targets of a batch, in nats."""
+
+    sums: Float[Tensor, " batch"]
+    counts: Float[Tensor, " batch"]
+    """Target tokens, the end of the turn included."""
+
+
+class Generator(nn.Module):
+    """The generator's own row: the embedding of SEP, which closes a document's slot."""
+
+    def __init__(self, row: Float[Tensor, " dim"]) -> None:
+        super().__init__()
+        self.rows = nn.Parameter(row.float()[None])
+
+    def embed(
+        self,
+        backbone: LoadedBackbone,
+        ids: Tensor,
+        memories: Float[Tensor, "documents memory dim"] | None,
+        added: AddedIds,
+    ) -> Float[Tensor, "batch tokens dim"]:
+        """Input embeddings of `ids`; the SLOT positions take the memory vectors in order.
+
+        Raises:
+            CheckpointError: the slots do not match the vectors given.
+        """
+        plain = backbone.model.get_input_embeddings()(ids.clamp(max=added.vocab_size - 1))
+        embedded = torch.where((ids == added.sep)[..., None], self.rows[0].to(plain.dtype), plain)
+        if memories is None:
+            return embedded
+        slots = (ids == added.slot)[..., None].expand_as(embedded)
+        return embedded.masked_scatter(slots, memories.to(embedded.dtype))
+
+    def losses(
+        self,
+        backbone: LoadedBackbone,
+        prompts: Sequence[list[int]],
+        targets: Sequence[list[int]],
+        memories: Float[Tensor, "documents memory dim"] | None,
+        added: AddedIds,
+    ) -> TargetLosses:
+        """Losses of the targets after their prompts; the head runs on the positions that predict a target token only."""
+        _check_slots(prompts, memories, added)
+        rows = [prompt + target for prompt, target in zip(prompts, targets, strict=True)]
+        ids = _pad_right(rows).to(backbone.device)
+        embedded = self.embed(backbone, ids, memories, added)
+        hidden = backbone.body(inputs_embeds=embedded, use_cache=False).last_hidden_state
+        lengths = torch.tensor([[len(prompt), len(target)] for prompt, target in zip(prompts, targets, strict=True)])
+        offsets = torch.arange(ids.shape[1])
+        predicting = (offsets >= lengths[:, :1] - 1) & (offsets < lengths.sum(1, keepdim=True) - 1)
+        wanted = torch.tensor([token for target in targets for token in target])
+        losses = token_losses(backbone.logits(hidden[predicting.to(hidden.device)]), wanted.to(hidden.device))
+        owner = torch.repeat_interleave(torch.arange(len(rows)), lengths[:, 1]).to(losses.device)
+        sums = torch.zeros(len(rows), device=losses.device).index_add(0, owner, losses)
+        return TargetLosses(sums, lengths[:, 1].float().to(losses.device))
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        backbone: LoadedBackbone,
+        prompts: Sequence[list[int]],
+        memories: Float[Tensor, "documents memory dim"] | None,
+        added: AddedIds,
+        *,
+        max_new_tokens: int,
+    ) -> list[str]:
+        """Greedy answers, in the order of the prompts."""
+        _check_slots(prompts, memories, added)
+        width = max(len(prompt) for prompt in prompts)
+        ids = torch.tensor([[0] * (width - len(prompt)) + prompt for prompt in prompts]).to(backbone.device)
+        mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]).to(backbone.device)
+        written = backbone.model.generate(
+            inputs_embeds=self.embed(backbone, ids, memories, added),
+            attention_mask=mask,
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            use_cache=True,
+            eos_token_id=backbone.end_of_turn,
+            pad_token_id=backbone.end_of_turn,
+        )
+        return [text.strip() for text in backbone.tokenizer.batch_decode(written, skip_special_tokens=True)]
+
+
+def _check_slots(prompts: Sequence[list[int]], memories: Tensor | None, added: AddedIds) -> None:
+    slots = sum(prompt.count(added.slot) for prompt in prompts)
+    given = 0 if memories is None else memories.shape[0] * memories.shape[1]
+    if slots != given:
+        raise CheckpointError(
+            f"the prompts have places for {slots} memory vectors, but {given} came; pass one memory a slot"
+        )
+
+
+def _pad_right(rows: Sequence[list[int]]) -> Tensor:
+    width = max(len(row) for row in rows)
+    return torch.tensor([row + [0] * (width - len(row)) for row in rows])

@@ -1,0 +1,99 @@
+"""Text to memory vectors (paper, section 2.1): the compressor for documents, the query reasoner for questions."""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from clara.model.backbone import LoadedBackbone
+from clara.tokens import AddedIds, CompressorInput
+
+GATE_START = 0.1
+"""First weight of the hidden states in the pooled form: small, so that memories start as plain input embeddings."""
+
+
+class Memories(NamedTuple):
+    """Memory vectors of a batch of texts, and the means that the alignment loss compares."""
+
+    vectors: Float[Tensor, "batch memory dim"]
+    text_mean: Float[Tensor, "batch dim"]
+    """Mean last hidden state over the text's tokens, frame excluded."""
+    memory_mean: Float[Tensor, "batch dim"]
+    """Mean last hidden state over the memory tokens."""
+
+
+class MemoryEncoder(nn.Module):
+    """The added rows (ENC and memory tokens) of one role, and the form of its memories.
+
+    Args:
+        rows: initial embeddings of ENC and the memory tokens.
+        form: `plain` returns last hidden states; `pooled` adds them, normalised and gated, to segment means of the
+            text's input embeddings.
+    """
+
+    def __init__(self, rows: Float[Tensor, "added dim"], form: Literal["plain", "pooled"]) -> None:
+        super().__init__()
+        self.rows = nn.Parameter(rows.float())
+        self.form = form
+        self.gate = nn.Parameter(torch.tensor(GATE_START)) if form == "pooled" else None
+
+    def forward(self, backbone: LoadedBackbone, inputs: Sequence[CompressorInput], added: AddedIds) -> Memories:
+        """Memories of `inputs`; the caller has put the role's adapter to work.
+
+        Padding is on the right, where a causal model cannot see it: it changes nothing and needs no mask. The head is
+        never run and no layer but the last is kept.
+        """
+        ids, lengths, starts, sizes = _tensors(inputs, backbone.device)
+        table = backbone.model.get_input_embeddings()
+        plain = table(ids.clamp(max=added.vocab_size - 1))
+        own = self.rows[(ids - added.vocab_size).clamp(0, self.rows.shape[0] - 1)].to(plain.dtype)
+        embedded = torch.where((ids >= added.vocab_size)[..., None], own, plain)
+        hidden = backbone.body(inputs_embeds=embedded, use_cache=False).last_hidden_state
+        positions = (lengths[:, None] - added.num_memory) + torch.arange(added.num_memory, device=ids.device)
+        states = hidden.gather(1, positions[..., None].expand(-1, -1, hidden.shape[-1]))
+        vectors = states
+        if self.gate is not None:
+            pooled = segment_means(plain, starts, sizes, added.num_memory)
+            scaled = normalised(states.float()) * backbone.embedding_scale
+            vectors = (pooled + self.gate * scaled).to(plain.dtype)
+        offsets = torch.arange(ids.shape[1], device=ids.device)
+        inside = (offsets >= starts[:, None]) & (offsets < (starts + sizes)[:, None])
+        text_mean = (hidden.float() * inside[..., None]).sum(1) / sizes.clamp(min=1)[:, None]
+        return Memories(vectors, text_mean, states.float().mean(1))
+
+
+def segment_means(
+    values: Float[Tensor, "batch tokens dim"],
+    starts: Int[Tensor, " batch"],
+    sizes: Int[Tensor, " batch"],
+    num_segments: int,
+) -> Float[Tensor, "batch segments dim"]:
+    """Mean of each of `num_segments` nearly equal segments of values[starts : starts + sizes], float32.
+
+    Segment j of n values spans [⌊j n / l⌋, ⌈(j+1) n / l⌉): with fewer values than segments neighbours share values.
+    An empty span gives zeros.
+    """
+    sums = torch.nn.functional.pad(values.float().cumsum(1), (0, 0, 1, 0))
+    steps = torch.arange(num_segments, device=values.device)
+    first = starts[:, None] + steps * sizes[:, None] // num_segments
+    last = starts[:, None] + ((steps + 1) * sizes[:, None] + num_segments - 1) // num_segments
+
+    def at(bounds: Tensor) -> Tensor:
+        return sums.gather(1, bounds[..., None].expand(-1, -1, sums.shape[-1]))
+
+    return (at(last) - at(first)) / (last - first).clamp(min=1)[..., None]
+
+
+def normalised(states: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
+    """`states` divided by their root mean square."""
+    return states * torch.rsqrt(states.pow(2).mean(-1, keepdim=True) + 1e-6)
+
+
+def _tensors(inputs: Sequence[CompressorInput], device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    width = max(len(item.ids) for item in inputs)
+    ids = torch.tensor([item.ids + [0] * (width - len(item.ids)) for item in inputs])
+    numbers = torch.tensor([[len(item.ids), item.text_start, item.text_length] for item in inputs])
+    ids, numbers = ids.to(device), numbers.to(device)
+    return ids, numbers[:, 0], numbers[:, 1], numbers[:, 2]

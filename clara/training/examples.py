@@ -1,0 +1,147 @@
+"""Records to examples: what is compressed, what is asked, what must be written."""
+
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from clara.errors import DataError
+from clara.records import Pair, Question, document_id
+from clara.tokens import Encoder
+
+
+@dataclass(frozen=True)
+class Example:
+    """One unit of training: the target is written after the prompt, whose slots hold the documents' memories."""
+
+    key: str
+    """Names the example in messages."""
+    group: str
+    """Examples of one group are held out together."""
+    documents: tuple[str, ...]
+    """Texts to compress for the prompt's slots; in joint training, all candidates."""
+    prompt: list[int]
+    target: list[int]
+    question: str = ""
+
+
+def pretraining_examples(
+    pairs: Sequence[Pair], tokens: Encoder, *, kinds: Sequence[str], qa_target: str, max_target_tokens: int
+) -> list[Example]:
+    """Examples of SCP pretraining (paper, section 2.2), one document each.
+
+    Args:
+        pairs: synthesized rows.
+        tokens: encoder of the model.
+        kinds: kinds of rows to use.
+        qa_target: `list`: all pairs of one kind and document are one target, questions included (paper); `answer`:
+            every pair is an example whose prompt holds the question.
+        max_target_tokens: a list is shortened by whole pairs, other targets by their end.
+
+    Raises:
+        DataError: no row is of these kinds.
+    """
+    rows = [pair for pair in pairs if pair.kind in kinds]
+    if not rows:
+        raise DataError(
+            f"no synthesized row is of kind {', '.join(kinds)}; synthesize more or change pretraining.kinds"
+        )
+    examples = []
+    lists: dict[tuple[str, str], list[Pair]] = defaultdict(list)
+    for pair in rows:
+        if pair.kind == "paraphrase":
+            target = tokens.target(pair.answer, max_tokens=max_target_tokens)
+            examples.append(_on_document(pair, tokens.paraphrase_prompt(1), target))
+        elif qa_target == "answer":
+            target = tokens.target(pair.answer, max_tokens=max_target_tokens)
+            examples.append(_on_document(pair, tokens.answer_prompt(pair.question, 1), target))
+        else:
+            lists[pair.document_id, pair.kind].append(pair)
+    for group in lists.values():
+        target = _list_target(group, tokens, max_target_tokens)
+        examples.append(_on_document(group[0], tokens.pairs_prompt(1), target))
+    return examples
+
+
+def _on_document(pair: Pair, prompt: list[int], target: list[int]) -> Example:
+    return Example(pair.id, pair.document_id, (pair.document,), prompt, target)
+
+
+def _list_target(pairs: Sequence[Pair], tokens: Encoder, max_tokens: int) -> list[int]:
+    """Question and answer lines; as many whole pairs as fit, at least the first."""
+    text = ""
+    for pair in pairs:
+        longer = f"{text}\n" if text else ""
+        longer += f"Question: {pair.question}\nAnswer: {pair.answer}"
+        if text and len(tokens.text(longer)) >= max_tokens:
+            break
+        text = longer
+    return tokens.target(text, max_tokens=max_tokens)
+
+
+def instruction_examples(
+    questions: Sequence[Question], tokens: Encoder, *, top_k: int, max_target_tokens: int, seed: int
+) -> list[Example]:
+    """Examples of instruction tuning (section 2.3): a question, top_k of its documents, its answer.
+
+    The gold documents come first into the choice, the rest are distractors of the pool; their order is shuffled.
+    """
+    examples = []
+    for question in questions:
+        choose = random.Random(f"{seed}-{question.id}")
+        gold = list(question.pos_index)
+        others = [index for index in range(len(question.docs)) if index not in gold]
+        choose.shuffle(others)
+        chosen = (gold + others)[:top_k]
+        choose.shuffle(chosen)
+        documents = tuple(question.docs[index] for index in chosen)
+        prompt = tokens.answer_prompt(question.question, len(documents))
+        target = tokens.target(question.golden_answers[0], max_tokens=max_target_tokens)
+        examples.append(Example(question.id, question.id, documents, prompt, target, question.question))
+    return examples
+
+
+def joint_examples(
+    questions: Sequence[Question], tokens: Encoder, *, top_k: int, max_target_tokens: int
+) -> list[Example]:
+    """Examples of joint training (section 3): a question, its whole pool, its answer; the model chooses top_k."""
+    return [
+        Example(
+            question.id,
+            question.id,
+            tuple(question.docs),
+            tokens.answer_prompt(question.question, min(top_k, len(question.docs))),
+            tokens.target(question.golden_answers[0], max_tokens=max_target_tokens),
+            question.question,
+        )
+        for question in questions
+    ]
+
+
+def hold_out(examples: Sequence[Example], *, count: int, seed: int) -> tuple[list[Example], list[Example]]:
+    """Training and validation examples, no group in both; at most a fifth of the examples is held out.
+
+    Raises:
+        DataError: there are fewer than two groups.
+    """
+    groups = sorted({example.group for example in examples})
+    if len(groups) < 2:
+        raise DataError(
+            f"training needs examples of at least two documents or questions, found {len(groups)}; add data"
+        )
+    random.Random(f"{seed}-hold-out").shuffle(groups)
+    limit = max(1, min(count, len(examples) // 5))
+    held: set[str] = set()
+    number = 0
+    for group in groups[:-1]:
+        if number >= limit:
+            break
+        held.add(group)
+        number += sum(example.group == group for example in examples)
+    validation = [example for example in examples if example.group in held]
+    return [example for example in examples if example.group not in held], validation[: max(limit, 1)]
+
+
+def unique_documents(examples: Sequence[Example]) -> dict[str, str]:
+    """Document id → text of every document that the examples name."""
+    return {document_id(text): text for example in examples for text in example.documents}

@@ -1,0 +1,224 @@
+"""The one training loop: the run, one optimizer step, one validation."""
+
+import math
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from clara.config.training import Optimization
+from clara.errors import DataError
+from clara.model.clara import Clara
+from clara.training import optim, state
+from clara.training.examples import Example
+from clara.training.objectives import Objective, Totals
+from clara.training.runlog import RunLog
+
+EXIT_TERMINATED = 143
+
+
+def train(
+    model: Clara,
+    objective: Objective,
+    *,
+    learns: Sequence[str],
+    examples: Sequence[Example],
+    validation: Sequence[Example],
+    plan: Optimization,
+    seed: int,
+    state_folder: Path,
+    label: str,
+) -> list[dict[str, Any]]:
+    """Trains in place and gives the history: one row a logged step.
+
+    Continues from the newest intact state in `state_folder`; the result is that of an uninterrupted run, because order,
+    dropout and learning rate are functions of the seed and the step. On SIGTERM the step is finished, the state saved,
+    and the program exits with 143.
+
+    Raises:
+        DataError: a step's loss or gradient is not finite; names the step and its examples.
+    """
+    accelerator = Accelerator(mixed_precision="no")
+    parameters = model.set_learning(learns)
+    optimizer = optim.build(parameters, learning_rate=plan.learning_rate, weight_decay=plan.weight_decay)
+    log = RunLog(label=label, steps=plan.steps, quiet=not accelerator.is_main_process)
+    done = _resume(parameters, optimizer, state_folder, log)
+    if done == 0:
+        log.add(0, "validation", validate(model, objective, validation, plan, accelerator))
+    with _stop_requested() as stopped:
+        for step in range(done + 1, plan.steps + 1):
+            started = time.perf_counter()
+            chosen = optim.step_examples(examples, step, batch_size=plan.batch_size, seed=seed)
+            for group in optimizer.param_groups:
+                group["lr"] = _rate(step, plan)
+            outcome = optimizer_step(model, objective, chosen, optimizer, parameters, step, plan, seed, accelerator)
+            if step % plan.log_every == 0 or step == plan.steps:
+                log.add(
+                    step,
+                    "train",
+                    _numbers(outcome, step, chosen)
+                    | {"learning_rate": _rate(step, plan), "seconds": round(time.perf_counter() - started, 3)},
+                )
+            last = step == plan.steps
+            if step % plan.validate_every == 0 or last:
+                log.add(step, "validation", validate(model, objective, validation, plan, accelerator))
+            if (step % plan.save_every == 0 or last or stopped) and accelerator.is_main_process:
+                state.save(
+                    state_folder, state.TrainingState(step, _named(parameters), state.adam_moments(optimizer), log.rows)
+                )
+            if stopped and not last:
+                log.say(f"stopped after step {step}; run again to go on from there")
+                raise SystemExit(EXIT_TERMINATED)
+    return log.rows
+
+
+def optimizer_step(
+    model: Clara,
+    objective: Objective,
+    examples: Sequence[Example],
+    optimizer: torch.optim.Optimizer,
+    parameters: Sequence[nn.Parameter],
+    step: int,
+    plan: Optimization,
+    seed: int,
+    accelerator: Accelerator,
+) -> dict[str, Tensor]:
+    """One optimizer step over `examples`, in micro-batches over all processes; gives loss, metrics and gradient norm.
+
+    Every micro-batch's loss is divided by the totals of the whole step, so that accumulation and the number of
+    processes change nothing but rounding.
+    """
+    model.train()
+    totals = Totals.of(examples)
+    mine = examples[accelerator.process_index :: accelerator.num_processes]
+    sums: dict[str, Tensor] = {}
+    for number, start in enumerate(range(0, len(mine), plan.micro_batch_size)):
+        micro_seed = _seed(seed, step, number, accelerator.process_index)
+        torch.manual_seed(micro_seed)
+        with _autocast(model):
+            outcome = objective(
+                mine[start : start + plan.micro_batch_size], totals, progress=(step - 1) / plan.steps, seed=micro_seed
+            )
+        outcome.loss.backward()
+        for name, value in {"loss": outcome.loss.detach(), **outcome.metrics}.items():
+            sums[name] = sums.get(name, 0) + value
+    if accelerator.num_processes > 1:
+        _sum_over_processes(parameters, accelerator)
+        sums = {name: accelerator.reduce(value, reduction="sum") for name, value in sums.items()}
+    sums["grad_norm"] = torch.nn.utils.clip_grad_norm_(parameters, plan.max_grad_norm)
+    if not torch.isfinite(sums["grad_norm"]):
+        raise DataError(
+            f"step {step}: the gradient is not finite; its examples are {_keys(examples)}; lower the learning rate"
+        )
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return sums
+
+
+@torch.no_grad()
+def validate(
+    model: Clara, objective: Objective, examples: Sequence[Example], plan: Optimization, accelerator: Accelerator
+) -> dict[str, float]:
+    """Loss and metrics over the held-out examples, without dropout."""
+    model.eval()
+    totals = Totals.of(examples)
+    sums: dict[str, float] = {}
+    for start in range(0, len(examples), plan.micro_batch_size):
+        with _autocast(model):
+            outcome = objective(examples[start : start + plan.micro_batch_size], totals, progress=1.0, seed=0)
+        for name, value in {"loss": outcome.loss, **outcome.metrics}.items():
+            sums[name] = sums.get(name, 0.0) + float(value)
+    return sums
+
+
+def _resume(parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer, folder: Path, log: RunLog) -> int:
+    found = state.newest(folder)
+    if found is None:
+        return 0
+    for number, parameter in enumerate(parameters):
+        parameter.data.copy_(found.parameters[str(number)])
+    state.restore_adam(optimizer, found.moments, step=found.step)
+    log.rows[:] = found.history
+    log.say(f"goes on after step {found.step}")
+    return found.step
+
+
+def _named(parameters: Sequence[nn.Parameter]) -> dict[str, Tensor]:
+    return {str(number): parameter.detach().cpu().contiguous() for number, parameter in enumerate(parameters)}
+
+
+def _rate(step: int, plan: Optimization) -> float:
+    return optim.learning_rate(
+        step,
+        steps=plan.steps,
+        peak=plan.learning_rate,
+        schedule=plan.schedule,
+        min_ratio=plan.min_learning_rate_ratio,
+        warmup_ratio=plan.warmup_ratio,
+    )
+
+
+def _numbers(outcome: dict[str, Tensor], step: int, examples: Sequence[Example]) -> dict[str, float]:
+    """Python numbers; the one place where a step waits for the device."""
+    numbers = {name: float(value) for name, value in outcome.items()}
+    if not math.isfinite(numbers["loss"]):
+        raise DataError(
+            f"step {step}: the loss is not finite; its examples are {_keys(examples)}; lower the learning rate"
+        )
+    return numbers
+
+
+def _keys(examples: Sequence[Example]) -> str:
+    return ", ".join(example.key for example in examples)
+
+
+def _seed(seed: int, *parts: int) -> int:
+    value = seed
+    for part in parts:
+        value = (value * 1_000_003 + part + 1) % (2**63 - 1)
+    return value
+
+
+def _autocast(model: Clara) -> torch.autocast:
+    dtype = model.backbone.dtype
+    return torch.autocast(model.backbone.device.type, dtype=dtype, enabled=dtype != torch.float32)
+
+
+def _sum_over_processes(parameters: Sequence[nn.Parameter], accelerator: Accelerator) -> None:
+    """Sums gradients over the processes in one message: only the small trained part is ever sent."""
+    gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
+    flat: Any = accelerator.reduce(torch.cat([gradient.flatten() for gradient in gradients]), reduction="sum")
+    for parameter, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
+        parameter.grad = part.view_as(parameter)
+
+
+@contextmanager
+def _stop_requested() -> Iterator["_Flag"]:
+    """A flag that turns true on SIGTERM, so that a step is never cut in the middle."""
+    flag = _Flag()
+    try:
+        before = signal.signal(signal.SIGTERM, lambda *_: flag.set())
+    except ValueError:  # not the main thread, where signals cannot be handled
+        yield flag
+        return
+    try:
+        yield flag
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class _Flag:
+    def __init__(self) -> None:
+        self._set = False
+
+    def set(self) -> None:
+        self._set = True
+
+    def __bool__(self) -> bool:
+        return self._set

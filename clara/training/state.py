@@ -1,0 +1,96 @@
+"""State to resume training from: whole or absent, checked when read, never a pickle."""
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from clara.files import sha256_file
+
+KEPT = 2
+"""States kept: the newest, and one before it should the newest be damaged."""
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """Where a run stands after `step` optimizer steps."""
+
+    step: int
+    parameters: dict[str, Tensor]
+    moments: dict[str, Tensor]
+    """Adam's first and second moments, by `NUMBER.exp_avg` and `NUMBER.exp_avg_sq`."""
+    history: list[dict[str, Any]]
+    """All logged rows so far."""
+
+
+def save(folder: Path, state: TrainingState) -> None:
+    """Writes `step-NNNNNN/` and drops states older than the last two."""
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".step-{state.step:06d}.part"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    save_file(state.parameters, temporary / "parameters.safetensors")
+    save_file(state.moments, temporary / "moments.safetensors")
+    hashes = {name: sha256_file(temporary / name) for name in ("parameters.safetensors", "moments.safetensors")}
+    card = {"step": state.step, "files": hashes, "history": state.history}
+    (temporary / "card.json").write_text(json.dumps(card), encoding="utf-8")
+    for path in temporary.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    final = folder / f"step-{state.step:06d}"
+    shutil.rmtree(final, ignore_errors=True)
+    temporary.rename(final)
+    for old in sorted(folder.glob("step-*"))[:-KEPT]:
+        shutil.rmtree(old)
+
+
+def newest(folder: Path) -> TrainingState | None:
+    """The newest intact state below `folder`; damaged ones are passed over."""
+    for path in sorted(folder.glob("step-*"), reverse=True):
+        state = _read(path)
+        if state is not None:
+            return state
+    return None
+
+
+def _read(path: Path) -> TrainingState | None:
+    try:
+        card = json.loads((path / "card.json").read_text(encoding="utf-8"))
+        if any(sha256_file(path / name) != value for name, value in card["files"].items()):
+            return None
+        parameters = load_file(path / "parameters.safetensors")
+        moments = load_file(path / "moments.safetensors")
+        return TrainingState(card["step"], parameters, moments, card["history"])
+    except (OSError, ValueError, KeyError, SafetensorError):
+        return None
+
+
+def adam_moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Adam's moments by the parameter's number."""
+    found = {}
+    for number, parameter in enumerate(_parameters(optimizer)):
+        for name in ("exp_avg", "exp_avg_sq"):
+            if parameter in optimizer.state:
+                found[f"{number}.{name}"] = optimizer.state[parameter][name].detach().cpu().contiguous()
+    return found
+
+
+def restore_adam(optimizer: torch.optim.Optimizer, moments: dict[str, Tensor], *, step: int) -> None:
+    """Puts moments back into an Adam optimizer that has made no step yet."""
+    for number, parameter in enumerate(_parameters(optimizer)):
+        if f"{number}.exp_avg" in moments:
+            optimizer.state[parameter] = {
+                "step": torch.tensor(float(step)),
+                **{name: moments[f"{number}.{name}"].to(parameter.device) for name in ("exp_avg", "exp_avg_sq")},
+            }
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
