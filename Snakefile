@@ -1,0 +1,79 @@
+# CLaRa as steps that make files: snakemake --profile profiles/local [--configfile configs/NAME.yaml] [TARGET]
+#
+# docs/pipeline.md lists the rules with their files, config.yaml the settings. A rule runs again when its inputs, its own
+# settings or the code behind its program change; comments, formatting, threads and profiles rerun nothing.
+
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+
+include: "rules/common.smk"
+include: "rules/corpus.smk"
+include: "rules/synthesis.smk"
+include: "rules/pretraining.smk"
+include: "rules/instruction.smk"
+include: "rules/compression.smk"
+include: "rules/joint.smk"
+include: "rules/evaluation.smk"
+include: "rules/report.smk"
+
+
+localrules:
+    all,
+    corpus_all,
+    synthesis_all,
+    pretraining_all,
+    instruction_all,
+    compression_all,
+    joint_all,
+    evaluation_all,
+    fetch_corpus,
+    collect_documents,
+    rank_bm25,
+    score,
+    build_report,
+
+
+rule all:
+    default_target: True
+    input:
+        f"results/{RUN}/report/index.html",
+
+
+rule corpus_all:
+    input:
+        f"results/{RUN}/corpus/passages.parquet",
+        f"results/{RUN}/corpus/documents.parquet",
+
+
+rule synthesis_all:
+    input:
+        f"results/{RUN}/synthesis/pairs.parquet",
+
+
+rule pretraining_all:
+    input:
+        every("pretraining"),
+
+
+rule instruction_all:
+    input:
+        every("instruction"),
+
+
+rule compression_all:
+    input:
+        every("compression", "manifest.json"),
+
+
+rule joint_all:
+    input:
+        every("joint"),
+
+
+rule evaluation_all:
+    input:
+        expand(
+            "results/{run}/evaluation/metrics/{system}.json", run=RUN, system=systems()
+        ),

@@ -1,0 +1,149 @@
+"""What the workflow's rules depend on: settings, code, prompts, the variant that owns a stage, and state folders.
+
+Plain data and files in, text out; the rules in `rules/*.smk` ask here, and the tests ask the same questions.
+"""
+
+import hashlib
+import json
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from clara.config import merge
+from clara.config.rules import RULES, settings_for
+from clara.fingerprint import Project
+
+STAGES = {
+    "pretraining": ("pretrain",),
+    "instruction": ("pretrain", "tune_instructions"),
+    "compression": ("compress_documents",),
+    "joint": ("compress_documents", "train_joint"),
+    "predictions": ("compress_documents", "train_joint", "predict"),
+    "metrics": ("compress_documents", "train_joint", "predict", "score"),
+}
+"""Stage → the rules that make it; those from compression on start from the initial checkpoint's."""
+
+BEFORE = {
+    "split_passages": ("fetch_corpus", "prepare_backbone"),
+    "prepare_questions": ("split_passages",),
+    "make_candidates": ("prepare_questions",),
+    "collect_documents": ("make_candidates",),
+    "synthesize": ("split_passages",),
+    "pretrain": ("synthesize",),
+    "tune_instructions": ("pretrain", "make_candidates"),
+    "compress_documents": ("collect_documents",),
+    "train_joint": ("compress_documents",),
+    "predict": ("train_joint",),
+    "predict_baseline": ("make_candidates",),
+    "rank_bm25": ("make_candidates",),
+    "score": ("predict", "predict_baseline", "rank_bm25"),
+    "build_report": ("score",),
+}
+"""Rule → the rules whose results it reads; compression reads the initial checkpoint as well."""
+
+HASHED_BYTES = 64 * 2**20
+"""Input files up to this size are compared by content, larger ones by size and time."""
+
+
+class Plan:
+    """The rules' dependencies under one validated configuration.
+
+    Args:
+        config: the whole configuration as plain data.
+        root: the project's folder.
+    """
+
+    def __init__(self, config: dict[str, Any], root: Path) -> None:
+        self.variants: dict[str, dict[str, Any]] = {
+            name: merge(config, overrides) for name, overrides in config["variants"].items()
+        }
+        self.root = root
+        self.project = Project(root)
+        self.code = cache(self._code)
+        self.lineage = cache(self._lineage)
+
+    def settings(self, rule: str, variant: str = "base", **wildcards: str) -> str:
+        """The `--settings` of a rule: JSON with sorted keys, because Snakemake compares params by their text."""
+        if rule not in RULES:
+            return "{}"
+        chosen = settings_for(rule, self.variants[variant], **wildcards)
+        return json.dumps(chosen, sort_keys=True, ensure_ascii=False)
+
+    def owner(self, stage: str, variant: str, init: str = "") -> str:
+        """The first variant with the settings of `variant` in all rules up to `stage`: the two share its files."""
+        rules = (STAGES[init] if init else ()) + STAGES[stage]
+        settings = [self.settings(rule, variant) for rule in rules]
+        equal = [name for name in self.variants if [self.settings(rule, name) for rule in rules] == settings]
+        return equal[0]
+
+    def prompts(self, rule: str) -> list[str]:
+        """The prompt files that a rule's code names, in order."""
+        texts = "".join(self.project.definitions(self._program(rule)).values())
+        files = sorted((self.root / "clara" / "prompts").glob("*.jinja"))
+        used = [file for file in files if f"Constant(value={file.stem!r})" in texts]
+        return [str(file.relative_to(self.root)) for file in used]
+
+    def state(self, rule: str, variant: str = "base", init: str = "") -> str:
+        """Sixteen hexadecimal digits that name the folder of a rule's saved state.
+
+        They change with the settings, the code, the prompts and the user's files behind the rule and behind all rules
+        before it, so that a state is continued by the run it belongs to and by no other.
+        """
+        return self.lineage(rule, variant, init)[:16]
+
+    def _program(self, rule: str) -> Path:
+        return self.root / "workflow_scripts" / f"{rule}.py"
+
+    def _code(self, rule: str) -> str:
+        return self.project.fingerprint(self._program(rule))
+
+    def _lineage(self, rule: str, variant: str, init: str) -> str:
+        digest = hashlib.sha256(self.code(rule).encode())
+        for benchmark in self.variants["base"]["benchmarks"] if rule == "prepare_questions" else [""]:
+            digest.update(self.settings(rule, variant, benchmark=benchmark).encode())
+        for path in [*self.prompts(rule), *self._files_of_user(rule)]:
+            digest.update(_content(Path(path)).encode())
+        parents = BEFORE.get(rule, ())
+        if rule == "compress_documents":
+            parents = (*parents, STAGES[init][-1])
+        for parent in parents:
+            digest.update(self.lineage(parent, variant, init).encode())
+        return digest.hexdigest()
+
+    def _files_of_user(self, rule: str) -> list[str]:
+        if rule == "prepare_questions":
+            return [path for name in self.variants["base"]["benchmarks"] for path in self.question_files(name)]
+        return self.user_files(rule)
+
+    def question_files(self, benchmark: str) -> list[str]:
+        """The existing files of questions that a benchmark's settings name."""
+        chosen = self.variants["base"]["benchmarks"][benchmark]
+        return _existing(chosen["train"], chosen["test"], chosen["test_normal"])
+
+    def user_files(self, rule: str) -> list[str]:
+        """The existing files outside `results/` that a rule's settings name.
+
+        A missing one is left to the program, whose message says which setting names it.
+        """
+        base = self.variants["base"]
+        if rule == "fetch_corpus":
+            return _existing(base["corpus"]["source"]["location"])
+        if rule == "synthesize":
+            return _existing(base["synthesis"]["published"])
+        if rule == "prepare_backbone":
+            return _existing(base["backbone"]["source"])
+        return []
+
+
+def _existing(*paths: str | None) -> list[str]:
+    expanded = [os.path.expanduser(os.path.expandvars(path)) for path in paths if path]
+    return [path for path in expanded if os.path.isfile(path)]
+
+
+@cache
+def _content(path: Path) -> str:
+    status = path.stat()
+    if status.st_size > HASHED_BYTES:
+        return f"{status.st_size} {status.st_mtime_ns}"
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,149 @@
+# Configuration, settings of rules, code fingerprints, and which variant's files a stage reads.
+
+import itertools
+import os
+import re
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+# A checkout runs its own code with the Python that Snakemake runs with, whatever else is on the machine's paths.
+ROOT = Path(workflow.basedir)
+sys.path.insert(0, str(ROOT))
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+).rstrip(":")
+os.environ["PATH"] = os.pathsep.join(
+    [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
+)
+
+from clara import config as configuration
+from clara.errors import ClaraError
+from clara.plan import STAGES, Plan
+
+try:
+    given = [configuration.load(Path(path)) for path in workflow.overwrite_configfiles]
+    defaults = configuration.load(Path("config.yaml"))
+    merged = configuration.merge(defaults, config)
+    configuration.validate(merged)
+except ClaraError as error:
+    raise WorkflowError(str(error)) from None
+config.clear()
+config.update(merged)
+
+RUN = config["run"]
+PLAN = Plan(config, ROOT)
+
+# Programs log to stderr, which goes to the screen and the log. The signals that end a job must not end `tee` first:
+# a program that saves its state on SIGTERM still writes to it.
+TEE = 'trap "" INT TERM; exec tee'
+
+
+wildcard_constraints:
+    run=RUN,
+    benchmark="|".join(config["benchmarks"]),
+    ratio=r"\d+",
+    variant="|".join(config["variants"]),
+    init="pretraining|instruction",
+    split="train|test",
+    baseline="no_retrieval|text_rag",
+
+
+def program(rule_name):
+    """The program of a rule; it counts by its code (`params.code`), not by the time of its file."""
+    return ancient(f"workflow_scripts/{rule_name}.py")
+
+
+def settings(rule_name):
+    """The settings of a rule as JSON, merged with the overrides of the variant in its path."""
+
+    def cut(wildcards):
+        given = dict(wildcards.items())
+        return PLAN.settings(rule_name, given.pop("variant", "base"), **given)
+
+    return cut
+
+
+def state(rule_name):
+    """The folder in which a rule keeps what it resumes from."""
+
+    def folder(wildcards):
+        given = dict(wildcards.items())
+        name = "-".join(
+            given[key]
+            for key in ("init", "baseline", "ratio", "variant")
+            if key in given
+        )
+        digest = PLAN.state(
+            rule_name, given.get("variant", "base"), given.get("init", "")
+        )
+        return "/".join(
+            part for part in ("state", given["run"], rule_name, name, digest) if part
+        )
+
+    return folder
+
+
+def owned(stage, ratio, variant, init=""):
+    """The path of a stage's files for a variant, spelled with the variant that owns them."""
+    name = f"cr{ratio}-{PLAN.owner(stage, variant, init)}"
+    return (
+        f"results/{RUN}/{stage}/{init}-{name}"
+        if init
+        else f"results/{RUN}/{stage}/{name}"
+    )
+
+
+def every(stage, file="card.json"):
+    """A file of a stage for all ratios, variants and initial checkpoints, each path once."""
+    if stage == "instruction" and "instruction" not in config["inits"]:
+        return []
+    inits = [""] if stage in ("pretraining", "instruction") else config["inits"]
+    combinations = itertools.product(inits, config["ratios"], config["variants"])
+    folders = [
+        owned(stage, ratio, variant, init) for init, ratio, variant in combinations
+    ]
+    return [f"{folder}/{file}" for folder in dict.fromkeys(folders)]
+
+
+def systems():
+    """The names of all that is scored: the baselines, then CLaRa by initial checkpoint, ratio and variant."""
+    combinations = itertools.product(
+        config["inits"], config["ratios"], config["variants"]
+    )
+    ours = [
+        f"{init}-cr{ratio}-{PLAN.owner('metrics', variant, init)}"
+        for init, ratio, variant in combinations
+    ]
+    return [*config["evaluation"]["baselines"], *dict.fromkeys(ours)]
+
+
+def candidates(split):
+    """The candidate files of all benchmarks: of training the oracle pools, of testing those of the settings."""
+    kinds = config["candidates"]["settings"] if split == "test" else ["oracle"]
+    return expand(
+        "results/{run}/candidates/{benchmark}.{split}.{kind}.jsonl",
+        run=RUN,
+        benchmark=config["benchmarks"],
+        split=split,
+        kind=kinds,
+    )
+
+
+def ours(system):
+    """(init, ratio, variant) of a system's name; null of a baseline's."""
+    return re.fullmatch(r"(pretraining|instruction)-cr(\d+)-(\w+)", system)
+
+
+def variant_of(system):
+    """The variant in the name of a system; base of a baseline."""
+    return ours(system)[3] if ours(system) else "base"
+
+
+def predictions(system):
+    """The predictions that a system's scores come from."""
+    if found := ours(system):
+        init, ratio, variant = found.groups()
+        system = f"{init}-cr{ratio}-{PLAN.owner('predictions', variant, init)}"
+    return f"results/{RUN}/evaluation/predictions/{system}.jsonl"

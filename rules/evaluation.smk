@@ -1,0 +1,107 @@
+# Predictions of CLaRa and of the baselines, and their scores, which can be made again without a model.
+
+
+rule predict:
+    input:
+        script=program("predict"),
+        prompts=PLAN.prompts("predict"),
+        checkpoint=lambda w: f"{owned('joint', w.ratio, w.variant, w.init)}/card.json",
+        weights=lambda w: f"{owned('joint', w.ratio, w.variant, w.init)}/adapters.safetensors",
+        store=lambda w: f"{owned('compression', w.ratio, w.variant, w.init)}/manifest.json",
+        candidates=candidates("test"),
+    output:
+        predictions="results/{run}/evaluation/predictions/{init}-cr{ratio}-{variant}.jsonl",
+    log:
+        "logs/{run}/predict/{init}-cr{ratio}-{variant}.log",
+    benchmark:
+        "benchmarks/{run}/predict/{init}-cr{ratio}-{variant}.jsonl"
+    threads: 1
+    resources:
+        mem_mb=2500,
+    params:
+        settings=settings("predict"),
+        code=PLAN.code("predict"),
+        state=state("predict"),
+    message:
+        "Answering the test questions at ratio {wildcards.ratio} ({wildcards.init}, {wildcards.variant})"
+    shell:
+        "OMP_NUM_THREADS={threads} python {input.script} --settings {params.settings:q}"
+        " --checkpoint {input.checkpoint:q} --store {input.store:q} --candidates {input.candidates:q}"
+        " --system {wildcards.init}-cr{wildcards.ratio}-{wildcards.variant} --state {params.state:q}"
+        " --predictions {output.predictions:q}"
+        " 2> >({TEE} {log:q} >&2)"
+
+
+rule predict_baseline:
+    input:
+        script=program("predict_baseline"),
+        prompts=PLAN.prompts("predict_baseline"),
+        backbone="results/{run}/backbone/card.json",
+        candidates=candidates("test"),
+    output:
+        predictions="results/{run}/evaluation/predictions/{baseline}.jsonl",
+    log:
+        "logs/{run}/predict_baseline/{baseline}.log",
+    benchmark:
+        "benchmarks/{run}/predict_baseline/{baseline}.jsonl"
+    threads: 1
+    resources:
+        mem_mb=2500,
+    params:
+        settings=settings("predict_baseline"),
+        code=PLAN.code("predict_baseline"),
+    message:
+        "Answering the test questions by the baseline {wildcards.baseline}"
+    shell:
+        "OMP_NUM_THREADS={threads} python {input.script} --settings {params.settings:q}"
+        " --baseline {wildcards.baseline} --backbone {input.backbone:q} --candidates {input.candidates:q}"
+        " --predictions {output.predictions:q}"
+        " 2> >({TEE} {log:q} >&2)"
+
+
+rule rank_bm25:
+    input:
+        script=program("rank_bm25"),
+        candidates=candidates("test"),
+    output:
+        predictions="results/{run}/evaluation/predictions/bm25.jsonl",
+    log:
+        "logs/{run}/rank_bm25.log",
+    benchmark:
+        "benchmarks/{run}/rank_bm25.jsonl"
+    threads: 1
+    resources:
+        mem_mb=1000,
+    params:
+        settings=settings("rank_bm25"),
+        code=PLAN.code("rank_bm25"),
+    message:
+        "Ranking the pools by BM25"
+    shell:
+        "python {input.script} --settings {params.settings:q} --candidates {input.candidates:q}"
+        " --predictions {output.predictions:q}"
+        " 2> >({TEE} {log:q} >&2)"
+
+
+rule score:
+    input:
+        script=program("score"),
+        predictions=lambda w: predictions(w.system),
+    output:
+        metrics="results/{run}/evaluation/metrics/{system}.json",
+    log:
+        "logs/{run}/score/{system}.log",
+    benchmark:
+        "benchmarks/{run}/score/{system}.jsonl"
+    threads: 1
+    resources:
+        mem_mb=500,
+    params:
+        settings=lambda w: PLAN.settings("score", variant_of(w.system)),
+        code=PLAN.code("score"),
+    message:
+        "Scoring {wildcards.system}"
+    shell:
+        "python {input.script} --settings {params.settings:q} --predictions {input.predictions:q}"
+        " --metrics {output.metrics:q}"
+        " 2> >({TEE} {log:q} >&2)"

@@ -1,0 +1,36 @@
+# Query reasoner and generator learn together through the selection (the paper's stage 2).
+
+
+rule train_joint:
+    input:
+        script=program("train_joint"),
+        prompts=PLAN.prompts("train_joint"),
+        checkpoint=lambda w: f"{owned(w.init, w.ratio, w.variant)}/card.json",
+        weights=lambda w: f"{owned(w.init, w.ratio, w.variant)}/adapters.safetensors",
+        store=lambda w: f"{owned('compression', w.ratio, w.variant, w.init)}/manifest.json",
+        candidates=candidates("train"),
+    output:
+        card="results/{run}/joint/{init}-cr{ratio}-{variant}/card.json",
+        weights="results/{run}/joint/{init}-cr{ratio}-{variant}/adapters.safetensors",
+        history="results/{run}/joint/{init}-cr{ratio}-{variant}/history.jsonl",
+        memory_use="results/{run}/joint/{init}-cr{ratio}-{variant}/memory_use.json",
+        settings="results/{run}/joint/{init}-cr{ratio}-{variant}/settings.json",
+        environment="results/{run}/joint/{init}-cr{ratio}-{variant}/environment.json",
+    log:
+        "logs/{run}/train_joint/{init}-cr{ratio}-{variant}.log",
+    benchmark:
+        "benchmarks/{run}/train_joint/{init}-cr{ratio}-{variant}.jsonl"
+    threads: 1
+    resources:
+        mem_mb=2900,
+    params:
+        settings=settings("train_joint"),
+        code=PLAN.code("train_joint"),
+        state=state("train_joint"),
+    message:
+        "Training selection and answers together at ratio {wildcards.ratio} ({wildcards.init}, {wildcards.variant})"
+    shell:
+        "OMP_NUM_THREADS={threads} python {input.script} --settings {params.settings:q}"
+        " --checkpoint {input.checkpoint:q} --store {input.store:q} --candidates {input.candidates:q}"
+        " --state {params.state:q} --card {output.card:q}"
+        " 2> >({TEE} {log:q} >&2)"

@@ -1,0 +1,33 @@
+# The compressor learns to keep what a document says (the paper's stage 1).
+
+
+rule pretrain:
+    input:
+        script=program("pretrain"),
+        prompts=PLAN.prompts("pretrain"),
+        pairs="results/{run}/synthesis/pairs.parquet",
+        backbone="results/{run}/backbone/card.json",
+    output:
+        card="results/{run}/pretraining/cr{ratio}-{variant}/card.json",
+        weights="results/{run}/pretraining/cr{ratio}-{variant}/adapters.safetensors",
+        history="results/{run}/pretraining/cr{ratio}-{variant}/history.jsonl",
+        memory_use="results/{run}/pretraining/cr{ratio}-{variant}/memory_use.json",
+        settings="results/{run}/pretraining/cr{ratio}-{variant}/settings.json",
+        environment="results/{run}/pretraining/cr{ratio}-{variant}/environment.json",
+    log:
+        "logs/{run}/pretrain/cr{ratio}-{variant}.log",
+    benchmark:
+        "benchmarks/{run}/pretrain/cr{ratio}-{variant}.jsonl"
+    threads: 1
+    resources:
+        mem_mb=2900,
+    params:
+        settings=settings("pretrain"),
+        code=PLAN.code("pretrain"),
+        state=state("pretrain"),
+    message:
+        "Pretraining the compressor at ratio {wildcards.ratio} ({wildcards.variant})"
+    shell:
+        "OMP_NUM_THREADS={threads} python {input.script} --settings {params.settings:q} --ratio {wildcards.ratio}"
+        " --pairs {input.pairs:q} --backbone {input.backbone:q} --state {params.state:q} --card {output.card:q}"
+        " 2> >({TEE} {log:q} >&2)"

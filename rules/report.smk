@@ -1,0 +1,56 @@
+# One page with all tables and figures, and each of them as a file.
+
+
+rule build_report:
+    input:
+        script=program("build_report"),
+        metrics=expand(
+            "results/{{run}}/evaluation/metrics/{system}.json", system=systems()
+        ),
+        predictions=list(dict.fromkeys(predictions(system) for system in systems())),
+        candidates=candidates("test"),
+        histories=every("pretraining", "history.jsonl")
+        + every("instruction", "history.jsonl")
+        + every("joint", "history.jsonl"),
+        memory_use=every("pretraining", "memory_use.json")
+        + every("instruction", "memory_use.json")
+        + every("joint", "memory_use.json"),
+        corpus="results/{run}/corpus/report.json",
+        synthesis="results/{run}/synthesis/report.json",
+    output:
+        page=report("results/{run}/report/index.html", category="Page"),
+        results_csv=report("results/{run}/report/tables/results.csv", category="Tables"),
+        results_md="results/{run}/report/tables/results.md",
+        results_tex="results/{run}/report/tables/results.tex",
+        memory_use_csv=report(
+            "results/{run}/report/tables/memory_use.csv", category="Tables"
+        ),
+        memory_use_md="results/{run}/report/tables/memory_use.md",
+        memory_use_tex="results/{run}/report/tables/memory_use.tex",
+        loss=report("results/{run}/report/figures/loss.svg", category="Figures"),
+        recall=report("results/{run}/report/figures/recall.svg", category="Figures"),
+        memory_use=report(
+            "results/{run}/report/figures/memory_use.svg", category="Figures"
+        ),
+        answers=report("results/{run}/report/figures/answers.svg", category="Figures"),
+    log:
+        "logs/{run}/build_report.log",
+    benchmark:
+        "benchmarks/{run}/build_report.jsonl"
+    threads: 1
+    resources:
+        mem_mb=1000,
+    params:
+        settings=settings("build_report"),
+        code=PLAN.code("build_report"),
+    message:
+        "Writing the report"
+    shell:
+        "python {input.script} --settings {params.settings:q} --metrics {input.metrics:q} --histories {input.histories:q}"
+        " --memory-use {input.memory_use:q} --corpus-report {input.corpus:q} --synthesis-report {input.synthesis:q}"
+        " --predictions {input.predictions:q} --candidates {input.candidates:q} --page {output.page:q}"
+        " --results-csv {output.results_csv:q} --results-md {output.results_md:q} --results-tex {output.results_tex:q}"
+        " --memory-use-csv {output.memory_use_csv:q} --memory-use-md {output.memory_use_md:q}"
+        " --memory-use-tex {output.memory_use_tex:q} --loss-figure {output.loss:q} --recall-figure {output.recall:q}"
+        " --memory-use-figure {output.memory_use:q} --answers-figure {output.answers:q}"
+        " 2> >({TEE} {log:q} >&2)"

@@ -1,0 +1,32 @@
+# Questions, answers and paraphrases made from passages: what pretraining learns from.
+
+
+rule synthesize:
+    input:
+        script=program("synthesize"),
+        prompts=PLAN.prompts("synthesize"),
+        published=PLAN.user_files("synthesize"),
+        passages="results/{run}/corpus/passages.parquet",
+        backbone="results/{run}/backbone/card.json",
+    output:
+        pairs="results/{run}/synthesis/pairs.parquet",
+        rejected="results/{run}/synthesis/rejected.parquet",
+        report="results/{run}/synthesis/report.json",
+    log:
+        "logs/{run}/synthesize.log",
+    benchmark:
+        "benchmarks/{run}/synthesize.jsonl"
+    threads: 1
+    resources:
+        mem_mb=3500,
+    params:
+        settings=settings("synthesize"),
+        code=PLAN.code("synthesize"),
+        state=state("synthesize"),
+    message:
+        "Synthesizing questions, answers and paraphrases"
+    shell:
+        "OMP_NUM_THREADS={threads} python {input.script} --settings {params.settings:q} --passages {input.passages:q}"
+        " --backbone {input.backbone:q} --state {params.state:q} --pairs {output.pairs:q}"
+        " --rejected {output.rejected:q} --report {output.report:q}"
+        " 2> >({TEE} {log:q} >&2)"
