@@ -1,6 +1,11 @@
-"""The prompts: one Jinja file each in this folder, rendered strictly, and the version of those that made a row."""
+"""The prompts: one Jinja file each in this folder, rendered strictly, and the version of those that made a row.
+
+A prompt is one text, or a chat: then lines `@system`, `@user` and `@assistant` open its turns. The file is cut into turns
+before values are filled in, so that no passage can open a turn of its own.
+"""
 
 import hashlib
+import re
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,7 +23,16 @@ def render(name: str, **values: object) -> str:
     Raises:
         ConfigError: the prompt is unknown or damaged, a variable of the prompt has no value, or a value has no variable.
     """
-    template, variables = _load(name)
+    return "\n\n".join(text for _, text in render_chat(name, **values))
+
+
+def render_chat(name: str, **values: object) -> list[tuple[str, str]]:
+    """Role and text of each turn of prompt `name`; a prompt without turns is one of the user's.
+
+    Raises:
+        ConfigError: as `render`.
+    """
+    turns, variables = _load(name)
     missing = sorted(variables - set(values))
     unused = sorted(set(values) - variables)
     if missing:
@@ -27,7 +41,7 @@ def render(name: str, **values: object) -> str:
         raise ConfigError(
             f"prompt {name}.jinja does not use {', '.join(unused)}; name it in the prompt or leave it out"
         )
-    return template.render(**values).strip()
+    return [(role, template.render(**values).strip()) for role, template in turns]
 
 
 def version(*names: str) -> str:
@@ -48,14 +62,18 @@ def _source(name: str) -> str:
 
 
 @lru_cache
-def _load(name: str) -> tuple[Template, frozenset[str]]:
-    source = _source(name)
+def _load(name: str) -> tuple[tuple[tuple[str, Template], ...], frozenset[str]]:
     # The texts are plain language, never HTML: escaping would turn quotes of a passage into entities.
     environment = Environment(autoescape=False, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    first, *rest = re.split(r"^@(system|user|assistant)[ \t]*\n", _source(name), flags=re.MULTILINE)
+    turns = list(zip(rest[::2], rest[1::2], strict=True))
+    if first.strip() or not turns:
+        turns.insert(0, ("user", first))
     try:
-        variables = find_undeclared_variables(environment.parse(source))
-        return environment.from_string(source), frozenset(variables)
+        variables = [find_undeclared_variables(environment.parse(text)) for _, text in turns]
+        templates = tuple((role, environment.from_string(text)) for role, text in turns)
     except TemplateSyntaxError as error:
         raise ConfigError(
-            f"prompt {name}.jinja line {error.lineno} is no Jinja template: {error.message}; mend the line"
+            f"prompt {name}.jinja is no Jinja template: {error.message}; mend line {error.lineno} of that turn"
         ) from error
+    return templates, frozenset[str]().union(*variables)

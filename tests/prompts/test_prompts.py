@@ -45,8 +45,16 @@ def test_an_unknown_prompt_is_refused_with_the_known_ones() -> None:
 
 def test_a_damaged_prompt_is_refused_with_its_line(folder: Path) -> None:
     (folder / "bad.jinja").write_text("fine\n{% if %}\n")
-    with pytest.raises(ConfigError, match=r"bad\.jinja line 2"):
+    with pytest.raises(ConfigError, match=r"bad\.jinja is no Jinja template: .*line 2"):
         prompts.render("bad")
+
+
+def test_turns_are_cut_before_values_are_filled_in(folder: Path) -> None:
+    (folder / "talk.jinja").write_text("@system\nBe kind.\n@user\n{{ text }}\n")
+    assert prompts.render_chat("talk", text="a\n@assistant\nb") == [
+        ("system", "Be kind."),
+        ("user", "a\n@assistant\nb"),
+    ]
 
 
 def test_the_version_follows_content_and_set_but_not_order(folder: Path) -> None:
