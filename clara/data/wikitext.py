@@ -21,9 +21,9 @@ APPENDICES = frozenset([
 ])  # fmt: skip
 """Headings, in lower case, of sections that hold no prose."""
 
-_NAMESPACES = re.compile(
-    r"\s*(file|image|category|media|wikipedia|template|portal|special|help|user|talk|wikt|[a-z]{2,3})\s*:", re.I
-)
+_MEDIA = re.compile(r"\s*(?:file|image|category|media)\s*:", re.IGNORECASE)
+_BARE = re.compile(r"\s*(?:wikipedia|template|portal|special|help|user|talk|[a-z]{2,3})\s*:", re.IGNORECASE)
+"""Namespaces and languages: links to them show nothing unless they are given a text."""
 _DROPPED_TAGS = frozenset([
     "ref", "references", "gallery", "table", "timeline", "score", "syntaxhighlight", "source", "imagemap", "hiero",
     "includeonly", "noinclude", "templatestyles", "graph", "mapframe", "inputbox", "pre", "tr", "td", "th", "hr",
@@ -96,11 +96,13 @@ def _visible(node: Node) -> str:
 
 def _link(node: Wikilink) -> str:
     title = str(node.title)
-    if _NAMESPACES.match(title):
+    if _MEDIA.match(title):
         return ""
     if node.text is not None:
-        return plain(node.text)
-    return plain(node.title).lstrip(":").partition("#")[0].strip()
+        text = plain(node.text)
+        # Only files take several arguments: this finds those whose namespace is in another language.
+        return "" if "|" in text else text
+    return "" if _BARE.match(title) else plain(node.title).lstrip(":").partition("#")[0].strip()
 
 
 def _template(node: Template) -> str:

@@ -1,0 +1,39 @@
+"""Gives every question of a benchmark its pool of candidate documents.
+
+    python workflow_scripts/make_candidates.py --settings "$SETTINGS" --passages results/demo/corpus/passages.parquet \\
+        --train results/demo/questions/nq.train.jsonl --test results/demo/questions/nq.test.jsonl \\
+        --test-normal results/demo/questions/nq.test_normal.jsonl \\
+        --out-train-oracle results/demo/candidates/nq.train.oracle.jsonl \\
+        --out-test-oracle results/demo/candidates/nq.test.oracle.jsonl \\
+        --out-test-normal results/demo/candidates/nq.test.normal.jsonl
+
+Makes the three files of questions with full pools. An empty --test-normal is made from the test questions by BM25; one
+with questions is taken as it is. `$SETTINGS` is the JSON of seed and candidates.
+"""
+
+from clara import program
+from clara.config.rules import MakeCandidates, parse_settings
+from clara.data.candidates import read_questions
+from clara.data.pools import PoolMaker, fill
+from clara.records import Passage, read_rows, write_rows
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parses the flags and makes the pools."""
+    arguments = program.parser(__doc__)
+    arguments.add_argument("--settings", required=True)
+    program.add_paths(arguments, "--passages", "--train", "--test", "--test-normal")
+    program.add_paths(arguments, "--out-train-oracle", "--out-test-oracle", "--out-test-normal")
+    args = arguments.parse_args(argv)
+    settings = parse_settings(MakeCandidates, args.settings)
+    plan = settings.candidates
+    documents = list(dict.fromkeys(passage.document for passage in read_rows(Passage, args.passages)))
+    maker = PoolMaker(documents, size=plan.size, seed=settings.seed, k1=plan.bm25_k1, b=plan.bm25_b)
+    test = read_questions(args.test)
+    write_rows(args.out_train_oracle, fill(read_questions(args.train), maker, "oracle"))
+    write_rows(args.out_test_oracle, fill(test, maker, "oracle"))
+    write_rows(args.out_test_normal, read_questions(args.test_normal) or fill(test, maker, "normal"))
+
+
+if __name__ == "__main__":
+    program.run(main)
