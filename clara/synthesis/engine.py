@@ -1,0 +1,148 @@
+"""What answers the requests of synthesis: one small interface, and the choice of an implementation.
+
+An engine takes requests as they come and gives replies as they finish, in any order, so that a document in a late round
+never waits for one in an early round. A request that cannot be answered yields a reply with `error`, never an exception:
+one bad passage must not end a run. Only a fault that every request would share (no server, no such model) raises.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol
+
+from clara.errors import ConfigError
+
+EngineName = Literal["auto", "vllm", "openai", "transformers"]
+
+
+class Message(NamedTuple):
+    """One turn of a chat."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a reply is drawn; temperature 0 takes the likeliest token."""
+
+    temperature: float
+    top_p: float
+    max_tokens: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Request:
+    """A chat to go on with."""
+
+    messages: tuple[Message, ...]
+    sampling: Sampling
+    beginning: str = ""
+    """Words that the reply must start with; they stand in the reply's text."""
+    schema: str | None = None
+    """JSON schema, as JSON text, that the reply must meet; engines that cannot force it may return other text."""
+    choices: tuple[str, ...] = ()
+    """The only replies allowed, if any are given."""
+
+    def key(self, model: str) -> str:
+        """The name under which the reply is kept: a hash of everything that it depends on."""
+        content = json.dumps([model, asdict(self)], ensure_ascii=False, sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back for a request."""
+
+    text: str
+    """The whole reply, the request's `beginning` included."""
+    finish_reason: str
+    """`stop`: the model ended its turn. `length`: the token limit cut it. `error`: see `error`."""
+    prompt_tokens: int
+    reply_tokens: int
+    error: str | None = None
+    """Why there is no reply; null when there is one."""
+
+
+class TextEngine(Protocol):
+    """Something that answers requests."""
+
+    name: str
+    """Kind of engine, for the report."""
+    model: str
+    """Identity of model and precision; part of every cache key."""
+    capacity: int
+    """Requests worth having under way at once."""
+
+    def submit(self, key: str, request: Request) -> None:
+        """Takes a request; its reply comes from a later `collect` under `key`."""
+
+    def collect(self) -> list[tuple[str, Reply]]:
+        """Keys and replies finished since the last call; waits until there is at least one, if any is under way."""
+
+    def close(self) -> None:
+        """Gives back memory, threads and connections."""
+
+
+def failure(reason: str) -> Reply:
+    """The reply to a request that could not be answered."""
+    return Reply(text="", finish_reason="error", prompt_tokens=0, reply_tokens=0, error=reason)
+
+
+def model_identity(folder: Path, dtype: str) -> str:
+    """A model's identity that survives moving its folder: a hash of its JSON files and the size of its weights, and `dtype`."""
+    digest = hashlib.sha256()
+    for file in sorted(Path(folder).iterdir()):
+        if file.suffix in (".json", ".jinja"):
+            digest.update(file.name.encode() + file.read_bytes())
+        elif file.is_file():
+            digest.update(f"{file.name} {file.stat().st_size}".encode())
+    return f"{digest.hexdigest()[:12]}-{dtype}"
+
+
+def choose(
+    engine: EngineName,
+    folder: Path | None,
+    *,
+    dtype: str,
+    identity: str,
+    base_url: str | None,
+    tensor_parallel: int = 1,
+) -> TextEngine:
+    """A started engine.
+
+    Args:
+        engine: which one; `auto` takes vLLM where it can run this model, else transformers.
+        folder: the model's folder; for engine openai only the name of the model at the server is used.
+        dtype: precision of weights and arithmetic.
+        identity: the model's identity, part of the cache keys.
+        base_url: address of the server, for engine openai.
+        tensor_parallel: GPUs over which vLLM splits the model.
+
+    Raises:
+        ConfigError: the engine lacks a setting or cannot run here.
+    """
+    if engine == "openai":
+        from clara.synthesis.engine_openai import OpenAIEngine
+
+        if base_url is None:
+            raise ConfigError(
+                "synthesis.engine = openai needs synthesis.base_url, such as http://localhost:8000/v1; set it"
+            )
+        return OpenAIEngine(base_url, str(folder), identity=identity)
+    assert folder is not None
+    if engine in ("auto", "vllm"):
+        from clara.synthesis.engine_vllm import VllmEngine, obstacle
+
+        reason = obstacle(folder)
+        if reason is None:
+            return VllmEngine(folder, dtype=dtype, identity=identity, tensor_parallel=tensor_parallel)
+        if engine == "vllm":
+            raise ConfigError(
+                f"synthesis.engine = vllm cannot run here: {reason}; install a fitting vLLM or take transformers"
+            )
+    from clara.synthesis.engine_transformers import TransformersEngine
+
+    return TransformersEngine(folder, dtype=dtype, identity=identity)
