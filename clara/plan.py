@@ -6,6 +6,7 @@ Plain data and files in, text out; the rules in `rules/*.smk` ask here, and the 
 import hashlib
 import json
 import os
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,7 @@ class Plan:
         self.root = root
         self.project = Project(root)
         self.code = cache(self._code)
+        self.prompts = cache(self._prompts)
         self.lineage = cache(self._lineage)
 
     def settings(self, rule: str, variant: str = "base", **wildcards: str) -> str:
@@ -77,7 +79,7 @@ class Plan:
         equal = [name for name in self.variants if [self.settings(rule, name) for rule in rules] == settings]
         return equal[0]
 
-    def prompts(self, rule: str) -> list[str]:
+    def _prompts(self, rule: str) -> list[str]:
         """The prompt files that a rule's code names, in order."""
         texts = "".join(self.project.definitions(self._program(rule)).values())
         files = sorted((self.root / "clara" / "prompts").glob("*.jinja"))
@@ -134,6 +136,13 @@ class Plan:
         if rule == "prepare_backbone":
             return _existing(base["backbone"]["source"])
         return []
+
+
+def use_checkout(root: Path) -> None:
+    """Makes every program that this process starts run with this Python and with the code under `root`."""
+    before = os.environ.get("PYTHONPATH", "")
+    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in (str(root), before) if path)
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 
 
 def _existing(*paths: str | None) -> list[str]:

@@ -1,26 +1,20 @@
 # Configuration, settings of rules, code fingerprints, and which variant's files a stage reads.
 
 import itertools
-import os
 import re
 import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-# A checkout runs its own code with the Python that Snakemake runs with, whatever else is on the machine's paths.
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT))
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    [str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-).rstrip(":")
-os.environ["PATH"] = os.pathsep.join(
-    [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
-)
 
 from clara import config as configuration
 from clara.errors import ClaraError
-from clara.plan import STAGES, Plan
+from clara.plan import Plan, use_checkout
+
+use_checkout(ROOT)
 
 try:
     given = [configuration.load(Path(path)) for path in workflow.overwrite_configfiles]
@@ -35,11 +29,10 @@ config.update(merged)
 RUN = config["run"]
 PLAN = Plan(config, ROOT)
 
-# Programs log to stderr, which goes to the screen and the log. The signals that end a job must not end `tee` first:
-# a program that saves its state on SIGTERM still writes to it.
-TEE = 'trap "" INT TERM; exec tee'
 
-
+# Every program's messages go to the screen and to the rule's log. The `trap` in the commands keeps the signals that end a
+# job from `tee`: a program that saves its state on SIGTERM still writes to it.
+#
 wildcard_constraints:
     run=RUN,
     benchmark="|".join(config["benchmarks"]),

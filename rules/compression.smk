@@ -27,4 +27,4 @@ rule compress_documents:
         "OMP_NUM_THREADS={threads} python {input.script} --settings {params.settings:q}"
         " --checkpoint {input.checkpoint:q} --documents {input.documents:q} --state {params.state:q}"
         " --manifest {output.manifest:q}"
-        " 2> >({TEE} {log:q} >&2)"
+        " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"

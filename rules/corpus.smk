@@ -22,7 +22,7 @@ rule fetch_corpus:
         "Fetching the corpus"
     shell:
         "python {input.script} --settings {params.settings:q} --dump {output.dump:q} --card {output.card:q}"
-        " 2> >({TEE} {log:q} >&2)"
+        " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"
 
 
 rule prepare_backbone:
@@ -45,7 +45,7 @@ rule prepare_backbone:
         "Preparing the language model"
     shell:
         "OMP_NUM_THREADS={threads} python {input.script} --settings {params.settings:q} --card {output.card:q}"
-        " 2> >({TEE} {log:q} >&2)"
+        " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"
 
 
 rule split_passages:
@@ -71,7 +71,7 @@ rule split_passages:
     shell:
         "python {input.script} --settings {params.settings:q} --dump {input.dump:q} --backbone {input.backbone:q}"
         " --passages {output.passages:q} --report {output.report:q}"
-        " 2> >({TEE} {log:q} >&2)"
+        " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"
 
 
 rule prepare_questions:
@@ -100,7 +100,7 @@ rule prepare_questions:
         "python {input.script} --settings {params.settings:q} --benchmark {wildcards.benchmark:q}"
         " --passages {input.passages:q} --train {output.train:q} --test {output.test:q}"
         " --test-normal {output.test_normal:q} --report {output.report:q}"
-        " 2> >({TEE} {log:q} >&2)"
+        " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"
 
 
 rule make_candidates:
@@ -130,7 +130,7 @@ rule make_candidates:
         "python {input.script} --settings {params.settings:q} --passages {input.passages:q} --train {input.train:q}"
         " --test {input.test:q} --test-normal {input.test_normal:q} --out-train-oracle {output.train_oracle:q}"
         " --out-test-oracle {output.test_oracle:q} --out-test-normal {output.test_normal:q}"
-        " 2> >({TEE} {log:q} >&2)"
+        " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"
 
 
 rule collect_documents:
@@ -152,4 +152,4 @@ rule collect_documents:
         "Collecting the documents of all pools"
     shell:
         "python {input.script} --candidates {input.candidates:q} --documents {output.documents:q}"
-        " 2> >({TEE} {log:q} >&2)"
+        " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"

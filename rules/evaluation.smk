@@ -29,7 +29,7 @@ rule predict:
         " --checkpoint {input.checkpoint:q} --store {input.store:q} --candidates {input.candidates:q}"
         " --system {wildcards.init}-cr{wildcards.ratio}-{wildcards.variant} --state {params.state:q}"
         " --predictions {output.predictions:q}"
-        " 2> >({TEE} {log:q} >&2)"
+        " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"
 
 
 rule predict_baseline:
@@ -56,7 +56,7 @@ rule predict_baseline:
         "OMP_NUM_THREADS={threads} python {input.script} --settings {params.settings:q}"
         " --baseline {wildcards.baseline} --backbone {input.backbone:q} --candidates {input.candidates:q}"
         " --predictions {output.predictions:q}"
-        " 2> >({TEE} {log:q} >&2)"
+        " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"
 
 
 rule rank_bm25:
@@ -80,7 +80,7 @@ rule rank_bm25:
     shell:
         "python {input.script} --settings {params.settings:q} --candidates {input.candidates:q}"
         " --predictions {output.predictions:q}"
-        " 2> >({TEE} {log:q} >&2)"
+        " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"
 
 
 rule score:
@@ -104,4 +104,4 @@ rule score:
     shell:
         "python {input.script} --settings {params.settings:q} --predictions {input.predictions:q}"
         " --metrics {output.metrics:q}"
-        " 2> >({TEE} {log:q} >&2)"
+        " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"

@@ -32,4 +32,4 @@ rule tune_instructions:
         "OMP_NUM_THREADS={threads} python {input.script} --settings {params.settings:q}"
         " --checkpoint {input.checkpoint:q} --candidates {input.candidates:q} --state {params.state:q}"
         " --card {output.card:q}"
-        " 2> >({TEE} {log:q} >&2)"
+        " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"

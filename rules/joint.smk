@@ -33,4 +33,4 @@ rule train_joint:
         "OMP_NUM_THREADS={threads} python {input.script} --settings {params.settings:q}"
         " --checkpoint {input.checkpoint:q} --store {input.store:q} --candidates {input.candidates:q}"
         " --state {params.state:q} --card {output.card:q}"
-        " 2> >({TEE} {log:q} >&2)"
+        " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"

@@ -30,4 +30,4 @@ rule pretrain:
     shell:
         "OMP_NUM_THREADS={threads} python {input.script} --settings {params.settings:q} --ratio {wildcards.ratio}"
         " --pairs {input.pairs:q} --backbone {input.backbone:q} --state {params.state:q} --card {output.card:q}"
-        " 2> >({TEE} {log:q} >&2)"
+        " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"

@@ -53,4 +53,4 @@ rule build_report:
         " --memory-use-csv {output.memory_use_csv:q} --memory-use-md {output.memory_use_md:q}"
         " --memory-use-tex {output.memory_use_tex:q} --loss-figure {output.loss:q} --recall-figure {output.recall:q}"
         " --memory-use-figure {output.memory_use:q} --answers-figure {output.answers:q}"
-        " 2> >({TEE} {log:q} >&2)"
+        " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"

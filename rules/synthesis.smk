@@ -29,4 +29,4 @@ rule synthesize:
         "OMP_NUM_THREADS={threads} python {input.script} --settings {params.settings:q} --passages {input.passages:q}"
         " --backbone {input.backbone:q} --state {params.state:q} --pairs {output.pairs:q}"
         " --rejected {output.rejected:q} --report {output.report:q}"
-        " 2> >({TEE} {log:q} >&2)"
+        " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"

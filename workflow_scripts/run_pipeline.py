@@ -1,0 +1,71 @@
+"""Runs Snakemake in this folder, alone, and takes away the lock that a killed run left behind.
+
+    python workflow_scripts/run_pipeline.py --profile profiles/local [--configfile configs/NAME.yaml] [TARGET …]
+
+All arguments go to Snakemake, which takes this process's place and makes the files. A second call beside a running one
+is refused, and so is one beside jobs that outlived a killed run.
+"""
+
+import fcntl
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from clara import program
+from clara.errors import ResourceError
+
+SNAKEMAKE = [sys.executable, "-m", "snakemake"]
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Takes the folder for this run and becomes Snakemake."""
+    arguments = sys.argv[1:] if argv is None else argv
+    folder = Path.cwd()
+    hold(folder)
+    if any((folder / ".snakemake" / "locks").glob("*")):
+        if others := at_work(folder):
+            raise ResourceError(
+                f"a run was killed in {folder} but its jobs go on ({', '.join(others)}); wait for them or end them, "
+                "then run again"
+            )
+        print("an earlier run was killed; its lock is taken away", file=sys.stderr)
+        unlock = subprocess.run([*SNAKEMAKE, "--unlock", *arguments], capture_output=True, text=True)
+        if unlock.returncode:
+            raise ResourceError(f"the lock could not be taken away; Snakemake said: {unlock.stderr.strip()}")
+    os.execv(SNAKEMAKE[0], [*SNAKEMAKE, *arguments])
+
+
+def hold(folder: Path) -> None:
+    """Keeps other calls out of the folder until this process, which becomes Snakemake, ends."""
+    (folder / ".snakemake").mkdir(exist_ok=True)
+    handle = os.open(folder / ".snakemake" / "clara.lock", os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = os.read(handle, 20).decode().strip()
+        raise ResourceError(
+            f"another run works in {folder} (process {owner}); wait for it or end it, then run again"
+        ) from None
+    os.ftruncate(handle, 0)
+    os.write(handle, str(os.getpid()).encode())
+    os.set_inheritable(handle, True)
+
+
+def at_work(folder: Path) -> list[str]:
+    """`program.py, process N` for each process of the workflow in `folder`; none where the system has no /proc."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            parts = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            here = (process / "cwd").resolve() == folder.resolve()
+        except OSError:  # ended meanwhile, or another user's
+            continue
+        ours = [Path(part).name for part in parts if part.startswith("workflow_scripts/") or part.endswith("snakemake")]
+        if here and ours and int(process.name) != os.getpid():
+            found.append(f"{ours[0]}, process {process.name}")
+    return found
+
+
+if __name__ == "__main__":
+    program.run(main)
