@@ -40,7 +40,9 @@ def test_generators_differ_by_seed_and_by_key_only() -> None:
 def test_a_constant_advantage_has_an_interval_of_no_width_however_noisy_the_questions() -> None:
     second = {str(i): float(i % 7) for i in range(30)}
     first = {id_: value + 0.5 for id_, value in reversed(second.items())}
-    estimate = paired_difference({"nq": first}, {"nq": second}, samples=200, confidence=0.95, generator=generator_for(0, "x"))
+    estimate = paired_difference(
+        {"nq": first}, {"nq": second}, samples=200, confidence=0.95, generator=generator_for(0, "x")
+    )
     assert estimate == Estimate(pytest.approx(0.5), pytest.approx(0.5), pytest.approx(0.5), 30)
     assert estimate.verdict == "above"
 

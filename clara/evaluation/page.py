@@ -1,0 +1,163 @@
+"""The static page: its content, and its rendering through the template."""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from clara.evaluation.comparisons import COMPARED, Comparison
+from clara.evaluation.figure_style import GRID, INK
+from clara.evaluation.findings import Finding
+from clara.evaluation.grids import Grid, memory_use_grid, result_grids
+from clara.evaluation.labels import is_main, metric_label, setting_label, system_label
+from clara.evaluation.provenance import Fact, Facts, backbones, environment_facts, report_tables, settings_of
+from clara.evaluation.questions import Section
+from clara.evaluation.results import CheckpointUse, History, SystemScore
+from clara.evaluation.scoring import AVERAGE
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+    from markupsafe import Markup
+
+
+class Content(NamedTuple):
+    """Everything that the page shows."""
+
+    title: str
+    run: str
+    confidence: float
+    samples: int
+    findings: list[Finding]
+    scores: Sequence[SystemScore]
+    uses: Sequence[CheckpointUse]
+    comparisons: Sequence[Comparison]
+    histories: Sequence[History]
+    sections: Sequence[Section]
+    history_files: Sequence[Path]
+    corpus_report: Mapping[str, Any]
+    synthesis_report: Mapping[str, Any]
+    figures: Mapping[str, Path]
+    links: Sequence[tuple[str, str]]
+
+
+class SettingTables(NamedTuple):
+    """The result tables of one setting."""
+
+    label: str
+    main: list[Grid]
+    more: list[Grid]
+
+
+class Training(NamedTuple):
+    """First and last validation loss of one checkpoint's training."""
+
+    label: str
+    steps: int
+    first: float
+    last: float
+
+
+class Sizes(NamedTuple):
+    """What the run consisted of, and how fine its numbers are."""
+
+    benchmarks: int
+    questions: int
+    """Different test questions, over all benchmarks."""
+    systems: int
+    checkpoints: int
+    ratios: list[int]
+    half_width: float
+    """Median half width, in points, of the intervals of the average F1; 0 without answers."""
+
+
+def render(content: Content) -> str:
+    """The page as HTML."""
+    environment: list[Fact] = environment_facts(content.history_files)
+    return _template().render(
+        content=content,
+        sizes=_sizes(content),
+        settings=_setting_tables(content.scores),
+        memory_use=memory_use_grid(content.uses),
+        trainings=_trainings(content.histories),
+        corpus=_tables(content.corpus_report),
+        synthesis=_tables(content.synthesis_report),
+        backbones=backbones(content.history_files),
+        environment=environment,
+        checkpoint_settings=settings_of(content.history_files),
+        svg={name: inline_svg(path, name) for name, path in content.figures.items()},
+        metric_label=metric_label,
+        setting_label=setting_label,
+        system_label=system_label,
+    )
+
+
+@lru_cache
+def _template() -> "Template":
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    folder = Path(__file__).with_name("templates")
+    environment = Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["minus"] = lambda text: str(text).replace("-", "\N{MINUS SIGN}")
+    return environment.get_template("report.html.jinja")
+
+
+def _tables(report: Mapping[str, Any]) -> list[Facts]:
+    return report_tables(report)
+
+
+def _setting_tables(scores: Sequence[SystemScore]) -> list[SettingTables]:
+    result = []
+    for setting in dict.fromkeys(row.score.setting for row in scores):
+        grids = result_grids(scores, setting)
+        main = [grid for metric, grid in grids.items() if is_main(metric)]
+        more = [grid for metric, grid in grids.items() if not is_main(metric)]
+        result.append(SettingTables(setting_label(setting), main, more))
+    return result
+
+
+def _trainings(histories: Sequence[History]) -> list[Training]:
+    rows = [(history.checkpoint.label, history.losses("validation")) for history in histories]
+    return [Training(label, losses[-1][0], losses[0][1], losses[-1][1]) for label, losses in rows if losses]
+
+
+def _sizes(content: Content) -> Sizes:
+    averages = [
+        row.score for row in content.scores if (row.score.benchmark, row.score.metric) == (AVERAGE, COMPARED[0])
+    ]
+    questions = {(part.benchmark, part.setting): part.total for part in content.sections}
+    benchmarks = {benchmark for benchmark, _ in questions}
+    return Sizes(
+        benchmarks=len(benchmarks),
+        questions=sum(max(n for (other, _), n in questions.items() if other == benchmark) for benchmark in benchmarks),
+        systems=len({row.system for row in content.scores}),
+        checkpoints=len(content.histories),
+        ratios=sorted({history.checkpoint.name.ratio for history in content.histories}),
+        half_width=median((score.high - score.low) / 2 for score in averages) if averages else 0.0,
+    )
+
+
+def inline_svg(path: Path, name: str) -> "Markup":
+    """The figure as part of the page: page's colours for ink and grid, its own ids, no metadata.
+
+    Args:
+        path: an SVG file that `figures` wrote.
+        name: put before every id, because several figures share the page.
+    """
+    from markupsafe import Markup
+
+    text = path.read_text(encoding="utf-8")
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'\bid="', f'id="{name}-', text).replace("url(#", f"url(#{name}-")
+    text = text.replace('href="#', f'href="#{name}-')
+    text = text.replace(INK, "currentColor").replace(GRID, "var(--grid)")
+    text = re.sub(r"<svg ", '<svg role="img" aria-labelledby="caption-' + name + '" ', text, count=1)
+    return Markup(text)

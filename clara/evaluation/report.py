@@ -1,0 +1,145 @@
+"""The report: tables, figures and one static page, from the files that the stages left."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from clara.errors import DataError
+from clara.evaluation import page, tables
+from clara.evaluation.comparisons import compare, random_order
+from clara.evaluation.figure_style import Palette
+from clara.evaluation.figures import draw_bars, draw_losses, draw_memory_use
+from clara.evaluation.findings import findings
+from clara.evaluation.grids import Grid, main_grids, memory_use_grid
+from clara.evaluation.labels import MAIN_METRICS, system_name
+from clara.evaluation.questions import read_pools, sections
+from clara.evaluation.results import CheckpointUse, History, SystemScore, read_histories, read_memory_use, read_scores
+from clara.evaluation.scoring import Resampling, check
+from clara.files import read_json, write_text
+from clara.records import Prediction, read_rows
+
+
+class Inputs(NamedTuple):
+    """The files that a report is made of."""
+
+    metrics: Sequence[Path]
+    histories: Sequence[Path]
+    """In their checkpoints' folders; `settings.json` and `environment.json` beside them are read when present."""
+    memory_use: Sequence[Path]
+    """In their checkpoints' folders."""
+    predictions: Sequence[Path]
+    candidates: Sequence[Path]
+    """Test pools, `{benchmark}.test.{setting}.jsonl`."""
+    corpus_report: Path
+    synthesis_report: Path
+
+
+class Outputs(NamedTuple):
+    """The files of a report."""
+
+    page: Path
+    results_csv: Path
+    results_md: Path
+    results_tex: Path
+    memory_use_csv: Path
+    memory_use_md: Path
+    memory_use_tex: Path
+    loss_figure: Path
+    recall_figure: Path
+    memory_use_figure: Path
+    answers_figure: Path
+
+
+class Options(NamedTuple):
+    """What the settings say about a report."""
+
+    title: str
+    run: str
+    questions_shown: int | None
+    """Questions listed of each benchmark and setting; None lists all."""
+    recall_cuts: Sequence[int]
+    resampling: Resampling
+
+
+def build_report(inputs: Inputs, outputs: Outputs, options: Options) -> None:
+    """Writes every file of `outputs`; the page last, so that it stands for the whole.
+
+    Raises:
+        DataError: an input is malformed or does not fit the others.
+    """
+    scores, uses = read_scores(inputs.metrics), read_memory_use(inputs.memory_use)
+    histories = read_histories(inputs.histories)
+    predictions = _read_predictions(inputs.predictions)
+    chance = random_order([row for rows in predictions.values() for row in rows], options.recall_cuts)
+    compared = compare(predictions, options.recall_cuts, options.resampling)
+    _write_tables(outputs, scores, uses)
+    palette = _palette(scores, histories)
+    draw_losses(outputs.loss_figure, histories, palette)
+    recall = [f"recall@{k}" for k in options.recall_cuts]
+    draw_bars(outputs.recall_figure, scores, recall, palette, chance=chance)
+    draw_bars(outputs.answers_figure, scores, MAIN_METRICS, palette)
+    draw_memory_use(outputs.memory_use_figure, uses)
+    content = page.Content(
+        title=options.title,
+        run=options.run,
+        confidence=options.resampling.confidence,
+        samples=options.resampling.samples,
+        findings=findings(uses, histories, scores, compared, chance),
+        scores=scores,
+        uses=uses,
+        comparisons=compared,
+        histories=histories,
+        sections=sections(predictions, read_pools(inputs.candidates), shown=options.questions_shown),
+        history_files=inputs.histories,
+        corpus_report=read_json(inputs.corpus_report),
+        synthesis_report=read_json(inputs.synthesis_report),
+        figures={
+            "answers": outputs.answers_figure,
+            "recall": outputs.recall_figure,
+            "memory_use": outputs.memory_use_figure,
+            "loss": outputs.loss_figure,
+        },
+        links=_links(outputs),
+    )
+    write_text(outputs.page, page.render(content))
+
+
+def _read_predictions(files: Sequence[Path]) -> dict[str, list[Prediction]]:
+    """System → its predictions.
+
+    Raises:
+        DataError: a file cannot be scored, or two hold the same system.
+    """
+    predictions: dict[str, list[Prediction]] = {}
+    for path in files:
+        rows = read_rows(Prediction, path)
+        check(rows, str(path))
+        if rows[0].system in predictions:
+            raise DataError(f"{path} holds the system {rows[0].system}, as another file does; give each system once")
+        predictions[rows[0].system] = rows
+    return predictions
+
+
+def _palette(scores: Sequence[SystemScore], histories: Sequence[History]) -> Palette:
+    names = [system_name(row.system) for row in scores]
+    return Palette([name for name in names if name] + [history.checkpoint.name for history in histories])
+
+
+def _write_tables(outputs: Outputs, scores: Sequence[SystemScore], uses: Sequence[CheckpointUse]) -> None:
+    write_text(outputs.results_csv, tables.results_csv(scores))
+    write_text(outputs.memory_use_csv, tables.memory_use_csv(uses))
+    grids: Mapping[tuple[Path, Path], list[Grid]] = {
+        (outputs.results_md, outputs.results_tex): main_grids(scores),
+        (outputs.memory_use_md, outputs.memory_use_tex): [memory_use_grid(uses)],
+    }
+    for (markdown, latex), shown in grids.items():
+        write_text(markdown, "\n".join(map(tables.markdown, shown)))
+        write_text(latex, "\n".join(map(tables.latex, shown)))
+
+
+def _links(outputs: Outputs) -> list[tuple[str, str]]:
+    """Names and addresses, relative to the page, of the other files."""
+    folder = outputs.page.parent
+    others = [path for path in outputs if path != outputs.page]
+    return [(path.name, Path(os.path.relpath(path, folder)).as_posix()) for path in others]

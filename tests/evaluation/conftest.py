@@ -1,0 +1,130 @@
+"""A made-up run: the files that a report is built from."""
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clara.evaluation.report import Inputs, Options, Outputs
+from clara.evaluation.scoring import Resampling, score_file
+from clara.files import write_json
+from clara.records import Prediction, Question, write_rows
+
+RESAMPLING = Resampling(samples=100, confidence=0.95, seed=3)
+SYSTEMS = ("no_retrieval", "text_rag", "bm25", "instruction-cr4-base", "instruction-cr16-base")
+
+
+class Run:
+    """A small run under a folder, made of seeded noise."""
+
+    def __init__(self, folder: Path, *, questions: int = 4, benchmarks: tuple[str, ...] = ("nq", "hotpotqa")) -> None:
+        self.folder = folder
+        self._random = random.Random(0)
+        self.pools = {
+            (benchmark, setting): [self._question(benchmark, number) for number in range(questions)]
+            for benchmark in benchmarks
+            for setting in ("oracle", "normal")
+        }
+        self.inputs = Inputs(
+            metrics=[folder / f"evaluation/metrics/{system}.json" for system in SYSTEMS],
+            histories=[at / "history.jsonl" for at in self._checkpoints()],
+            memory_use=[at / "memory_use.json" for at in self._checkpoints()],
+            predictions=[folder / f"evaluation/predictions/{system}.jsonl" for system in SYSTEMS],
+            candidates=[folder / f"candidates/{b}.test.{s}.jsonl" for b, s in self.pools],
+            corpus_report=folder / "corpus/report.json",
+            synthesis_report=folder / "synthesis/report.json",
+        )
+
+    def write(self) -> "Run":
+        """Writes every input file."""
+        for (benchmark, setting), rows in self.pools.items():
+            write_rows(self.folder / f"candidates/{benchmark}.test.{setting}.jsonl", rows)
+        for system, predictions, metrics in zip(SYSTEMS, self.inputs.predictions, self.inputs.metrics, strict=True):
+            rows = [self._prediction(system, *place, row) for place, pool in self.pools.items() for row in pool]
+            write_rows(predictions, rows)
+            score_file(predictions, metrics, recall_cuts=[1, 3], resampling=RESAMPLING)
+        for at in self._checkpoints():
+            self._write_checkpoint(at)
+        write_json(
+            self.inputs.corpus_report,
+            {"articles": {"read": 106, "kept": 96}, "passages": 540, "passages_dropped": {"too short": 12}},
+        )
+        write_json(self.inputs.synthesis_report, {"kept": 210, "engine": "scripted", "rejected": {"no answer": 31}})
+        return self
+
+    def outputs(self, folder: Path) -> Outputs:
+        """Where a report goes."""
+        tables = [folder / f"tables/{name}.{end}" for name in ("results", "memory_use") for end in ("csv", "md", "tex")]
+        figures = [folder / f"figures/{name}.svg" for name in ("loss", "recall", "memory_use", "answers")]
+        return Outputs(folder / "index.html", *tables, *figures)
+
+    def _checkpoints(self) -> list[Path]:
+        names = [(stage, f"cr{ratio}-base") for stage in ("pretraining", "instruction") for ratio in (4, 16)]
+        names += [("joint", f"instruction-cr{ratio}-base") for ratio in (4, 16)]
+        return [self.folder / stage / name for stage, name in names]
+
+    def _question(self, benchmark: str, number: int) -> Question:
+        return Question(
+            id=f"{benchmark}-{number}",
+            question=f"Which river crosses town {number}?",
+            golden_answers=[f"River {number}", f"{number} River"],
+            docs=[f"Town {i}\nTown {i} lies on the River {i}, which is long." for i in range(8)],
+            pos_index=[number % 8],
+            type="single",
+        )
+
+    def _prediction(self, system: str, benchmark: str, setting: Any, row: Question) -> Prediction:
+        ranking = self._random.sample(range(8), 8) if system not in ("no_retrieval", "text_rag") else None
+        right = self._random.random() < 0.2 + 0.1 * SYSTEMS.index(system)
+        answer = row.golden_answers[0] if right else "It is not known"
+        return Prediction(
+            system=system,
+            benchmark=benchmark,
+            setting=setting,
+            id=row.id,
+            question=row.question,
+            golden_answers=row.golden_answers,
+            prediction=None if system == "bm25" else answer,
+            ranking=ranking,
+            scores=None,
+            selected=(ranking or [0, 1, 2])[:3] if system not in ("no_retrieval", "bm25") else [],
+            pos_index=row.pos_index,
+        )
+
+    def _write_checkpoint(self, at: Path) -> None:
+        noise = self._random.random
+        at.mkdir(parents=True)
+        points: list[dict[str, Any]] = []
+        for step in range(21):
+            level = 2 + 2 * 0.9**step
+            points.append({"step": step, "split": "train", "loss": level + noise() / 2, "learning_rate": 0.1})
+            if step % 5 == 0:
+                points.append({"step": step, "split": "validation", "loss": level + noise() / 20})
+        (at / "history.jsonl").write_text("".join(json.dumps(point) + "\n" for point in points))
+        means = {"right": 2.5, "wrong": 2.5 + noise() / 3, "none": 3.1, "text": 2.2}
+        gap = means["wrong"] - means["right"]
+        losses = {key: {"mean": mean, "low": mean - 0.2, "high": mean + 0.2} for key, mean in means.items()}
+        wrong_minus_right = {"mean": gap, "low": gap - 0.08, "high": gap + 0.08}
+        use = {"n": 64, "confidence": 0.95, "losses": losses, "wrong_minus_right": wrong_minus_right}
+        write_json(at / "memory_use.json", use)
+        write_json(at / "environment.json", {"python": "3.11", "versions": {"torch": "2.13"}, "device": at.name})
+        write_json(at / "settings.json", {"seed": 42, "backbone": {"source": "package:toy/toy/Toy-1M.gguf"}})
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., Run]:
+    """Makes runs under `tmp_path`; change `pools` before `write` to change the questions."""
+
+    def make(**options: Any) -> Run:
+        return Run(tmp_path / "run", **options)
+
+    return make
+
+
+@pytest.fixture
+def options() -> Options:
+    """Settings of a report."""
+    return Options(title="Toy run", run="toy", questions_shown=None, recall_cuts=[1, 3], resampling=RESAMPLING)

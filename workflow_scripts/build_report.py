@@ -1,0 +1,49 @@
+"""Builds the report of a run: tables, figures, and one page that opens without network.
+
+Example (a rule lists the files; by hand):
+    python workflow_scripts/build_report.py --settings "$(cat settings.json)" \\
+        --metrics R/evaluation/metrics/*.json --predictions R/evaluation/predictions/*.jsonl \\
+        --histories R/*/*/history.jsonl --memory-use R/*/*/memory_use.json --candidates R/candidates/*.test.*.jsonl \\
+        --corpus-report R/corpus/report.json --synthesis-report R/synthesis/report.json \\
+        --page R/report/index.html --results-csv R/report/tables/results.csv …
+
+Makes: the page, three files for each of the two tables, four SVG figures.
+"""
+
+from clara import program
+from clara.config.rules import BuildReport, parse_settings
+from clara.evaluation.report import Inputs, Options, Outputs, build_report
+from clara.evaluation.scoring import Resampling
+
+MANY = ("metrics", "histories", "memory_use", "predictions", "candidates")
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Reads the flags and builds the report."""
+    flags = program.parser(__doc__)
+    flags.add_argument("--settings", required=True, help="settings of the rule as JSON")
+    names = [*Inputs._fields, *Outputs._fields]
+    single = [_flag(name) for name in names if name not in MANY]
+    program.add_paths(flags, *single, many=tuple(map(_flag, MANY)))
+    given = flags.parse_args(argv)
+    settings = parse_settings(BuildReport, given.settings)
+    plan = settings.scoring
+    build_report(
+        Inputs(*(getattr(given, name) for name in Inputs._fields)),
+        Outputs(*(getattr(given, name) for name in Outputs._fields)),
+        Options(
+            title=settings.report.title,
+            run=settings.run,
+            questions_shown=settings.report.questions_shown,
+            recall_cuts=plan.recall_at,
+            resampling=Resampling(plan.bootstrap_samples, plan.confidence, settings.seed),
+        ),
+    )
+
+
+if __name__ == "__main__":
+    program.run(main)
