@@ -1,6 +1,6 @@
 """Settings of the model: backbone, memory, adapters."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -19,6 +19,10 @@ class Backbone(Strict):
     """Attention implementation."""
     trust_remote_code: bool
     """Run Python code that comes with a Hub model. Leave false unless you have read that code."""
+
+    def loading(self) -> dict[str, Any]:
+        """What loading the prepared backbone needs to know."""
+        return {"dtype": self.dtype, "attention": self.attention, "trust_remote_code": self.trust_remote_code}
 
 
 class Memory(Strict):

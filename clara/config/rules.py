@@ -47,14 +47,12 @@ class Pretrain(Strict):
     memory: model.Memory
     lora: model.Lora
     pretraining: training.Pretraining
-    memory_use_examples: Annotated[int, At("evaluation.memory_use_examples")]
 
 
 class TuneInstructions(Strict):
     seed: int
     backbone: model.Backbone
     instruction: training.Instruction
-    memory_use_examples: Annotated[int, At("evaluation.memory_use_examples")]
 
 
 class CompressDocuments(Strict):
@@ -66,6 +64,11 @@ class TrainJoint(Strict):
     seed: int
     backbone: model.Backbone
     joint: training.Joint
+
+
+class MeasureMemoryUse(Strict):
+    seed: int
+    backbone: model.Backbone
     memory_use_examples: Annotated[int, At("evaluation.memory_use_examples")]
 
 
@@ -106,6 +109,7 @@ RULES: dict[str, type[Strict]] = {
     "tune_instructions": TuneInstructions,
     "compress_documents": CompressDocuments,
     "train_joint": TrainJoint,
+    "measure_memory_use": MeasureMemoryUse,
     "predict": Predict,
     "predict_baseline": PredictBaseline,
     "rank_bm25": RankBm25,
@@ -153,4 +157,6 @@ def parse_settings(kind: type[SettingsType], text: str) -> SettingsType:
             f"{'.'.join(str(part) for part in fault['loc']) or 'the value'}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
             for fault in error.errors()
         )
-        raise ConfigError(f"--settings is no {kind.__name__} settings: {faults}; pass what the workflow prints") from error
+        raise ConfigError(
+            f"--settings is no {kind.__name__} settings: {faults}; pass what the workflow prints"
+        ) from error

@@ -1,7 +1,7 @@
 """Named LoRA adapters on one frozen backbone; the only module that knows PEFT."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -55,6 +55,10 @@ class Adapters:
             yield
         finally:
             self._activate(before)
+
+    def recomputation(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        """Contexts for a checkpointed layer's forward pass and its recomputation, which takes the same adapter."""
+        return nullcontext(), self.using(self.active)
 
     def _activate(self, name: str) -> None:
         if name != NO_ADAPTER and name not in self.names:

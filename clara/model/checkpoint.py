@@ -1,5 +1,7 @@
 """Checkpoints: adapters and added rows as safetensors, and a readable card that says what they are."""
 
+import hashlib
+import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,10 +43,10 @@ class CheckpointCard:
     schema: int = field(default=CARD_SCHEMA)
 
 
-def save(folder: Path, model: Clara, *, stage: str, learned: list[str], parent: str | None, card_name: str) -> CheckpointCard:
+def save(
+    folder: Path, model: Clara, *, stage: str, learned: list[str], parent: str | None, card_name: str
+) -> CheckpointCard:
     """Writes weights and card to `folder`, the card last: where it is, the checkpoint is whole."""
-    import os
-
     with atomic_path(folder / WEIGHTS) as temporary:
         save_file(state(model), temporary)
     origin = model.backbone.card
@@ -73,6 +75,15 @@ def state(model: Clara) -> dict[str, Tensor]:
         for key, value in module.state_dict().items():
             tensors[f"{role}.own.{key}"] = value
     return {key: value.detach().float().cpu().contiguous().clone() for key, value in tensors.items()}
+
+
+def role_hash(model: Clara, role: str) -> str:
+    """SHA-256 over the parameters of one role, as stored, and its backbone's hash."""
+    digest = hashlib.sha256(model.backbone.card.model_hash.encode())
+    for key, value in sorted(state(model).items()):
+        if key.startswith(f"{role}."):
+            digest.update(key.encode() + value.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def load_state(model: Clara, tensors: dict[str, Tensor]) -> None:
@@ -105,7 +116,9 @@ def read_card(path: Path) -> CheckpointCard:
     try:
         card = CheckpointCard(**{**content, "shape": Shape(**content["shape"])})
     except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{path} is no checkpoint card ({error}); name the card.json of a training stage") from error
+        raise CheckpointError(
+            f"{path} is no checkpoint card ({error}); name the card.json of a training stage"
+        ) from error
     if card.schema != CARD_SCHEMA:
         raise CheckpointError(f"{path} has schema {card.schema}, this version reads {CARD_SCHEMA}; make it again")
     weights = path.parent / WEIGHTS
@@ -116,7 +129,9 @@ def read_card(path: Path) -> CheckpointCard:
     return card
 
 
-def load(path: Path, *, dtype: str, attention: str = "sdpa", trust_remote_code: bool = False) -> tuple[Clara, CheckpointCard]:
+def load(
+    path: Path, *, dtype: str, attention: str = "sdpa", trust_remote_code: bool = False
+) -> tuple[Clara, CheckpointCard]:
     """The model of the checkpoint whose card is `path`, in evaluation mode, nothing learning.
 
     Raises:

@@ -104,6 +104,12 @@ class Clara(nn.Module):
             parameter.requires_grad_(True)
         return learning
 
+    def checkpoint_layers(self) -> None:
+        """Recomputes the layers in the backward pass, each under the adapter that was at work in the forward pass."""
+        self.language_model.gradient_checkpointing_enable(
+            gradient_checkpointing_kwargs={"use_reentrant": False, "context_fn": self.adapters.recomputation}
+        )
+
     def encode(self, role: str, inputs: Sequence[CompressorInput]) -> Memories:
         """Memories of documents (`compressor`) or questions (`query_reasoner`)."""
         encoder = self.roles[role]

@@ -70,31 +70,42 @@ class Generator(nn.Module):
         sums = torch.zeros(len(rows), device=losses.device).index_add(0, owner, losses)
         return TargetLosses(sums, lengths[:, 1].float().to(losses.device))
 
-    @torch.inference_mode()
-    def generate(
-        self,
-        backbone: LoadedBackbone,
-        prompts: Sequence[list[int]],
-        memories: Float[Tensor, "documents memory dim"] | None,
-        added: AddedIds,
-        *,
-        max_new_tokens: int,
-    ) -> list[str]:
-        """Greedy answers, in the order of the prompts."""
-        _check_slots(prompts, memories, added)
-        width = max(len(prompt) for prompt in prompts)
-        ids = torch.tensor([[0] * (width - len(prompt)) + prompt for prompt in prompts]).to(backbone.device)
-        mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]).to(backbone.device)
-        written = backbone.model.generate(
-            inputs_embeds=self.embed(backbone, ids, memories, added),
-            attention_mask=mask,
-            max_new_tokens=max_new_tokens,
-            do_sample=False,
-            use_cache=True,
-            eos_token_id=backbone.end_of_turn,
-            pad_token_id=backbone.end_of_turn,
-        )
-        return [text.strip() for text in backbone.tokenizer.batch_decode(written, skip_special_tokens=True)]
+
+@torch.inference_mode()
+def generate(
+    backbone: LoadedBackbone,
+    generator: Generator | None,
+    prompts: Sequence[list[int]],
+    memories: Float[Tensor, "documents memory dim"] | None,
+    added: AddedIds,
+    *,
+    max_new_tokens: int,
+) -> list[str]:
+    """Greedy answers, in the order of the prompts, with the adapter that is at work or merged.
+
+    Args:
+        backbone: writes.
+        generator: embeds the slots; None for prompts of plain text.
+        prompts: up to where the answer begins.
+        memories: one a slot, in order.
+        added: ids of the added tokens.
+        max_new_tokens: tokens of an answer at most.
+    """
+    _check_slots(prompts, memories, added)
+    width = max(len(prompt) for prompt in prompts)
+    ids = torch.tensor([[0] * (width - len(prompt)) + prompt for prompt in prompts]).to(backbone.device)
+    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]).to(backbone.device)
+    table = backbone.model.get_input_embeddings()
+    written = backbone.model.generate(
+        inputs_embeds=table(ids) if generator is None else generator.embed(backbone, ids, memories, added),
+        attention_mask=mask,
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        use_cache=True,
+        eos_token_id=backbone.end_of_turn,
+        pad_token_id=backbone.end_of_turn,
+    )
+    return [text.strip() for text in backbone.tokenizer.batch_decode(written, skip_special_tokens=True)]
 
 
 def _check_slots(prompts: Sequence[list[int]], memories: Tensor | None, added: AddedIds) -> None:

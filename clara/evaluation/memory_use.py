@@ -1,0 +1,118 @@
+"""Memory use: does the generator read its memories? The standard diagnostic of every checkpoint.
+
+The loss of the gold answer is taken four times: with the memories of the question's gold documents (right), with those
+of another question's (wrong), with no background (none), and with the gold documents' text (text).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clara.errors import DataError
+from clara.evaluation.bootstrap import generator_for, interval, resampled_means
+from clara.model.clara import Clara
+from clara.model.compression import compress
+from clara.progress import Progress
+from clara.records import Question
+
+BATCH = 8
+COMPRESS_TOKENS = 4096
+CONFIDENCE = 0.95
+SAMPLES = 2000
+CONDITIONS = ("right", "wrong", "none", "text")
+
+
+def choose(pools: Sequence[Sequence[Question]], count: int) -> list[Question]:
+    """`count` questions with gold documents, taken in turn from the benchmarks."""
+    withgold = [[question for question in pool if question.pos_index] for pool in pools]
+    taken = []
+    for rank in range(max((len(pool) for pool in withgold), default=0)):
+        taken += [pool[rank] for pool in withgold if rank < len(pool)]
+    if len(taken) < 2:
+        raise DataError(
+            f"memory use needs at least two questions with gold documents, found {len(taken)}; add questions"
+        )
+    return taken[:count]
+
+
+@torch.inference_mode()
+def measure(
+    model: Clara, questions: Sequence[Question], *, seed: int, confidence: float, samples: int
+) -> dict[str, Any]:
+    """The content of `memory_use.json`: mean losses in nats a token of each question, with bootstrap intervals.
+
+    Args:
+        model: compressor and generator are used.
+        questions: each with gold documents; the wrong documents are those of the next question that shares none.
+        seed: of the bootstrap.
+    """
+    model.eval()
+    right = [tuple(question.docs[index] for index in question.pos_index) for question in questions]
+    wrong = [_others(right, number) for number in range(len(right))]
+    texts = sorted({text for documents in right for text in documents})
+    inputs = [model.tokens.to_compress(text) for text in texts]
+    with _autocast(model):
+        vectors = compress(model, inputs, batch_tokens=COMPRESS_TOKENS)
+    memory = dict(zip(texts, vectors, strict=True))
+    losses: dict[str, list[float]] = {condition: [] for condition in CONDITIONS}
+    order = sorted(range(len(questions)), key=lambda number: sum(len(text) for text in right[number]))
+    with Progress("memory use", total=len(order), unit="questions") as progress:
+        for start in range(0, len(order), BATCH):
+            numbers = order[start : start + BATCH]
+            batch = [questions[number] for number in numbers]
+            losses["right"] += _losses(model, batch, [right[number] for number in numbers], memory)
+            losses["wrong"] += _losses(model, batch, [wrong[number] for number in numbers], memory)
+            losses["none"] += _losses(model, batch, [() for _ in numbers], None)
+            losses["text"] += _losses(model, batch, [right[number] for number in numbers], None)
+            progress.update(start + len(numbers))
+    gap = np.array(losses["wrong"]) - np.array(losses["right"])
+    return {
+        "n": len(questions),
+        "confidence": CONFIDENCE,
+        "losses": {condition: _interval(losses[condition], seed, condition) for condition in CONDITIONS},
+        "wrong_minus_right": _interval(gap, seed, "wrong_minus_right"),
+    }
+
+
+def _interval(values: Any, seed: int, key: str) -> dict[str, float]:
+    column = np.asarray(values, dtype=np.float64)[:, None]
+    low, high = interval(resampled_means(column, SAMPLES, generator_for(seed, key)), CONFIDENCE)[:, 0]
+    return {"mean": round(float(column.mean()), 6), "low": round(float(low), 6), "high": round(float(high), 6)}
+
+
+def _others(right: Sequence[tuple[str, ...]], number: int) -> tuple[str, ...]:
+    """Gold documents of the next question that shares none with question `number`, as many as that one has."""
+    own = right[number]
+    found: list[str] = []
+    for step in range(1, len(right)):
+        for text in right[(number + step) % len(right)]:
+            if text not in own and text not in found:
+                found.append(text)
+        if len(found) >= len(own):
+            return tuple(found[: len(own)])
+    raise DataError("memory use needs questions about different documents; add questions")
+
+
+def _losses(
+    model: Clara, batch: Sequence[Question], documents: Sequence[tuple[str, ...]], memory: dict[str, Tensor] | None
+) -> list[float]:
+    """Mean loss a token of each answer; the documents go in as memories, or as text where `memory` is None."""
+    prompts = []
+    for question, texts in zip(batch, documents, strict=True):
+        background = len(texts) if memory is not None else (list(texts) or None)
+        prompts.append(model.tokens.answer_prompt(question.question, background))
+    targets = [model.tokens.target(question.golden_answers[0], max_tokens=64) for question in batch]
+    vectors = None
+    if memory is not None:
+        vectors = torch.stack([memory[text] for texts in documents for text in texts]).to(model.backbone.device)
+    with _autocast(model):
+        found = model.losses(prompts, targets, vectors)
+    return [float(value) for value in (found.sums / found.counts)]
+
+
+def _autocast(model: Clara) -> torch.autocast:
+    dtype = model.backbone.dtype
+    return torch.autocast(model.backbone.device.type, dtype=dtype, enabled=dtype != torch.float32)

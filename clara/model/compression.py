@@ -1,0 +1,111 @@
+"""Building a store: documents to memories, shard by shard, in batches of near-equal length."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from clara.files import atomic_path, read_json, sha256_file, write_json
+from clara.model.adapters import COMPRESSOR
+from clara.model.checkpoint import role_hash
+from clara.model.clara import Clara
+from clara.model.store import DOCUMENTS, Manifest, Shard, write_manifest
+from clara.progress import Progress
+from clara.records import Passage, write_rows
+from clara.tokens import CompressorInput
+
+
+def build_store(
+    model: Clara,
+    documents: Sequence[Passage],
+    manifest: Path,
+    *,
+    state: Path,
+    dtype: str,
+    shard_documents: int,
+    batch_tokens: int,
+) -> Manifest:
+    """Compresses `documents` into a store beside `manifest`; finished shards of an interrupted build are kept.
+
+    Args:
+        model: in inference precision.
+        documents: their order is the store's.
+        manifest: where `manifest.json` goes.
+        state: finished shards wait here until the store is whole.
+        dtype: of the stored memories.
+        shard_documents: documents a shard; bounds the memory used.
+        batch_tokens: tokens of one forward pass, padding included.
+    """
+    shards = []
+    inputs = [model.tokens.to_compress(passage.document) for passage in documents]
+    total = sum(len(item.ids) for item in inputs)
+    with Progress("compressing", total=total, unit="tokens") as progress:
+        for number, start in enumerate(range(0, len(documents), shard_documents)):
+            part = inputs[start : start + shard_documents]
+            file = state / f"memories-{number:05d}.safetensors"
+            if not _finished(file):
+                vectors = compress(model, part, batch_tokens=batch_tokens, progress=progress).to(getattr(torch, dtype))
+                with atomic_path(file) as temporary:
+                    save_file({"memories": vectors.contiguous()}, temporary)
+                write_json(file.with_suffix(".json"), {"sha256": sha256_file(file)})
+            else:
+                progress.update(progress.done + sum(len(item.ids) for item in part))
+            shards.append(Shard(file.name, len(part), str(read_json(file.with_suffix(".json"))["sha256"])))
+    manifest.parent.mkdir(parents=True, exist_ok=True)
+    for shard in shards:
+        with atomic_path(manifest.parent / shard.file) as temporary:
+            shutil.copyfile(state / shard.file, temporary)
+    write_rows(manifest.parent / DOCUMENTS, documents)
+    result = Manifest(
+        compressor_hash=role_hash(model, COMPRESSOR),
+        num_documents=len(documents),
+        num_memory=model.shape.num_memory,
+        dim=model.backbone.hidden_size,
+        dtype=dtype,
+        documents_sha256=sha256_file(manifest.parent / DOCUMENTS),
+        shards=shards,
+    )
+    write_manifest(manifest, result)
+    return result
+
+
+@torch.inference_mode()
+def compress(
+    model: Clara,
+    inputs: Sequence[CompressorInput],
+    *,
+    batch_tokens: int,
+    role: str = COMPRESSOR,
+    progress: Progress | None = None,
+) -> Tensor:
+    """Memories `[texts, memory, dim]` on the CPU, in the order of `inputs`, without dropout."""
+    model.eval()
+    vectors: list[Tensor | None] = [None] * len(inputs)
+    for batch in batches_by_length([len(item.ids) for item in inputs], batch_tokens):
+        found = model.encode(role, [inputs[index] for index in batch]).vectors.cpu()
+        for index, vector in zip(batch, found, strict=True):
+            vectors[index] = vector
+        if progress is not None:
+            progress.update(progress.done + sum(len(inputs[index].ids) for index in batch))
+    return torch.stack([vector for vector in vectors if vector is not None])
+
+
+def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
+    """Indices in batches of at most `batch_tokens`, padding included; longest first, so that memory peaks at once."""
+    batch: list[int] = []
+    for index in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
+        width = lengths[batch[0]] if batch else lengths[index]
+        if batch and width * (len(batch) + 1) > batch_tokens:
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
+
+
+def _finished(file: Path) -> bool:
+    card = file.with_suffix(".json")
+    return file.exists() and card.exists() and read_json(card).get("sha256") == sha256_file(file)

@@ -1,0 +1,191 @@
+"""The three stages: from settings and records to a checkpoint folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from clara.config.rules import Pretrain, TrainJoint, TuneInstructions
+from clara.environment import write_provenance
+from clara.errors import ConfigError, DataError
+from clara.model import backbone as backbones
+from clara.model import checkpoint
+from clara.model.adapters import COMPRESSOR, GENERATOR
+from clara.model.clara import Clara, Shape
+from clara.model.store import MemoryStore
+from clara.records import Pair, Question
+from clara.training.examples import Example, hold_out, instruction_examples, joint_examples, pretraining_examples
+from clara.training.loop import train
+from clara.training.objectives import CompressionObjective, JointObjective, Objective
+from clara.training.runlog import write_history
+
+
+def pretrain(
+    settings: Pretrain,
+    *,
+    ratio: int,
+    pairs: Sequence[Pair],
+    backbone: Path,
+    state: Path,
+    card: Path,
+    inputs: list[Path],
+) -> None:
+    """Trains compressor and generator on synthesized rows (paper, section 2.2) and writes the checkpoint."""
+    memory, lora = settings.memory, settings.lora
+    if ratio > memory.document_max_tokens:
+        raise ConfigError(
+            f"ratio {ratio} exceeds memory.document_max_tokens = {memory.document_max_tokens}; choose less"
+        )
+    shape = Shape(
+        memory.document_max_tokens // ratio,
+        memory.document_max_tokens,
+        memory.form,
+        lora.rank,
+        lora.alpha,
+        lora.dropout,
+    )
+    model = Clara(_backbone(backbone, settings), shape, seed=settings.seed)
+    examples = pretraining_examples(
+        pairs,
+        model.tokens,
+        kinds=settings.pretraining.kinds,
+        qa_target=settings.pretraining.qa_target,
+        max_target_tokens=settings.pretraining.max_target_tokens,
+    )
+    objective = CompressionObjective(model, mse_weight=settings.pretraining.mse_weight)
+    _run(
+        "pretraining",
+        model,
+        objective,
+        [COMPRESSOR, GENERATOR],
+        examples,
+        settings.pretraining.optimization,
+        settings,
+        state=state,
+        card=card,
+        inputs=inputs,
+        parent=None,
+    )
+
+
+def tune_instructions(
+    settings: TuneInstructions,
+    *,
+    start: Path,
+    questions: Sequence[Question],
+    state: Path,
+    card: Path,
+    inputs: list[Path],
+) -> None:
+    """Trains on answering questions from several documents' memories (section 2.3) and writes the checkpoint."""
+    model, parent = _start(start, settings)
+    if settings.instruction.reset_generator:
+        model.reset_generator(seed=settings.seed)
+    examples = instruction_examples(
+        questions,
+        model.tokens,
+        top_k=settings.instruction.top_k,
+        max_target_tokens=settings.instruction.max_target_tokens,
+        seed=settings.seed,
+    )
+    objective = CompressionObjective(model, mse_weight=settings.instruction.mse_weight)
+    _run(
+        "instruction",
+        model,
+        objective,
+        list(settings.instruction.learns),
+        examples,
+        settings.instruction.optimization,
+        settings,
+        state=state,
+        card=card,
+        inputs=inputs,
+        parent=parent,
+    )
+
+
+def train_joint(
+    settings: TrainJoint,
+    *,
+    start: Path,
+    store: Path,
+    questions: Sequence[Question],
+    state: Path,
+    card: Path,
+    inputs: list[Path],
+) -> None:
+    """Trains query reasoner and generator through the differentiable top-k (section 3) and writes the checkpoint."""
+    joint = settings.joint
+    model, parent = _start(start, settings)
+    memories = MemoryStore(store)
+    memories.require(checkpoint.role_hash(model, COMPRESSOR))
+    if not model.has_query_reasoner:
+        model.add_query_reasoner(joint.reasoner_init, seed=settings.seed)
+    examples = joint_examples(questions, model.tokens, top_k=joint.top_k, max_target_tokens=joint.max_target_tokens)
+    objective = JointObjective(
+        model,
+        store=memories,
+        top_k=joint.top_k,
+        temperature=(joint.temperature, joint.temperature_end),
+        selection=joint.selection,
+        gold={question.id: question.pos_index for question in questions},
+    )
+    _run(
+        "joint",
+        model,
+        objective,
+        list(joint.learns),
+        examples,
+        joint.optimization,
+        settings,
+        state=state,
+        card=card,
+        inputs=inputs,
+        parent=parent,
+    )
+
+
+def _run(
+    stage: str,
+    model: Clara,
+    objective: Objective,
+    learns: list[str],
+    examples: Sequence[Example],
+    plan: Any,
+    settings: Any,
+    *,
+    state: Path,
+    card: Path,
+    inputs: list[Path],
+    parent: str | None,
+) -> None:
+    keys = [example.key for example in examples]
+    if len(set(keys)) < len(keys):
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise DataError(f"the id {twice} stands on several rows of {stage}'s input; give every row an id of its own")
+    if plan.gradient_checkpointing:
+        model.checkpoint_layers()
+    training, validation = hold_out(examples, count=plan.validation_examples, seed=settings.seed)
+    rows = train(
+        model,
+        objective,
+        learns=learns,
+        examples=training,
+        validation=validation,
+        plan=plan,
+        seed=settings.seed,
+        state_folder=state,
+        label=f"{stage} {card.parent.name}",
+    )
+    folder = card.parent
+    write_history(folder / "history.jsonl", rows)
+    write_provenance(folder, settings.model_dump(), seed=settings.seed, inputs=inputs)
+    checkpoint.save(folder, model, stage=stage, learned=learns, parent=parent, card_name=card.name)
+
+
+def _start(start: Path, settings: Any) -> tuple[Clara, str]:
+    model, card = checkpoint.load(start, **settings.backbone.loading())
+    return model, card.weights_hash
+
+
+def _backbone(card: Path, settings: Any) -> backbones.LoadedBackbone:
+    return backbones.load(backbones.read_card(card), **settings.backbone.loading())

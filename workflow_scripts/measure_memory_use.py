@@ -1,0 +1,34 @@
+"""Measures whether a checkpoint's generator reads its memories.
+
+    python workflow_scripts/measure_memory_use.py --settings "$SETTINGS" --checkpoint results/demo/joint/instruction-cr16-base/card.json \\
+        --candidates results/demo/candidates/*.test.oracle.jsonl \\
+        --memory-use results/demo/joint/instruction-cr16-base/memory_use.json
+
+Makes memory_use.json: losses with the right documents' memories, wrong ones, none, and the text.
+"""
+
+from clara import program
+from clara.config.rules import MeasureMemoryUse, parse_settings
+from clara.files import write_json
+from clara.records import Question, read_rows
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parses the flags and measures."""
+    flags = program.parser(__doc__)
+    flags.add_argument("--settings", required=True)
+    program.add_paths(flags, "--checkpoint", "--memory-use", many=("--candidates",))
+    given = flags.parse_args(argv)
+    settings = parse_settings(MeasureMemoryUse, given.settings)
+    pools = [read_rows(Question, path) for path in given.candidates]
+
+    from clara.evaluation import memory_use
+    from clara.model import checkpoint
+
+    questions = memory_use.choose(pools, settings.memory_use_examples)
+    model, _ = checkpoint.load(given.checkpoint, **settings.backbone.loading())
+    write_json(given.memory_use, memory_use.measure(model, questions, seed=settings.seed))
+
+
+if __name__ == "__main__":
+    program.run(main)

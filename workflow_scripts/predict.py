@@ -1,0 +1,44 @@
+"""Answers the test questions from stored memories.
+
+    python workflow_scripts/predict.py --settings "$SETTINGS" --checkpoint results/demo/joint/instruction-cr16-base/card.json \\
+        --store results/demo/compression/instruction-cr16-base/manifest.json \\
+        --candidates results/demo/candidates/*.test.*.jsonl --system instruction-cr16-base --state state/predict/by-hand \\
+        --predictions results/demo/evaluation/predictions/instruction-cr16-base.jsonl
+
+Makes one prediction a question: the ranking of its documents, those selected, and the answer. Answers of an
+interrupted run are kept in --state.
+"""
+
+from clara import program
+from clara.config.rules import Predict, parse_settings
+from clara.records import write_rows
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parses the flags and answers."""
+    flags = program.parser(__doc__)
+    flags.add_argument("--settings", required=True)
+    flags.add_argument("--system", required=True)
+    program.add_paths(flags, "--checkpoint", "--store", "--state", "--predictions", many=("--candidates",))
+    given = flags.parse_args(argv)
+    settings = parse_settings(Predict, given.settings)
+
+    from clara.evaluation import predict
+    from clara.model import checkpoint
+
+    pools = predict.read_pools(given.candidates)
+    model, _ = checkpoint.load(given.checkpoint, **settings.backbone.loading())
+    rows = predict.with_memories(
+        given.system,
+        model,
+        given.store,
+        pools,
+        top_k=settings.top_k,
+        generation=settings.generation,
+        done_file=given.state / "answers.jsonl",
+    )
+    write_rows(given.predictions, rows)
+
+
+if __name__ == "__main__":
+    program.run(main)

@@ -1,0 +1,40 @@
+"""Pretrains compressor and generator on synthesized pairs.
+
+    python workflow_scripts/pretrain.py --settings "$SETTINGS" --ratio 16 --pairs results/demo/synthesis/pairs.parquet \\
+        --backbone results/demo/backbone/card.json --state state/pretrain/by-hand \\
+        --card results/demo/pretraining/cr16-base/card.json
+
+Makes a checkpoint: card.json, adapters.safetensors, history.jsonl, settings.json and environment.json in the card's folder. Run again
+after an interruption, it goes on from the newest state in --state.
+"""
+
+from clara import program
+from clara.config.rules import Pretrain, parse_settings
+from clara.records import Pair, read_rows
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parses the flags and trains."""
+    flags = program.parser(__doc__)
+    flags.add_argument("--settings", required=True)
+    flags.add_argument("--ratio", type=int, required=True)
+    program.add_paths(flags, "--pairs", "--backbone", "--state", "--card")
+    given = flags.parse_args(argv)
+    settings = parse_settings(Pretrain, given.settings)
+    pairs = read_rows(Pair, given.pairs)
+
+    from clara.training import stages
+
+    stages.pretrain(
+        settings,
+        ratio=given.ratio,
+        pairs=pairs,
+        backbone=given.backbone,
+        state=given.state,
+        card=given.card,
+        inputs=[given.pairs, given.backbone],
+    )
+
+
+if __name__ == "__main__":
+    program.run(main)

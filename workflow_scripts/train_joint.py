@@ -1,0 +1,39 @@
+"""Trains query reasoner and generator jointly, from stored memories.
+
+    python workflow_scripts/train_joint.py --settings "$SETTINGS" --checkpoint results/demo/instruction/cr16-base/card.json \\
+        --store results/demo/compression/instruction-cr16-base/manifest.json \\
+        --candidates results/demo/candidates/*.train.oracle.jsonl --state state/train_joint/by-hand \\
+        --card results/demo/joint/instruction-cr16-base/card.json
+
+Makes a checkpoint in the card's folder; goes on from --state after an interruption.
+"""
+
+from clara import program
+from clara.config.rules import TrainJoint, parse_settings
+from clara.records import Question, read_rows
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parses the flags and trains."""
+    flags = program.parser(__doc__)
+    flags.add_argument("--settings", required=True)
+    program.add_paths(flags, "--checkpoint", "--store", "--state", "--card", many=("--candidates",))
+    given = flags.parse_args(argv)
+    settings = parse_settings(TrainJoint, given.settings)
+    questions = [row for path in given.candidates for row in read_rows(Question, path)]
+
+    from clara.training import stages
+
+    stages.train_joint(
+        settings,
+        start=given.checkpoint,
+        store=given.store,
+        questions=questions,
+        state=given.state,
+        card=given.card,
+        inputs=[given.checkpoint, given.store, *given.candidates],
+    )
+
+
+if __name__ == "__main__":
+    program.run(main)

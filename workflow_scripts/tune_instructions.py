@@ -1,0 +1,37 @@
+"""Instruction-tunes a pretrained checkpoint on questions with several documents.
+
+    python workflow_scripts/tune_instructions.py --settings "$SETTINGS" --checkpoint results/demo/pretraining/cr16-base/card.json \\
+        --candidates results/demo/candidates/*.train.oracle.jsonl --state state/tune_instructions/by-hand \\
+        --card results/demo/instruction/cr16-base/card.json
+
+Makes a checkpoint in the card's folder; goes on from --state after an interruption.
+"""
+
+from clara import program
+from clara.config.rules import TuneInstructions, parse_settings
+from clara.records import Question, read_rows
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parses the flags and trains."""
+    flags = program.parser(__doc__)
+    flags.add_argument("--settings", required=True)
+    program.add_paths(flags, "--checkpoint", "--state", "--card", many=("--candidates",))
+    given = flags.parse_args(argv)
+    settings = parse_settings(TuneInstructions, given.settings)
+    questions = [row for path in given.candidates for row in read_rows(Question, path)]
+
+    from clara.training import stages
+
+    stages.tune_instructions(
+        settings,
+        start=given.checkpoint,
+        questions=questions,
+        state=given.state,
+        card=given.card,
+        inputs=[given.checkpoint, *given.candidates],
+    )
+
+
+if __name__ == "__main__":
+    program.run(main)
