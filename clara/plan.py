@@ -38,10 +38,12 @@ BEFORE = {
     "predict": ("train_joint",),
     "predict_baseline": ("make_candidates",),
     "rank_bm25": ("make_candidates",),
+    "measure_memory_use": ("make_candidates",),
     "score": ("predict", "predict_baseline", "rank_bm25"),
-    "build_report": ("score",),
+    "build_report": ("score", "measure_memory_use"),
 }
-"""Rule → the rules whose results it reads; compression reads the initial checkpoint as well."""
+"""Rule → the rules whose results it reads; compression reads the initial checkpoint as well, and memory use is measured of all
+checkpoints."""
 
 HASHED_BYTES = 64 * 2**20
 """Input files up to this size are compared by content, larger ones by size and time."""

@@ -27,6 +27,7 @@ config.clear()
 config.update(merged)
 
 RUN = config["run"]
+POOLS = config["candidates"]["settings"]
 PLAN = Plan(config, ROOT)
 
 
@@ -39,7 +40,9 @@ wildcard_constraints:
     ratio=r"\d+",
     variant="|".join(config["variants"]),
     init="pretraining|instruction",
-    split="train|test",
+    stage="pretraining|instruction|joint",
+    name=r"[\w-]+",
+    system=r"[\w-]+",
     baseline="no_retrieval|text_rag",
 
 
@@ -112,9 +115,8 @@ def systems():
     return [*config["evaluation"]["baselines"], *dict.fromkeys(ours)]
 
 
-def candidates(split):
-    """The candidate files of all benchmarks: of training the oracle pools, of testing those of the settings."""
-    kinds = config["candidates"]["settings"] if split == "test" else ["oracle"]
+def candidates(split, kinds):
+    """The candidate files of all benchmarks: a split's pools of the given kinds, oracle or normal."""
     return expand(
         "results/{run}/candidates/{benchmark}.{split}.{kind}.jsonl",
         run=RUN,
@@ -129,9 +131,10 @@ def ours(system):
     return re.fullmatch(r"(pretraining|instruction)-cr(\d+)-(\w+)", system)
 
 
-def variant_of(system):
-    """The variant in the name of a system; base of a baseline."""
-    return ours(system)[3] if ours(system) else "base"
+def variant_of(name):
+    """The variant at the end of a system's or checkpoint's name; base of a baseline."""
+    found = re.search(r"cr\d+-(\w+)$", name)
+    return found[1] if found else "base"
 
 
 def predictions(system):

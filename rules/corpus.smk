@@ -136,7 +136,7 @@ rule make_candidates:
 rule collect_documents:
     input:
         script=program("collect_documents"),
-        candidates=candidates("train") + candidates("test"),
+        candidates=candidates("train", ["oracle"]) + candidates("test", POOLS),
     output:
         documents="results/{run}/corpus/documents.parquet",
     log:

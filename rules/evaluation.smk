@@ -8,7 +8,7 @@ rule predict:
         checkpoint=lambda w: f"{owned('joint', w.ratio, w.variant, w.init)}/card.json",
         weights=lambda w: f"{owned('joint', w.ratio, w.variant, w.init)}/adapters.safetensors",
         store=lambda w: f"{owned('compression', w.ratio, w.variant, w.init)}/manifest.json",
-        candidates=candidates("test"),
+        candidates=candidates("test", POOLS),
     output:
         predictions="results/{run}/evaluation/predictions/{init}-cr{ratio}-{variant}.jsonl",
     log:
@@ -37,7 +37,7 @@ rule predict_baseline:
         script=program("predict_baseline"),
         prompts=PLAN.prompts("predict_baseline"),
         backbone="results/{run}/backbone/card.json",
-        candidates=candidates("test"),
+        candidates=candidates("test", POOLS),
     output:
         predictions="results/{run}/evaluation/predictions/{baseline}.jsonl",
     log:
@@ -62,7 +62,7 @@ rule predict_baseline:
 rule rank_bm25:
     input:
         script=program("rank_bm25"),
-        candidates=candidates("test"),
+        candidates=candidates("test", POOLS),
     output:
         predictions="results/{run}/evaluation/predictions/bm25.jsonl",
     log:
@@ -80,6 +80,33 @@ rule rank_bm25:
     shell:
         "python {input.script} --settings {params.settings:q} --candidates {input.candidates:q}"
         " --predictions {output.predictions:q}"
+        " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"
+
+
+rule measure_memory_use:
+    input:
+        script=program("measure_memory_use"),
+        prompts=PLAN.prompts("measure_memory_use"),
+        checkpoint="results/{run}/{stage}/{name}/card.json",
+        weights="results/{run}/{stage}/{name}/adapters.safetensors",
+        candidates=candidates("test", ["oracle"]),
+    output:
+        memory_use="results/{run}/{stage}/{name}/memory_use.json",
+    log:
+        "logs/{run}/measure_memory_use/{stage}/{name}.log",
+    benchmark:
+        "benchmarks/{run}/measure_memory_use/{stage}/{name}.jsonl"
+    threads: 1
+    resources:
+        mem_mb=2500,
+    params:
+        settings=lambda w: PLAN.settings("measure_memory_use", variant_of(w.name)),
+        code=PLAN.code("measure_memory_use"),
+    message:
+        "Measuring what the generator takes from its memories: {wildcards.stage} {wildcards.name}"
+    shell:
+        "OMP_NUM_THREADS={threads} python {input.script} --settings {params.settings:q}"
+        " --checkpoint {input.checkpoint:q} --candidates {input.candidates:q} --memory-use {output.memory_use:q}"
         " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"
 
 

@@ -7,12 +7,11 @@ rule tune_instructions:
         prompts=PLAN.prompts("tune_instructions"),
         checkpoint=lambda w: f"{owned('pretraining', w.ratio, w.variant)}/card.json",
         weights=lambda w: f"{owned('pretraining', w.ratio, w.variant)}/adapters.safetensors",
-        candidates=candidates("train"),
+        candidates=candidates("train", ["oracle"]),
     output:
         card="results/{run}/instruction/cr{ratio}-{variant}/card.json",
         weights="results/{run}/instruction/cr{ratio}-{variant}/adapters.safetensors",
         history="results/{run}/instruction/cr{ratio}-{variant}/history.jsonl",
-        memory_use="results/{run}/instruction/cr{ratio}-{variant}/memory_use.json",
         settings="results/{run}/instruction/cr{ratio}-{variant}/settings.json",
         environment="results/{run}/instruction/cr{ratio}-{variant}/environment.json",
     log:

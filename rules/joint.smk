@@ -8,12 +8,11 @@ rule train_joint:
         checkpoint=lambda w: f"{owned(w.init, w.ratio, w.variant)}/card.json",
         weights=lambda w: f"{owned(w.init, w.ratio, w.variant)}/adapters.safetensors",
         store=lambda w: f"{owned('compression', w.ratio, w.variant, w.init)}/manifest.json",
-        candidates=candidates("train"),
+        candidates=candidates("train", ["oracle"]),
     output:
         card="results/{run}/joint/{init}-cr{ratio}-{variant}/card.json",
         weights="results/{run}/joint/{init}-cr{ratio}-{variant}/adapters.safetensors",
         history="results/{run}/joint/{init}-cr{ratio}-{variant}/history.jsonl",
-        memory_use="results/{run}/joint/{init}-cr{ratio}-{variant}/memory_use.json",
         settings="results/{run}/joint/{init}-cr{ratio}-{variant}/settings.json",
         environment="results/{run}/joint/{init}-cr{ratio}-{variant}/environment.json",
     log:

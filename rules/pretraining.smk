@@ -11,7 +11,6 @@ rule pretrain:
         card="results/{run}/pretraining/cr{ratio}-{variant}/card.json",
         weights="results/{run}/pretraining/cr{ratio}-{variant}/adapters.safetensors",
         history="results/{run}/pretraining/cr{ratio}-{variant}/history.jsonl",
-        memory_use="results/{run}/pretraining/cr{ratio}-{variant}/memory_use.json",
         settings="results/{run}/pretraining/cr{ratio}-{variant}/settings.json",
         environment="results/{run}/pretraining/cr{ratio}-{variant}/environment.json",
     log:

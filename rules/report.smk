@@ -8,7 +8,7 @@ rule build_report:
             "results/{{run}}/evaluation/metrics/{system}.json", system=systems()
         ),
         predictions=list(dict.fromkeys(predictions(system) for system in systems())),
-        candidates=candidates("test"),
+        candidates=candidates("test", POOLS),
         histories=every("pretraining", "history.jsonl")
         + every("instruction", "history.jsonl")
         + every("joint", "history.jsonl"),

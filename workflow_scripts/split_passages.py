@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> None:
     program.add_paths(arguments, "--dump", "--backbone", "--passages", "--report")
     args = arguments.parse_args(argv)
     settings = parse_settings(SplitPassages, args.settings)
-    limits = Limits(**settings.passages.model_dump(), max_tokens=settings.memory.document_max_tokens)
+    limits = Limits(**settings.passages.model_dump(), max_tokens=settings.document_max_tokens)
     tally = Tally()
     passages = split_passages(
         args.dump,

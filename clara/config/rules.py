@@ -23,7 +23,7 @@ class PrepareBackbone(Strict):
 class SplitPassages(Strict):
     source: Annotated[corpus.Source, At("corpus.source")]
     passages: Annotated[corpus.Passages, At("corpus.passages")]
-    memory: model.Memory
+    document_max_tokens: Annotated[int, At("memory.document_max_tokens")]
 
 
 class PrepareQuestions(Strict):
