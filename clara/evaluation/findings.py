@@ -9,7 +9,7 @@ from clara.evaluation.labels import metric_label, setting_label, system_label, s
 from clara.evaluation.results import CheckpointUse, History, SystemScore
 from clara.evaluation.scoring import AVERAGE
 
-Mood = Literal["good", "bad", "mixed"]
+Mood = Literal["good", "bad", "mixed", "unclear"]
 
 
 class Finding(NamedTuple):
@@ -41,13 +41,10 @@ def _memory_findings(uses: Sequence[CheckpointUse]) -> list[Finding]:
     without = [row.checkpoint.label for row in uses if not row.use.used]
     text = (
         f"Memory use: in {len(uses) - len(without)} of {len(uses)} checkpoints the right document's memories give a "
-        f"lower loss than another document's, with the whole {uses[0].use.confidence:.0%} interval above zero"
+        f"lower loss than another document's, with the whole {uses[0].use.confidence * 100:g} % interval above zero"
     )
-    return [
-        Finding(
-            _mood(len(without), len(uses)), f"{text}; not shown for {', '.join(without)}." if without else f"{text}."
-        )
-    ]
+    ending = f"; not shown for {', '.join(without)}." if without else "."
+    return [Finding(_mood(len(without), len(uses)), text + ending)]
 
 
 def _loss_findings(histories: Sequence[History]) -> list[Finding]:
@@ -57,10 +54,9 @@ def _loss_findings(histories: Sequence[History]) -> list[Finding]:
         return []
     risen = [label for label, values in losses.items() if values[-1][1] >= values[0][1]]
     fallen = f"{len(losses) - len(risen)} of {len(losses)} runs"
-    text = f"Training: the validation loss fell from the first to the last step in {fallen}"
-    return [
-        Finding(_mood(len(risen), len(losses)), f"{text}; it did not for {', '.join(risen)}." if risen else f"{text}.")
-    ]
+    text = f"Training: the validation loss is lower at the last step than at the first in {fallen}"
+    ending = f"; not for {', '.join(risen)}." if risen else "."
+    return [Finding(_mood(len(risen), len(losses)), text + ending)]
 
 
 def _mood(failures: int, total: int) -> Mood:
@@ -68,43 +64,45 @@ def _mood(failures: int, total: int) -> Mood:
 
 
 def _comparison_findings(comparisons: Sequence[Comparison]) -> list[Finding]:
-    result = []
-    answers = [row for row in comparisons if row.metric == COMPARED[0]]
-    cuts = [row.metric for row in comparisons if row.metric.startswith("recall@")]
-    recall = [row for row in comparisons if cuts and row.metric == cuts[-1]]
-    for place in dict.fromkeys((row.setting, row.metric, row.baseline) for row in [*answers, *recall]):
-        rows = [row for row in comparisons if (row.setting, row.metric, row.baseline) == place]
-        count = {word: sum(row.estimate.verdict == word for row in rows) for word in ("above", "below", "unclear")}
-        setting, metric, baseline = place
-        gaps = " to ".join(dict.fromkeys(f"{gap:+.1f}" for gap in _ends([row.estimate.value for row in rows])))
-        mood: Mood = "mixed"
-        if len(rows) in (count["above"], count["below"]):
-            mood = "good" if count["above"] else "bad"
-        result.append(
-            Finding(
-                mood,
-                f"{setting_label(setting)}, {metric_label(metric)} against {system_label(baseline)}: CLaRa is higher "
-                f"in {count['above']}, lower in {count['below']} and not clearly different in {count['unclear']} of "
-                f"{len(rows)} systems ({gaps} points on average over benchmarks).",
-            )
-        )
-    return result
+    """A sentence for each setting and baseline, on the first answer metric and the widest recall."""
+    recalls = [row.metric for row in comparisons if row.metric.startswith("recall@")]
+    headline = [COMPARED[0], *recalls[-1:]]
+    places = [(row.setting, row.metric, row.baseline) for row in comparisons if row.metric in headline]
+    return [
+        _comparison_finding([row for row in comparisons if (row.setting, row.metric, row.baseline) == place])
+        for place in dict.fromkeys(places)
+    ]
 
 
-def _ends(values: Sequence[float]) -> tuple[float, float]:
-    return min(values), max(values)
+def _comparison_finding(rows: Sequence[Comparison]) -> Finding:
+    """The sentence on all CLaRa systems against one baseline."""
+    above, below = (sum(row.estimate.verdict == side for row in rows) for side in ("above", "below"))
+    moods: dict[tuple[int, int], Mood] = {(len(rows), 0): "good", (0, len(rows)): "bad", (0, 0): "unclear"}
+    gaps = sorted(row.estimate.value for row in rows)
+    span = " to ".join(dict.fromkeys(f"{gap:+.1f}" for gap in (gaps[0], gaps[-1])))
+    setting, metric, baseline = setting_label(rows[0].setting), metric_label(rows[0].metric), rows[0].baseline
+    return Finding(
+        moods.get((above, below), "mixed"),
+        f"{setting}: better {metric} than {system_label(baseline)} in {above} of {len(rows)} CLaRa systems, worse in "
+        f"{below}, not clearly different in {len(rows) - above - below} ({span} points, averaged over benchmarks).",
+    )
 
 
 def _chance_findings(scores: Sequence[SystemScore], chance: Chance) -> list[Finding]:
+    """A sentence for each setting, on the widest recall, whether the order found is better than a random one."""
+    levels = {(setting, metric): level for (setting, metric, part), level in chance.items() if part == AVERAGE}
     result = []
-    averages = [row for row in scores if row.score.benchmark == AVERAGE and system_name(row.system)]
-    for (setting, metric, benchmark), level in chance.items():
-        rows = [row.score for row in averages if (row.score.setting, row.score.metric) == (setting, metric)]
-        if benchmark == AVERAGE and rows and setting == "oracle":
-            above = sum(score.low > level for score in rows)
-            text = (
-                f"{setting_label(setting)}, {metric_label(metric)}: {above} of {len(rows)} CLaRa systems rank better "
-                f"than a random order, which would reach {level:.1f} %."
-            )
-            result.append(Finding(_mood(len(rows) - above, len(rows)), text))
+    for setting in dict.fromkeys(setting for setting, _ in levels):
+        metric = [name for place, name in levels if place == setting][-1]
+        level = levels[setting, metric]
+        place = (setting, metric, AVERAGE)
+        rows = [row for row in scores if (row.score.setting, row.score.metric, row.score.benchmark) == place]
+        lows = [row.score.low for row in rows if system_name(row.system)]
+        above = sum(low > level for low in lows)
+        text = (
+            f"{setting_label(setting)}: better {metric_label(metric)} than a random order ({level:.1f} %) in {above} "
+            f"of {len(lows)} CLaRa systems."
+        )
+        if lows:
+            result.append(Finding(_mood(len(lows) - above, len(lows)), text))
     return result

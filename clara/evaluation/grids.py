@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from clara.evaluation.labels import benchmark_label, benchmark_order, is_main, metric_label, setting_label, system_label
 from clara.evaluation.results import CONDITIONS, CheckpointUse, Interval, SystemScore
+from clara.evaluation.scoring import AVERAGE
 
 
 class Cell(NamedTuple):
@@ -22,15 +23,38 @@ class Cell(NamedTuple):
         return f"[{self.low}, {self.high}]" if self.low else ""
 
 
+class Head(NamedTuple):
+    """The head of a column of cells."""
+
+    name: str
+    short: str
+    """The name where there is little room."""
+    n: int = 0
+    """Questions behind the column; 0 where the caption or another table says it."""
+    key: bool = False
+    """The column whose intervals matter most."""
+
+    @property
+    def full(self) -> str:
+        """Name and number of questions."""
+        return f"{self.name} (n = {self.n})" if self.n else self.name
+
+
 class Grid(NamedTuple):
     """A table ready to be written."""
 
     caption: str
-    head: list[str]
-    """Heads of all columns, the first of them over the row labels."""
+    corner: str
+    """Head of the row labels."""
+    heads: list[Head]
     labels: list[str]
-    """First column."""
     cells: list[list[Cell]]
+    """One row a label, one cell a head."""
+
+    @property
+    def full_heads(self) -> list[str]:
+        """All heads in full, the corner first."""
+        return [self.corner, *(head.full for head in self.heads)]
 
 
 def main_grids(scores: Sequence[SystemScore]) -> list[Grid]:
@@ -62,7 +86,8 @@ def _grid(rows: Sequence[SystemScore], setting: str) -> Grid:
     counts = {b: max(row.score.n for row in rows if row.score.benchmark == b) for b in benchmarks}
     return Grid(
         f"{metric_label(rows[0].score.metric)} (%), {setting_label(setting)}",
-        ["System", *(f"{benchmark_label(b)} (n = {counts[b]})" for b in benchmarks)],
+        "System",
+        [Head(benchmark_label(b), benchmark_label(b), counts[b], key=b == AVERAGE) for b in benchmarks],
         [system_label(system) for system in systems],
         [[cell(system, benchmark) for benchmark in benchmarks] for system in systems],
     )
@@ -76,18 +101,18 @@ def memory_use_grid(uses: Sequence[CheckpointUse]) -> Grid:
 
     return Grid(
         "Memory use: loss of the target in nats a token, by what the generator read",
+        "Checkpoint",
         [
-            "Checkpoint",
-            *(label.capitalize() for label in CONDITIONS.values()),
-            "Wrong minus right",
-            "Uses its memories",
+            Head("Uses its memories", "used"),
+            Head("Wrong minus right", "wrong - right", key=True),
+            *(Head(label.capitalize(), condition) for condition, label in CONDITIONS.items()),
         ],
         [row.checkpoint.label for row in uses],
         [
             [
-                *(cell(getattr(row.use.losses, condition)) for condition in CONDITIONS),
-                cell(row.use.wrong_minus_right),
                 Cell("yes" if row.use.used else "not shown"),
+                cell(row.use.wrong_minus_right),
+                *(cell(getattr(row.use.losses, condition)) for condition in CONDITIONS),
             ]
             for row in uses
         ],

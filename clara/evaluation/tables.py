@@ -58,7 +58,7 @@ def markdown(grid: Grid) -> str:
         value = f"**{cell.value}**" if cell.best else cell.value
         return f"{value} {cell.interval}".strip()
 
-    lines = [[*grid.head], ["---", *["--:"] * (len(grid.head) - 1)]]
+    lines = [grid.full_heads, ["---", *["--:"] * len(grid.heads)]]
     lines += [[label, *map(show, row)] for label, row in zip(grid.labels, grid.cells, strict=True)]
     body = "\n".join("| " + " | ".join(entry.replace("|", r"\|") for entry in line) + " |" for line in lines)
     return f"**{grid.caption}**\n\n{body}\n"
@@ -73,14 +73,14 @@ def latex(grid: Grid) -> str:
         value = rf"\textbf{{{escape_latex(cell.value)}}}" if cell.best else escape_latex(cell.value)
         return f"{value} {{\\scriptsize {escape_latex(cell.interval)}}}" if cell.interval else value
 
-    lines = [" & ".join(map(escape_latex, grid.head)) + r" \\", r"\midrule"]
+    lines = [" & ".join(map(escape_latex, grid.full_heads)) + r" \\", r"\midrule"]
     for label, row in zip(grid.labels, grid.cells, strict=True):
         lines.append(" & ".join([escape_latex(label), *map(show, row)]) + r" \\")
     return "\n".join(
         [
             r"\begin{table}",
             rf"\caption{{{escape_latex(grid.caption)}}}",
-            rf"\begin{{tabular}}{{l{'r' * (len(grid.head) - 1)}}}",
+            rf"\begin{{tabular}}{{l{'r' * len(grid.heads)}}}",
             r"\toprule",
             *lines,
             r"\bottomrule",
