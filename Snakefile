@@ -1,4 +1,4 @@
-# CLaRa as steps that make files: snakemake --profile profiles/local [--configfile configs/NAME.yaml] [TARGET]
+# CLaRa as steps that make files: snakemake [TARGET] --profile profiles/local [--configfile configs/NAME.yaml]
 #
 # docs/pipeline.md lists the rules with their files, config.yaml the settings. A rule runs again when its inputs, its own
 # settings or the code behind its program change; comments, formatting, threads and profiles rerun nothing.

@@ -6,6 +6,7 @@ Plain data and files in, text out; the rules in `rules/*.smk` ask here, and the 
 import hashlib
 import json
 import os
+import re
 import sys
 from functools import cache
 from pathlib import Path
@@ -42,8 +43,8 @@ BEFORE = {
     "score": ("predict", "predict_baseline", "rank_bm25"),
     "build_report": ("score", "measure_memory_use"),
 }
-"""Rule → the rules whose results it reads; compression reads the initial checkpoint as well, and memory use is measured of all
-checkpoints."""
+"""Rule → the rules whose results it reads; compression reads the initial checkpoint as well, and memory use is measured
+of all checkpoints."""
 
 HASHED_BYTES = 64 * 2**20
 """Input files up to this size are compared by content, larger ones by size and time."""
@@ -145,6 +146,16 @@ def use_checkout(root: Path) -> None:
     before = os.environ.get("PYTHONPATH", "")
     os.environ["PYTHONPATH"] = os.pathsep.join(path for path in (str(root), before) if path)
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+
+
+def failures(logs: Path, since: float) -> list[str]:
+    """`LOG: last line` of each log below `logs` that was written after `since` and ends with an error."""
+    found = []
+    for log in sorted(logs.rglob("*.log")):
+        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        if log.stat().st_mtime >= since and lines and re.match(r"error: |\w*(Error|Exception)\b", lines[-1]):
+            found.append(f"{log}: {lines[-1]}")
+    return found
 
 
 def _existing(*paths: str | None) -> list[str]:

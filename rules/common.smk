@@ -3,6 +3,7 @@
 import itertools
 import re
 import sys
+import time
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -12,28 +13,36 @@ sys.path.insert(0, str(ROOT))
 
 from clara import config as configuration
 from clara.errors import ClaraError
-from clara.plan import Plan, use_checkout
+from clara.plan import Plan, failures, use_checkout
 
 use_checkout(ROOT)
 
 try:
-    given = [configuration.load(Path(path)) for path in workflow.overwrite_configfiles]
-    defaults = configuration.load(Path("config.yaml"))
-    merged = configuration.merge(defaults, config)
+    # Snakemake has read these files already, but not refused what only their text shows, such as a key that stands twice.
+    for path in workflow.overwrite_configfiles:
+        configuration.load(Path(path))
+    merged = configuration.merge(configuration.load(Path("config.yaml")), config)
     configuration.validate(merged)
 except ClaraError as error:
     raise WorkflowError(str(error)) from None
 config.clear()
 config.update(merged)
 
+STARTED = time.time()
 RUN = config["run"]
 POOLS = config["candidates"]["settings"]
 PLAN = Plan(config, ROOT)
 
-
 # Every program's messages go to the screen and to the rule's log. The `trap` in the commands keeps the signals that end a
 # job from `tee`: a program that saves its state on SIGTERM still writes to it.
-#
+
+
+onerror:
+    # Last on the screen stands why, not only that: the sentence of each program that failed in this run.
+    for line in failures(Path("logs") / RUN, since=STARTED):
+        print(line, file=sys.stderr)
+
+
 wildcard_constraints:
     run=RUN,
     benchmark="|".join(config["benchmarks"]),

@@ -1,9 +1,10 @@
 """Runs Snakemake in this folder, alone, and takes away the lock that a killed run left behind.
 
-    python workflow_scripts/run_pipeline.py --profile profiles/local [--configfile configs/NAME.yaml] [TARGET …]
+    python workflow_scripts/run_pipeline.py [TARGET …] --profile profiles/local [--configfile configs/NAME.yaml]
 
-All arguments go to Snakemake, which takes this process's place and makes the files. A second call beside a running one
-is refused, and so is one beside jobs that outlived a killed run.
+All arguments go to Snakemake, which takes this process's place and makes the files; targets come first, because
+--configfile takes every word that follows it. A second call beside a running one is refused, and so is one beside jobs
+that outlived a killed run.
 """
 
 import fcntl
