@@ -112,14 +112,15 @@ def _local_name(element: ElementTree.Element) -> str:
 def _row_articles(path: Path, file: IO[bytes], dropped: Counter[str]) -> Iterator[Article]:
     number = 0
     try:
-        for number, line in enumerate(io.TextIOWrapper(file, encoding="utf-8"), 1):
-            if not line.strip():
-                continue
-            title, text = _row(line, f"{path} line {number}")
-            if text.strip():
-                yield Article(title, iter([text]))
-            else:
-                dropped["no_text"] += 1
+        with io.TextIOWrapper(file, encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                if not line.strip():
+                    continue
+                title, text = _row(line, f"{path} line {number}")
+                if text.strip():
+                    yield Article(title, iter([text]))
+                else:
+                    dropped["no_text"] += 1
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path} is not UTF-8 after line {number} ({error.reason}); convert the file to UTF-8"

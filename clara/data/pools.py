@@ -32,16 +32,16 @@ class PoolMaker:
         self.index = Bm25(documents, k1=k1, b=b)
         if len(documents) < size:
             warnings.warn(
-                f"the corpus has {len(documents)} passages, fewer than candidates.size = {size}; pools are smaller: keep "
-                "more passages or lower candidates.size",
+                f"the corpus has {len(documents)} passages, fewer than candidates.size = {size}; pools are smaller: "
+                "keep more passages or lower candidates.size",
                 stacklevel=2,
             )
 
     def oracle(self, question: Question) -> Question:
         """The question with its gold documents and distractors, shuffled by seed and id.
 
-        The question's own documents stay, gold first; BM25's best fill the pool. Passed over, as long as there are others:
-        for one gold document, distractors that hold an answer; for several, other passages of the gold articles.
+        The question's own documents stay, gold first; BM25's best fill the pool. Passed over, as long as there are
+        others: for one gold document, distractors that hold an answer; for several, other passages of their articles.
         """
         gold = gold_documents(question)
         own = [document for document in question.docs if document not in set(gold)]

@@ -4,7 +4,7 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,10 +56,11 @@ def read_question_rows(path: Path) -> Iterator[Row]:
     Raises:
         DataError: the file is missing, empty, damaged, not UTF-8, not JSON, or a row is no object.
     """
+    values: Iterable[tuple[str, Any]]
     if _first_sign(path) == "[":
         values = ((f"{path} entry {number}", value) for number, value in enumerate(_json_list(path), 1))
     else:
-        values = read_json_lines(path)  # type: ignore[assignment]
+        values = read_json_lines(path)
     for where, value in values:
         if not isinstance(value, dict):
             raise DataError(f"{where} must be an object, found {type(value).__name__}; mend or remove the row")
@@ -69,7 +70,7 @@ def read_question_rows(path: Path) -> Iterator[Row]:
 def _read(path: Path, size: int = -1) -> str:
     try:
         raw = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
-        with raw, io.TextIOWrapper(raw, encoding="utf-8") as file:  # type: ignore[arg-type]
+        with raw, io.TextIOWrapper(raw, encoding="utf-8") as file:
             return file.read(size)
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist; check the path in the configuration") from error

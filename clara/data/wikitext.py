@@ -63,16 +63,17 @@ def plain(code: Wikicode) -> str:
 def _sections(wikitext: str) -> Iterator[str]:
     """Sections without their headings, appendices and what is below them left out."""
     headings = list(_HEADING.finditer(wikitext))
-    yield wikitext[: headings[0].start()] if headings else wikitext
+    ends = [*(heading.start() for heading in headings), len(wikitext)]
+    yield wikitext[: ends[0]]
     skipped_level = 7
-    for heading, following in zip(headings, [*headings[1:], None], strict=True):
+    for heading, end in zip(headings, ends[1:], strict=True):
         level = len(heading.group(1))
         if level > skipped_level:
             continue
         appendix = heading.group(2).strip(" '").lower() in APPENDICES
         skipped_level = level if appendix else 7
         if not appendix:
-            yield wikitext[heading.end() : following.start() if following else None]
+            yield wikitext[heading.end() : end]
 
 
 def _visible(node: Node) -> str:
