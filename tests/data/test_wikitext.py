@@ -24,7 +24,7 @@ def line(wikitext):
         ("One<!-- hidden\n\n words --> two three four five six.", "One two three four five six."),
         ("[[File:A.jpg|thumb|200px|A [[caption]] here.]]The text goes on without it.", "The text goes on without it."),
         ("[[Datei:A.jpg|mini|Eine Unterschrift.]] The text goes on without it.", "The text goes on without it."),
-        ("The text goes on without its category.[[Category:Things]][[fr:Chose]]", "The text goes on without its category."),
+        ("It goes on without its category.[[Category:Things]][[fr:Chose]]", "It goes on without its category."),
         ("Bread &amp; butter&nbsp;cost 5&thinsp;cents in the shop.", "Bread & butter cost 5 cents in the shop."),
         ("H<sub>2</sub>O is the<br />formula of plain water.", "H2O is the formula of plain water."),
         ("It lies {{convert|2381741|km2|sqmi}} wide and {{convert|5|-|8|ft|m}} deep.", "It lies 2,381,741 km² wide and 5–8 feet deep."),  # noqa: RUF001, E501
@@ -34,7 +34,7 @@ def line(wikitext):
         ("Guests paid $5 (${{Inflation|US|5|1929}} in {{Year}} dollars) for a ticket.", "Guests paid $5 for a ticket."),
         ("{{quote|All animals are equal, but some more so.|Orwell}}", "All animals are equal, but some more so."),
         ("Reigned {{circa|500|520}} in the {{nowrap|old town}} {{ndash}} alone.", "Reigned c. 500–520 in the old town – alone."),  # noqa: RUF001, E501
-        ("{{Infobox person|name=A|text=Long words that nobody should read.}}The text is this one here.", "The text is this one here."),
+        ("{{Infobox person|text=Words that nobody should read.}}The whole text is this one.", "The whole text is this one."),
     ],
 )  # fmt: skip
 def test_markup_becomes_what_a_reader_reads(wikitext, expected):
@@ -79,7 +79,8 @@ def test_headings_appendices_and_what_is_below_them_are_left_out():
 
 
 def test_list_items_stay_only_where_they_are_sentences():
-    text = "* [[One]]\n* [[Two]], a second link without an end\n* This item is a whole sentence.\n# So is this one, here below."
+    links = "* [[One]]\n* [[Two]], a second link without an end\n"
+    text = links + "* This item is a whole sentence.\n# So is this one, here below."
     assert prose(text) == ["This item is a whole sentence.", "So is this one, here below."]
 
 
