@@ -32,7 +32,7 @@ check: setup
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/snakefmt --check Snakefile rules
-	$(BIN)/snakemake --lint
+	$(BIN)/python tests/workflow/lints.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

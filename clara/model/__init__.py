@@ -1,0 +1,1 @@
+"""The model: backbone, adapters, compressor, reasoner, selection, generator."""
