@@ -12,7 +12,7 @@ from clara.evaluation.figure_style import GRID, INK
 from clara.evaluation.findings import Finding
 from clara.evaluation.grids import Grid, memory_use_grid, result_grids
 from clara.evaluation.labels import is_main, metric_label, setting_label, system_label
-from clara.evaluation.provenance import Fact, Facts, backbones, environment_facts, report_tables, settings_of
+from clara.evaluation.provenance import backbones, environment_facts, report_tables, settings_of
 from clara.evaluation.questions import Section
 from clara.evaluation.results import CheckpointUse, History, SystemScore
 from clara.evaluation.scoring import AVERAGE
@@ -74,17 +74,16 @@ class Sizes(NamedTuple):
 
 def render(content: Content) -> str:
     """The page as HTML."""
-    environment: list[Fact] = environment_facts(content.history_files)
     return _template().render(
         content=content,
         sizes=_sizes(content),
         settings=_setting_tables(content.scores),
         memory_use=memory_use_grid(content.uses),
         trainings=_trainings(content.histories),
-        corpus=_tables(content.corpus_report),
-        synthesis=_tables(content.synthesis_report),
+        corpus=report_tables(content.corpus_report),
+        synthesis=report_tables(content.synthesis_report),
         backbones=backbones(content.history_files),
-        environment=environment,
+        environment=environment_facts(content.history_files),
         checkpoint_settings=settings_of(content.history_files),
         svg={name: inline_svg(path, name) for name, path in content.figures.items()},
         metric_label=metric_label,
@@ -107,10 +106,6 @@ def _template() -> "Template":
     )
     environment.filters["minus"] = lambda text: str(text).replace("-", "\N{MINUS SIGN}")
     return environment.get_template("report.html.jinja")
-
-
-def _tables(report: Mapping[str, Any]) -> list[Facts]:
-    return report_tables(report)
 
 
 def _setting_tables(scores: Sequence[SystemScore]) -> list[SettingTables]:

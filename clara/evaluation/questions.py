@@ -12,7 +12,6 @@ from clara.evaluation.labels import (
     setting_label,
     setting_order,
     system_label,
-    system_order,
 )
 from clara.evaluation.metrics import answer_scores
 from clara.records import Prediction, Question, read_rows
@@ -93,7 +92,7 @@ def sections(predictions: Mapping[str, Sequence[Prediction]], pools: Pools, *, s
     """The browser's sections, by benchmark and setting.
 
     Args:
-        predictions: system → its predictions.
+        predictions: system → its predictions, in the order of the answers.
         pools: the candidates that the systems chose from.
         shown: questions listed in a section; None lists all.
 
@@ -101,8 +100,8 @@ def sections(predictions: Mapping[str, Sequence[Prediction]], pools: Pools, *, s
         DataError: a prediction's question or document is in no pool.
     """
     asked: dict[tuple[str, str], dict[str, list[Prediction]]] = {}
-    for system in sorted(predictions, key=system_order):
-        for row in predictions[system]:
+    for rows in predictions.values():
+        for row in rows:
             asked.setdefault((row.benchmark, row.setting), {}).setdefault(row.id, []).append(row)
     result = []
     for place in sorted(asked, key=lambda place: (benchmark_order(place[0]), setting_order(place[1]))):

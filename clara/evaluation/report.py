@@ -12,7 +12,7 @@ from clara.evaluation.figure_style import Palette
 from clara.evaluation.figures import draw_bars, draw_losses, draw_memory_use
 from clara.evaluation.findings import findings
 from clara.evaluation.grids import Grid, main_grids, memory_use_grid
-from clara.evaluation.labels import MAIN_METRICS, system_name
+from clara.evaluation.labels import MAIN_METRICS, system_name, system_order
 from clara.evaluation.questions import read_pools, sections
 from clara.evaluation.results import CheckpointUse, History, SystemScore, read_histories, read_memory_use, read_scores
 from clara.evaluation.scoring import Resampling, check
@@ -71,6 +71,8 @@ def build_report(inputs: Inputs, outputs: Outputs, options: Options) -> None:
     scores, uses = read_scores(inputs.metrics), read_memory_use(inputs.memory_use)
     histories = read_histories(inputs.histories)
     predictions = _read_predictions(inputs.predictions)
+    shown = sections(predictions, read_pools(inputs.candidates), shown=options.questions_shown)
+    reports = read_json(inputs.corpus_report), read_json(inputs.synthesis_report)
     chance = random_order([row for rows in predictions.values() for row in rows], options.recall_cuts)
     compared = compare(predictions, options.recall_cuts, options.resampling)
     _write_tables(outputs, scores, uses)
@@ -90,10 +92,10 @@ def build_report(inputs: Inputs, outputs: Outputs, options: Options) -> None:
         uses=uses,
         comparisons=compared,
         histories=histories,
-        sections=sections(predictions, read_pools(inputs.candidates), shown=options.questions_shown),
+        sections=shown,
         history_files=inputs.histories,
-        corpus_report=read_json(inputs.corpus_report),
-        synthesis_report=read_json(inputs.synthesis_report),
+        corpus_report=reports[0],
+        synthesis_report=reports[1],
         figures={
             "answers": outputs.answers_figure,
             "recall": outputs.recall_figure,
@@ -106,7 +108,7 @@ def build_report(inputs: Inputs, outputs: Outputs, options: Options) -> None:
 
 
 def _read_predictions(files: Sequence[Path]) -> dict[str, list[Prediction]]:
-    """System → its predictions.
+    """System → its predictions, in the order of tables.
 
     Raises:
         DataError: a file cannot be scored, or two hold the same system.
@@ -118,7 +120,7 @@ def _read_predictions(files: Sequence[Path]) -> dict[str, list[Prediction]]:
         if rows[0].system in predictions:
             raise DataError(f"{path} holds the system {rows[0].system}, as another file does; give each system once")
         predictions[rows[0].system] = rows
-    return predictions
+    return {system: predictions[system] for system in sorted(predictions, key=system_order)}
 
 
 def _palette(scores: Sequence[SystemScore], histories: Sequence[History]) -> Palette:

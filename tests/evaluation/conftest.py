@@ -114,17 +114,13 @@ class Run:
         write_json(at / "settings.json", {"seed": 42, "backbone": {"source": "package:toy/toy/Toy-1M.gguf"}})
 
 
-@pytest.fixture
-def make_run(tmp_path: Path) -> Callable[..., Run]:
-    """Makes runs under `tmp_path`; change `pools` before `write` to change the questions."""
-
-    def make(**options: Any) -> Run:
-        return Run(tmp_path / "run", **options)
-
-    return make
+@pytest.fixture(scope="session")
+def make_run() -> Callable[..., Run]:
+    """Makes a run in a folder; change its `pools` before `write` to change the questions."""
+    return Run
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def options() -> Options:
     """Settings of a report."""
     return Options(title="Toy run", run="toy", questions_shown=None, recall_cuts=[1, 3], resampling=RESAMPLING)

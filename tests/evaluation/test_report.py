@@ -1,0 +1,177 @@
+"""The report as a whole, from a made-up run."""
+
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clara.errors import DataError
+from clara.evaluation.report import Options, Outputs, build_report
+
+SCRIPT = "<script>alert('x')</script>"
+VOID = {"meta", "br", "input", "link", "img", "hr"}
+
+
+class Page(HTMLParser):
+    """Tags, attributes and ids of a page; fails on tags that are closed in the wrong order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def values(self, attribute: str) -> list[str]:
+        return [str(attributes[attribute]) for _, attributes in self.tags if attribute in attributes]
+
+
+@pytest.fixture(scope="module")
+def run_with_markup(make_run: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A run whose first questions, answers and documents hold markup."""
+    run = make_run(tmp_path_factory.mktemp("markup"))
+    for pool in run.pools.values():
+        row = pool[0]
+        documents = [f"{SCRIPT}\n{SCRIPT} &amp; more", *row.docs[1:]]
+        pool[0] = row.model_copy(update={"question": SCRIPT, "golden_answers": [SCRIPT], "docs": documents})
+    return run.write()
+
+
+@pytest.fixture(scope="module")
+def built(run_with_markup: Any, options: Options, tmp_path_factory: pytest.TempPathFactory) -> Outputs:
+    """The report of that run."""
+    outputs: Outputs = run_with_markup.outputs(tmp_path_factory.mktemp("report"))
+    build_report(run_with_markup.inputs, outputs, options)
+    return outputs
+
+
+def test_every_output_is_made(built: Outputs) -> None:
+    assert all(path.stat().st_size > 0 for path in built)
+
+
+def test_the_page_is_well_formed_with_unique_ids_and_labels_that_exist(built: Outputs) -> None:
+    page = Page(built.page.read_text())
+    ids = page.values("id")
+    assert page.open == []
+    assert len(ids) == len(set(ids))
+    assert set(page.values("aria-labelledby")) <= set(ids)
+    assert {value[1:] for value in page.values("href") + page.values("xlink:href") if value[0] == "#"} <= set(ids)
+
+
+def test_the_page_loads_nothing_from_the_network(built: Outputs) -> None:
+    text = built.page.read_text()
+    page = Page(text)
+    assert not {tag for tag, _ in page.tags} & {"link", "img", "iframe", "object", "embed", "image"}
+    assert page.values("src") == []
+    assert "@import" not in text
+    assert re.findall(r"url\((?!#)", text) == []
+    assert all(tag == "a" for tag, attributes in page.tags if str(attributes.get("href", "")).startswith("http"))
+    assert "default-src 'none'" in text
+
+
+def test_markup_in_questions_answers_and_documents_is_shown_and_not_run(built: Outputs) -> None:
+    text = built.page.read_text()
+    assert SCRIPT not in text
+    assert text.count("<script>") == 1
+    assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp;amp; more" in text
+
+
+def test_links_lead_to_the_files_beside_the_page(built: Outputs) -> None:
+    links = [value for value in Page(built.page.read_text()).values("href") if not value.startswith(("#", "http"))]
+    assert sorted((built.page.parent / link).resolve() for link in links) == sorted(built[1:])
+
+
+def test_the_page_shows_every_system_checkpoint_setting_and_version(built: Outputs) -> None:
+    text = built.page.read_text()
+    for shown in (
+        "CLaRa CR 16, from instruction",
+        "No retrieval",
+        "joint CR 4, from instruction",
+        "Normal pool",
+        "too short",
+        "no answer",
+        "Toy-1M",
+        "versions / torch",
+        "CC BY-SA",
+    ):
+        assert shown in text
+
+
+def test_tables_have_captions_or_labels_and_their_heads_have_scopes(built: Outputs) -> None:
+    page = Page(built.page.read_text())
+    assert all(attributes.get("scope") in ("col", "row") for tag, attributes in page.tags if tag == "th")
+    regions = [attributes for _, attributes in page.tags if attributes.get("role") == "region"]
+    assert all(attributes.get("aria-label") for attributes in regions)
+    assert [tag for tag, _ in page.tags].count("svg") == 4
+    assert [tag for tag, _ in page.tags].count("figcaption") == 4
+
+
+def test_headings_descend_without_a_gap(built: Outputs) -> None:
+    levels = [int(tag[1]) for tag, _ in Page(built.page.read_text()).tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+
+
+def test_two_builds_give_the_same_bytes(built: Outputs, run_with_markup: Any, options: Options, tmp_path: Path) -> None:
+    again = run_with_markup.outputs(tmp_path)
+    build_report(run_with_markup.inputs, again, options)
+    assert [path.read_bytes() for path in again] == [path.read_bytes() for path in built]
+
+
+def test_the_figures_carry_no_date_and_their_text_is_text(built: Outputs) -> None:
+    for path in (built.loss_figure, built.recall_figure, built.memory_use_figure, built.answers_figure):
+        text = path.read_text()
+        assert "<dc:date>" not in text
+        assert "<text" in text
+
+
+def test_fewer_questions_are_listed_where_the_settings_say_so(
+    make_run: Callable[..., Any], options: Options, tmp_path: Path
+) -> None:
+    run = make_run(tmp_path).write()
+    outputs = run.outputs(tmp_path / "report")
+    build_report(run.inputs, outputs, options._replace(questions_shown=1))
+    text = outputs.page.read_text()
+    assert text.count('<details class="question"') == 4
+    assert "(1 of 4 questions)" in text
+
+
+def test_a_question_that_is_in_no_pool_is_refused_and_no_page_is_left(
+    make_run: Callable[..., Any], options: Options, tmp_path: Path
+) -> None:
+    run = make_run(tmp_path).write()
+    outputs = run.outputs(tmp_path / "report")
+    with pytest.raises(
+        DataError, match=r"question hotpotqa-0 of hotpotqa \(oracle\) was predicted by no_retrieval, but"
+    ):
+        build_report(run.inputs._replace(candidates=run.inputs.candidates[:2]), outputs, options)
+    assert not outputs.page.exists()
+
+
+def test_a_pool_with_another_name_is_refused(make_run: Callable[..., Any], options: Options, tmp_path: Path) -> None:
+    run = make_run(tmp_path).write()
+    odd = run.inputs.candidates[0].rename(tmp_path / "pool.jsonl")
+    with pytest.raises(DataError, match=r"pool.jsonl is not named BENCHMARK.test.SETTING.jsonl"):
+        build_report(run.inputs._replace(candidates=[odd]), run.outputs(tmp_path / "report"), options)
+
+
+def test_a_system_given_twice_is_refused(make_run: Callable[..., Any], options: Options, tmp_path: Path) -> None:
+    run = make_run(tmp_path).write()
+    twice = [*run.inputs.predictions, run.inputs.predictions[0]]
+    with pytest.raises(DataError, match="holds the system no_retrieval, as another file does"):
+        build_report(run.inputs._replace(predictions=twice), run.outputs(tmp_path / "report"), options)
