@@ -8,7 +8,7 @@
         --out-test-normal results/demo/candidates/nq.test.normal.jsonl
 
 Makes the three files of questions with full pools. An empty --test-normal is made from the test questions by BM25; one
-with questions is taken as it is. `$SETTINGS` is the JSON of seed and candidates.
+with questions is taken as it is. `$SETTINGS` is the JSON of seed, size, bm25_k1 and bm25_b.
 """
 
 from clara import program
@@ -26,9 +26,8 @@ def main(argv: list[str] | None = None) -> None:
     program.add_paths(arguments, "--out-train-oracle", "--out-test-oracle", "--out-test-normal")
     args = arguments.parse_args(argv)
     settings = parse_settings(MakeCandidates, args.settings)
-    plan = settings.candidates
     documents = list(dict.fromkeys(passage.document for passage in read_rows(Passage, args.passages)))
-    maker = PoolMaker(documents, size=plan.size, seed=settings.seed, k1=plan.bm25_k1, b=plan.bm25_b)
+    maker = PoolMaker(documents, size=settings.size, seed=settings.seed, k1=settings.bm25_k1, b=settings.bm25_b)
     test = read_questions(args.test)
     write_rows(args.out_train_oracle, fill(read_questions(args.train), maker, "oracle"))
     write_rows(args.out_test_oracle, fill(test, maker, "oracle"))

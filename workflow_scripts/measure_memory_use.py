@@ -27,7 +27,10 @@ def main(argv: list[str] | None = None) -> None:
 
     questions = memory_use.choose(pools, settings.memory_use_examples)
     model, _ = checkpoint.load(given.checkpoint, **settings.backbone.loading())
-    write_json(given.memory_use, memory_use.measure(model, questions, seed=settings.seed))
+    measured = memory_use.measure(
+        model, questions, seed=settings.seed, confidence=settings.confidence, samples=settings.bootstrap_samples
+    )
+    write_json(given.memory_use, measured)
 
 
 if __name__ == "__main__":

@@ -27,8 +27,7 @@ def main(argv: list[str] | None = None) -> None:
     pools = predict.read_pools(given.candidates)
     loaded = backbone.load(backbone.read_card(given.backbone), **settings.backbone.loading())
     if given.baseline == "text_rag":
-        bm25 = settings.candidates
-        tasks = predict.select_with_bm25(pools, top_k=settings.top_k, k1=bm25.bm25_k1, b=bm25.bm25_b)
+        tasks = predict.select_with_bm25(pools, top_k=settings.top_k, k1=settings.bm25_k1, b=settings.bm25_b)
     else:
         tasks = predict.without_documents(pools)
     rows = predict.with_backbone(given.baseline, loaded, tasks, generation=settings.generation)

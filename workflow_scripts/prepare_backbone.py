@@ -1,7 +1,7 @@
 """Brings the backbone into a folder of safetensors, once.
 
 Example:
-    python workflow_scripts/prepare_backbone.py --settings '{"seed": 42, "backbone": {…}}' --card results/demo/backbone/card.json
+    python workflow_scripts/prepare_backbone.py --settings "$SETTINGS" --card results/demo/backbone/card.json
 
 Makes card.json and, for a GGUF file or a random model, the folder model/ beside it.
 """
@@ -21,15 +21,15 @@ def main(argv: list[str] | None = None) -> None:
 
     from clara.model import backbone
 
-    source = settings.backbone.source
+    source = settings.source
     if source.startswith("package:"):
         source = str(resolve(source))
     backbone.prepare(
         source,
         given.card,
         seed=settings.seed,
-        revision=settings.backbone.revision,
-        trust_remote_code=settings.backbone.trust_remote_code,
+        revision=settings.revision,
+        trust_remote_code=settings.trust_remote_code,
     )
 
 

@@ -18,7 +18,7 @@ def main(argv: list[str] | None = None) -> None:
     arguments.add_argument("--settings", required=True)
     program.add_paths(arguments, "--predictions", many=("--candidates",))
     args = arguments.parse_args(argv)
-    settings = parse_settings(RankBm25, args.settings).candidates
+    settings = parse_settings(RankBm25, args.settings)
     write_rows(args.predictions, rank_by_bm25(args.candidates, k1=settings.bm25_k1, b=settings.bm25_b))
 
 

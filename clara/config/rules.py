@@ -17,7 +17,9 @@ class FetchCorpus(Strict):
 
 class PrepareBackbone(Strict):
     seed: int
-    backbone: model.Backbone
+    source: Annotated[str, At("backbone.source")]
+    revision: Annotated[str | None, At("backbone.revision")]
+    trust_remote_code: Annotated[bool, At("backbone.trust_remote_code")]
 
 
 class SplitPassages(Strict):
@@ -30,9 +32,14 @@ class PrepareQuestions(Strict):
     benchmark: Annotated[corpus.Benchmark, At("benchmarks.{benchmark}")]
 
 
-class MakeCandidates(Strict):
+class Bm25(Strict):
+    bm25_k1: Annotated[float, At("candidates.bm25_k1")]
+    bm25_b: Annotated[float, At("candidates.bm25_b")]
+
+
+class MakeCandidates(Bm25):
     seed: int
-    candidates: corpus.Candidates
+    size: Annotated[int, At("candidates.size")]
 
 
 class Synthesize(Strict):
@@ -70,6 +77,8 @@ class MeasureMemoryUse(Strict):
     seed: int
     backbone: model.Backbone
     memory_use_examples: Annotated[int, At("evaluation.memory_use_examples")]
+    confidence: Annotated[float, At("evaluation.scoring.confidence")]
+    bootstrap_samples: Annotated[int, At("evaluation.scoring.bootstrap_samples")]
 
 
 class Predict(Strict):
@@ -78,12 +87,12 @@ class Predict(Strict):
     generation: Annotated[evaluation.Generation, At("evaluation.generation")]
 
 
-class PredictBaseline(Predict):
-    candidates: corpus.Candidates
+class PredictBaseline(Predict, Bm25):
+    pass
 
 
-class RankBm25(Strict):
-    candidates: corpus.Candidates
+class RankBm25(Bm25):
+    pass
 
 
 class Score(Strict):
