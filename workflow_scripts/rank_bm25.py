@@ -3,7 +3,7 @@
     python workflow_scripts/rank_bm25.py --settings "$SETTINGS" --candidates results/demo/candidates/*.test.*.jsonl \\
         --predictions results/demo/evaluation/predictions/bm25.jsonl
 
-Makes one prediction a question, with a ranking and no answer. `$SETTINGS` is the JSON of candidates.
+Makes one prediction a question, with a ranking and no answer. `$SETTINGS` is the JSON of bm25_k1 and bm25_b.
 """
 
 from clara import program

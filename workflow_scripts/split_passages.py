@@ -5,7 +5,7 @@
         --passages results/demo/corpus/passages.parquet --report results/demo/corpus/report.json
 
 Makes the passages (id, title, text) and a report of what was read, kept and dropped, by reason. `$SETTINGS` is the JSON
-of corpus.source, corpus.passages and memory; of the backbone only the tokenizer is read.
+of source, passages and document_max_tokens; of the backbone only the tokenizer is read.
 """
 
 from clara import program

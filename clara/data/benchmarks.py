@@ -99,30 +99,29 @@ def prepare(files: Files, *, kind: str, passages: Path, num_train: int | None, n
 def load(location: str, kind: str, resolver: SupportResolver | None, dropped: Counter[str]) -> list[Question]:
     """The questions of a file, in its order.
 
+    Of questions with the same id the first stays: files in use hold rewordings under one id (MuSiQue's do).
+
     Raises:
-        DataError: the file is missing, empty or malformed, a support is not found, or two questions share an id.
+        DataError: the file is missing, empty or malformed, or a support is not found.
         ConfigError: the format is not known.
     """
     if resolver is None and kind not in PARSERS:
         raise ConfigError(f"the format {kind!r} is not known; known are supports, {', '.join(PARSERS)}")
     parse = resolver.question if resolver is not None else PARSERS[kind]
     path = local_file(location)
-    places: dict[str, str] = {}
-    questions = []
+    questions: dict[str, Question] = {}
     for row in read_question_rows(path):
         question = parse(row)
         if question is None:
             dropped["not_answerable"] += resolver is None
             continue
-        if question.id in places:
-            raise row.fault(f"the id {question.id!r} is that of {places[question.id]} too")
-        places[question.id] = row.where
-        questions.append(question)
+        dropped["repeated_id"] += question.id in questions
+        questions.setdefault(question.id, question)
     if resolver is not None:
         resolver.check()
     if not questions:
         raise DataError(f"{path} holds no question that has an answer; check the benchmark's file and format")
-    return questions
+    return list(questions.values())
 
 
 def gold_documents(question: Question) -> list[str]:

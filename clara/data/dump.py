@@ -14,6 +14,7 @@ from typing import IO, NamedTuple
 
 from clara.data.wikitext import article_paragraphs, is_disambiguation
 from clara.errors import DataError
+from clara.progress import Progress
 
 
 class Article(NamedTuple):
@@ -35,25 +36,33 @@ def read_articles(path: Path, kind: str, dropped: Counter[str]) -> Iterator[Arti
     Raises:
         DataError: the file is missing, damaged, empty or of another format; names file and position.
     """
-    with _open(path) as file:
-        yield from _wiki_articles(path, file, dropped) if kind == "mediawiki" else _row_articles(path, file, dropped)
-
-
-def _open(path: Path) -> IO[bytes]:
-    try:
-        with path.open("rb") as file:
-            start = file.read(6)
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist; run the step fetch_corpus") from error
-    if not start:
+    if not path.is_file():
+        raise DataError(f"{path} does not exist; run the step fetch_corpus")
+    size = path.stat().st_size
+    if size == 0:
         raise DataError(f"{path} is empty, expected a corpus; fetch it again")
+    read = _wiki_articles if kind == "mediawiki" else _row_articles
+    with (
+        path.open("rb") as packed,
+        _unpacked(packed) as file,
+        Progress("read corpus", total=size, unit="B") as progress,
+    ):
+        for article in read(path, file, dropped):
+            # Bytes of the packed file: the only measure of which the end is known.
+            progress.update(packed.tell())
+            yield article
+
+
+def _unpacked(packed: IO[bytes]) -> IO[bytes]:
+    start = packed.read(6)
+    packed.seek(0)
     if start.startswith(b"BZh"):
-        return bz2.open(path, "rb")
+        return bz2.open(packed, "rb")
     if start.startswith(b"\x1f\x8b"):
-        return gzip.open(path, "rb")  # type: ignore[return-value]
+        return gzip.open(packed, "rb")  # type: ignore[return-value]
     if start.startswith(b"\xfd7zXZ"):
-        return lzma.open(path, "rb")
-    return path.open("rb")
+        return lzma.open(packed, "rb")
+    return packed
 
 
 def _wiki_articles(path: Path, file: IO[bytes], dropped: Counter[str]) -> Iterator[Article]:

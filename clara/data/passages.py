@@ -11,7 +11,6 @@ from clara.data.sentences import sentences
 from clara.data.tally import Tally
 from clara.data.tokenization import TokenCounter
 from clara.errors import DataError
-from clara.progress import Progress
 from clara.records import Passage, document_id, document_text
 
 BATCH = 512
@@ -70,19 +69,17 @@ def split_passages(dump: Path, *, kind: str, limits: Limits, counter: TokenCount
 
 def _batches(articles: Iterable[Article], limits: Limits, tally: Tally) -> Iterator[list[Draft]]:
     batch: list[Draft] = []
-    with Progress("split passages", total=None, unit="articles") as progress:
-        for article in articles:
-            draft = _draft(article, limits, tally)
-            if draft is None:
-                tally.articles_dropped["no_prose"] += 1
-                continue
-            tally.articles_kept += 1
-            progress.update(tally.articles_kept)
-            batch.append(draft)
-            if sum(len(each.pieces) for each in batch) >= BATCH:
-                yield batch
-                batch = []
-        yield batch
+    for article in articles:
+        draft = _draft(article, limits, tally)
+        if draft is None:
+            tally.articles_dropped["no_prose"] += 1
+            continue
+        tally.articles_kept += 1
+        batch.append(draft)
+        if sum(len(each.pieces) for each in batch) >= BATCH:
+            yield batch
+            batch = []
+    yield batch
 
 
 def _draft(article: Article, limits: Limits, tally: Tally) -> Draft | None:

@@ -78,7 +78,7 @@ def test_supports_are_resolved_against_the_corpus(write, tmp_path):
     found = parts(Files(None, write("t.jsonl", rows), None), tmp_path, kind="supports", num_test=1)
     assert found.test[0].docs == ["T\nsome words"]
     rows[1]["support"] = [{"title": "T", "contains": "gone"}]
-    with pytest.raises(DataError, match="t.jsonl line 2, question q1: 'gone' of 'T'"):
+    with pytest.raises(DataError, match=r"t.jsonl line 2, question q1: 'gone' of 'T'"):
         parts(Files(None, write("t.jsonl", rows), None), tmp_path, kind="supports", num_test=1)
 
 
@@ -94,13 +94,18 @@ def test_training_questions_that_are_all_tested_are_refused(write, tmp_path):
         parts(Files(file, file, None), tmp_path)
 
 
-def test_an_id_that_comes_twice_is_refused_with_both_places(write, tmp_path):
-    with pytest.raises(DataError, match=r"t.jsonl line 2: the id 'q1' is that of .*t.jsonl line 1 too"):
-        parts(Files(None, write("t.jsonl", [row(1), row(1)]), None), tmp_path, num_test=1)
+def test_of_questions_with_one_id_the_first_stays_and_the_others_are_counted(write, tmp_path):
+    rows = [row(1), row(1, question="Reworded?"), row(2), row(3)]
+    found = parts(Files(None, write("t.jsonl", rows), None), tmp_path, num_test=2)
+    assert sorted(ids([*found.train, *found.test])) == ["q1", "q2", "q3"]
+    assert "Reworded?" not in {question.question for question in [*found.train, *found.test]}
+    assert found.dropped == {"repeated_id": 1}
 
 
 def test_an_unknown_format_names_the_known_ones(write, tmp_path):
-    with pytest.raises(ConfigError, match="'squad' is not known; known are supports, rows, nq, hotpotqa, musique, 2wiki"):
+    with pytest.raises(
+        ConfigError, match="'squad' is not known; known are supports, rows, nq, hotpotqa, musique, 2wiki"
+    ):
         parts(Files(None, write("t.jsonl", [row(1)]), None), tmp_path, kind="squad")
 
 

@@ -9,7 +9,9 @@ from clara.records import Question, write_rows
 
 
 def question(identity, docs, pos_index=()):
-    return Question(id=identity, question="Where do cats live?", golden_answers=["a"], docs=docs, pos_index=list(pos_index))
+    return Question(
+        id=identity, question="Where do cats live?", golden_answers=["a"], docs=docs, pos_index=list(pos_index)
+    )
 
 
 def test_the_name_of_a_file_says_benchmark_split_and_setting():

@@ -5,7 +5,14 @@ from clara.data.question_files import Row
 from clara.errors import DataError
 from clara.files import text_id
 
-ROWS = {"id": "r1", "question": "Who?", "golden_answers": ["A", "B"], "docs": ["T\na", "U\nb"], "pos_index": [1], "type": "x"}
+ROWS = {
+    "id": "r1",
+    "question": "Who?",
+    "golden_answers": ["A", "B"],
+    "docs": ["T\na", "U\nb"],
+    "pos_index": [1],
+    "type": "x",
+}
 HOTPOT = {
     "_id": "h1",
     "question": "Which is older?",
@@ -35,7 +42,10 @@ DPR = {
 OPEN = {
     "question": "who?",
     "answers": ["A"],
-    "ctxs": [{"title": "T", "text": "a", "hasanswer": True, "isgold": False}, {"title": "U", "text": "b", "isgold": True}],
+    "ctxs": [
+        {"title": "T", "text": "a", "hasanswer": True, "isgold": False},
+        {"title": "U", "text": "b", "isgold": True},
+    ],
 }
 
 
@@ -58,7 +68,12 @@ def test_released_rows_have_one_answer_other_names_and_no_id(name):
 def test_hotpotqa_joins_sentences_and_marks_the_titles_of_facts():
     question = from_hotpotqa(row(HOTPOT))
     assert question.docs == ["T\nOne. Two.", "U\nThree.", "V\nFour. Five."]
-    assert (question.id, question.pos_index, question.golden_answers, question.type) == ("h1", [0, 2], ["yes"], "comparison")
+    assert (question.id, question.pos_index, question.golden_answers, question.type) == (
+        "h1",
+        [0, 2],
+        ["yes"],
+        "comparison",
+    )
 
 
 def test_2wiki_rows_are_those_of_hotpotqa_with_evidences():

@@ -5,10 +5,14 @@ from clara.records import Question
 
 
 def question(name, kind="", text=None):
-    return Question(id=name, question=text or f"What is {name}?", golden_answers=["a"], docs=["d"], pos_index=[0], type=kind)
+    return Question(
+        id=name, question=text or f"What is {name}?", golden_answers=["a"], docs=["d"], pos_index=[0], type=kind
+    )
 
 
-MIXED = [question(f"{kind}{number}", kind) for kind, count in (("a", 20), ("b", 10), ("c", 2)) for number in range(count)]
+MIXED = [
+    question(f"{kind}{number}", kind) for kind, count in (("a", 20), ("b", 10), ("c", 2)) for number in range(count)
+]
 
 
 def test_each_part_holds_each_type_in_its_share():
@@ -40,6 +44,6 @@ def test_a_question_asked_twice_does_not_fall_on_both_sides():
 
 
 def test_without_compares_letters_and_digits_only():
-    assert without([question("x", text="Who is it?"), question("y", text="Why?")], [question("z", text="WHO is it")]) == [
-        question("y", text="Why?")
-    ]
+    assert without(
+        [question("x", text="Who is it?"), question("y", text="Why?")], [question("z", text="WHO is it")]
+    ) == [question("y", text="Why?")]

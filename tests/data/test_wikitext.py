@@ -34,7 +34,7 @@ def line(wikitext):
         ("Guests paid $5 (${{Inflation|US|5|1929}} in {{Year}} dollars) for a ticket.", "Guests paid $5 for a ticket."),
         ("{{quote|All animals are equal, but some more so.|Orwell}}", "All animals are equal, but some more so."),
         ("Reigned {{circa|500|520}} in the {{nowrap|old town}} {{ndash}} alone.", "Reigned c. 500–520 in the old town – alone."),  # noqa: RUF001, E501
-        ("{{Infobox person|text=Words that nobody should read.}}The whole text is this one.", "The whole text is this one."),
+        ("{{Infobox person|text=Words for nobody.}}The whole text is this one.", "The whole text is this one."),
     ],
 )  # fmt: skip
 def test_markup_becomes_what_a_reader_reads(wikitext, expected):
