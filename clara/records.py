@@ -62,6 +62,8 @@ class Pair(Record):
     """Round of the loop that made it, from 1; 0 for published data."""
     prompts: str = ""
     """Version of the prompts that made it."""
+    source: str = ""
+    """model, facts or templates (see `synthesis.question_sources`); empty for published data."""
 
 
 class Prediction(Record):
@@ -148,7 +150,9 @@ def open_lines(path: Path) -> Iterator[tuple[int, str]]:
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist; check the path in the configuration") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 after line {number} ({error.reason}); convert the file to UTF-8") from error
+        raise DataError(
+            f"{path} is not UTF-8 after line {number} ({error.reason}); convert the file to UTF-8"
+        ) from error
     except (EOFError, gzip.BadGzipFile) as error:
         raise DataError(f"{path} is a damaged gzip file after line {number}; fetch it again") from error
     if empty:
@@ -166,7 +170,9 @@ def read_json_lines(path: Path) -> Iterator[tuple[str, Any]]:
         try:
             yield where, json.loads(line)
         except json.JSONDecodeError as error:
-            raise DataError(f"{where} is not JSON ({error.msg} at column {error.colno}); mend or remove the line") from error
+            raise DataError(
+                f"{where} is not JSON ({error.msg} at column {error.colno}); mend or remove the line"
+            ) from error
 
 
 def read_rows(kind: type[RecordType], path: Path) -> list[RecordType]:

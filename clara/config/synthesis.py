@@ -16,10 +16,15 @@ class Synthesis(Strict):
     """Generator and verifier; null takes the backbone."""
     base_url: str | None
     """Address of an OpenAI-compatible server, for engine openai."""
+    tensor_parallel: int = Field(ge=1)
+    """GPUs over which vLLM splits the model."""
     num_passages: int | None = Field(ge=1)
     """Passages to synthesize from, spread over the corpus; null takes all."""
     kinds: list[Literal["simple", "complex", "paraphrase"]] = Field(min_length=1)
     """What is asked of each passage."""
+    question_sources: list[Literal["model", "facts", "templates"]] = Field(min_length=1)
+    """Where simple questions come from. model: the model asks and answers (paper). facts: the answer is a span of the passage
+    found by form, the model asks for it. templates: question and answer are made by rule. Complex questions are the model's."""
     max_rounds: int = Field(ge=1)
     """Rounds of question, answer, validation and supplementary questions; paper 10."""
     questions_per_round: int = Field(ge=1)

@@ -1,12 +1,14 @@
 """What answers the requests of synthesis: one small interface, and the choice of an implementation.
 
 An engine takes requests as they come and gives replies as they finish, in any order, so that a document in a late round
-never waits for one in an early round. A request that cannot be answered yields a reply with `error`, never an exception:
+never waits for one in an early round. A request that cannot be answered yields a reply with `error`, not an exception:
 one bad passage must not end a run. Only a fault that every request would share (no server, no such model) raises.
 """
 
 import hashlib
 import json
+import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
@@ -14,6 +16,10 @@ from typing import Literal, NamedTuple, Protocol
 from clara.errors import ConfigError
 
 EngineName = Literal["auto", "vllm", "openai", "transformers"]
+
+
+API_KEY = "CLARA_API_KEY"
+"""Environment variable with the key of an OpenAI-compatible service, so that no key stands in a configuration."""
 
 
 class Message(NamedTuple):
@@ -86,13 +92,39 @@ class TextEngine(Protocol):
         """Gives back memory, threads and connections."""
 
 
+class Deferred:
+    """An engine that is started by its first request: a run whose replies are all cached starts none."""
+
+    def __init__(self, start: Callable[[], TextEngine], *, name: str, model: str) -> None:
+        self.name, self.model = name, model
+        self.capacity = 64
+        self._start = start
+        self._engine: TextEngine | None = None
+
+    def submit(self, key: str, request: Request) -> None:
+        """Starts the engine if need be and hands the request on."""
+        if self._engine is None:
+            self._engine = self._start()
+            self.name, self.capacity = self._engine.name, self._engine.capacity
+        self._engine.submit(key, request)
+
+    def collect(self) -> list[tuple[str, Reply]]:
+        """What the engine has finished."""
+        return self._engine.collect() if self._engine is not None else []
+
+    def close(self) -> None:
+        """Closes the engine if it was started."""
+        if self._engine is not None:
+            self._engine.close()
+
+
 def failure(reason: str) -> Reply:
     """The reply to a request that could not be answered."""
     return Reply(text="", finish_reason="error", prompt_tokens=0, reply_tokens=0, error=reason)
 
 
 def model_identity(folder: Path, dtype: str) -> str:
-    """A model's identity that survives moving its folder: a hash of its JSON files and the size of its weights, and `dtype`."""
+    """A model's identity, the same wherever its folder lies: a hash of its JSON files, the weights' sizes, and `dtype`."""
     digest = hashlib.sha256()
     for file in sorted(Path(folder).iterdir()):
         if file.suffix in (".json", ".jinja"):
@@ -131,7 +163,7 @@ def choose(
             raise ConfigError(
                 "synthesis.engine = openai needs synthesis.base_url, such as http://localhost:8000/v1; set it"
             )
-        return OpenAIEngine(base_url, str(folder), identity=identity)
+        return OpenAIEngine(base_url, str(folder), identity=identity, api_key=os.environ.get(API_KEY))
     assert folder is not None
     if engine in ("auto", "vllm"):
         from clara.synthesis.engine_vllm import VllmEngine, obstacle

@@ -28,8 +28,15 @@ class OpenAIEngine:
 
     name = "openai"
 
-    def __init__(self, base_url: str, model: str, *, identity: str, wait_seconds: float = FIRST_WAIT_SECONDS,
-                 api_key: str | None = None) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        model: str,
+        *,
+        identity: str,
+        wait_seconds: float = FIRST_WAIT_SECONDS,
+        api_key: str | None = None,
+    ) -> None:
         self.model = identity
         self.capacity = CAPACITY
         self._served = model
@@ -70,7 +77,8 @@ class OpenAIEngine:
         names = [entry.get("id") for entry in answer.json().get("data", [])]
         if names and self._served not in names:
             raise ConfigError(
-                f"the server {self._base_url} serves {', '.join(map(str, names))}, not synthesis.model = {self._served}; name one of these"
+                f"the server {self._base_url} serves {', '.join(map(str, names))}, not synthesis.model = {self._served}; "
+                "name one of these"
             )
 
     def _answer(self, key: str, request: Request) -> None:
@@ -115,13 +123,17 @@ class OpenAIEngine:
             except httpx.TransportError as error:
                 reason = str(error) or type(error).__name__
             time.sleep(self._wait_seconds * 2**attempt)
-        raise ResourceError(f"the server {url} did not answer in {ATTEMPTS} attempts ({reason}); start it or mend synthesis.base_url")
+        raise ResourceError(
+            f"the server {url} did not answer in {ATTEMPTS} attempts ({reason}); start it or mend synthesis.base_url"
+        )
 
 
 def _reply(answer: httpx.Response, beginning: str) -> Reply:
     if answer.status_code in (401, 403, 404):
-        raise ConfigError(f"the server refused {answer.url} with status {answer.status_code}: {answer.text[:200]}; "
-                          "mend synthesis.base_url, synthesis.model or the key")
+        raise ConfigError(
+            f"the server refused {answer.url} with status {answer.status_code}: {answer.text[:200]}; "
+            "mend synthesis.base_url, synthesis.model or the key"
+        )
     if answer.status_code != 200:
         return failure(f"the server answered with status {answer.status_code}: {answer.text[:200]}")
     try:

@@ -34,7 +34,8 @@ class TransformersEngine:
         self.capacity = BATCH_SIZE * BATCHES_AHEAD
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-        self._model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype)).to(self._device).eval()
+        model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
+        self._model: Any = model.to(self._device).eval()
         self._context = int(getattr(self._model.config, "max_position_embeddings", 1 << 30))
         end = self._model.generation_config.eos_token_id
         ends = end if isinstance(end, list) else [end]
@@ -49,7 +50,10 @@ class TransformersEngine:
         )
         ids = [*ids, *self._encode(request.beginning)]
         if len(ids) + request.sampling.max_tokens > self._context:
-            reason = f"prompt of {len(ids)} tokens and reply of {request.sampling.max_tokens} exceed the context of {self._context}"
+            reason = (
+                f"prompt of {len(ids)} tokens and reply of {request.sampling.max_tokens} exceed the context of "
+                f"{self._context}"
+            )
             self._refused.append((key, failure(reason)))
             return
         end = min(self._ends)
@@ -89,7 +93,11 @@ class TransformersEngine:
         with torch.inference_mode():
             while open_rows:
                 output = self._model(
-                    input_ids=tokens, attention_mask=mask, position_ids=positions, past_key_values=cache, logits_to_keep=1
+                    input_ids=tokens,
+                    attention_mask=mask,
+                    position_ids=positions,
+                    past_key_values=cache,
+                    logits_to_keep=1,
                 )
                 cache = output.past_key_values
                 logits = output.logits[:, -1].float().cpu()

@@ -68,13 +68,13 @@ class VllmEngine:
         if on_cpu:
             # On a CPU the share is one of free memory at start, although the cache's size is given.
             options = {"gpu_memory_utilization": 0.1, "enforce_eager": True, "block_size": CPU_BLOCK_TOKENS}
-            # vLLM 0.32 rewinds the generator of a seeded request after a partial prefill; a CPU generator cannot rewind.
+            # vLLM 0.32 rewinds the generator of a seeded request after a partial prefill; a CPU generator cannot.
             options |= {"enable_chunked_prefill": False, "max_num_batched_tokens": CONTEXT_TOKENS}
             if "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
                 options["kv_cache_memory_bytes"] = CPU_CACHE_BYTES
         arguments = EngineArgs(
             model=str(folder),
-            dtype=dtype,
+            dtype=dtype,  # type: ignore[arg-type]
             max_model_len=_context(folder),
             max_num_seqs=self.capacity,
             enable_prefix_caching=True,
@@ -111,7 +111,9 @@ class VllmEngine:
             try:
                 outputs = self._engine.step()
             except Exception as error:  # whatever it is, the engine is dead, and finished replies are kept already
-                raise ResourceError(f"vllm broke down: {error}; run again to go on, with engine transformers if it repeats") from error
+                raise ResourceError(
+                    f"vllm broke down: {error}; run again to go on, with engine transformers if it repeats"
+                ) from error
             for output in outputs:
                 if output.finished:
                     done.append((output.request_id, _reply(output, self._beginnings.pop(output.request_id))))

@@ -1,0 +1,192 @@
+"""The loop of one passage, as generators: each yields the requests it needs next and is sent their replies.
+
+simple and complex: questions → an answer to each → a judgement of each → questions for what is not covered → again.
+paraphrase: rewriting → judgement → again. Checks that need no model come before every judgement.
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Literal
+
+from clara import prompts
+from clara.records import Passage
+from clara.synthesis import parse, requests
+from clara.synthesis.checks import answer_fault, duplicate_fault, fact_fault, question_fault
+from clara.synthesis.engine import Reply, Request
+from clara.synthesis.facts import Fact, find_facts
+from clara.synthesis.paraphrases import paraphrase_fault
+from clara.synthesis.rows import Kind, Outcome
+from clara.synthesis.templates import gap, inverted
+
+Steps = Generator[list[Request], list[Reply], Outcome]
+Part = Generator[list[Request], list[Reply], None]
+Source = Literal["model", "facts", "templates"]
+ATTEMPTS = 3
+"""Draws of a reply that must be JSON before the passage goes to quarantine."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked of every passage; see the settings of synthesis."""
+
+    sources: tuple[Source, ...]
+    max_rounds: int
+    questions_per_round: int
+    model_validation: bool
+    drawing: requests.Drawing
+
+
+class Quarantine(Exception):
+    """A passage cannot be worked on; the message says why."""
+
+
+def steps(passage: Passage, kind: Kind, plan: Plan) -> Steps:
+    """The work of one kind on one passage; a failure ends it with what was accepted before."""
+    outcome = Outcome(passage, kind, prompts.version(*_prompts(kind, plan)))
+    try:
+        if kind == "paraphrase":
+            yield from _paraphrase(outcome, plan)
+        elif kind == "complex" or "model" in plan.sources:
+            yield from _asked(outcome, plan)
+        if kind == "simple" and set(plan.sources) & {"facts", "templates"}:
+            yield from _from_facts(outcome, plan)
+    except Quarantine as failure:
+        outcome.failure = str(failure)
+    return outcome
+
+
+def _prompts(kind: Kind, plan: Plan) -> tuple[str, ...]:
+    if kind != "simple":
+        return requests.USED[kind]
+    asked = requests.USED["simple"] if "model" in plan.sources else ()
+    return asked + (requests.USED["facts"] if "facts" in plan.sources else ())
+
+
+def _asked(outcome: Outcome, plan: Plan) -> Part:
+    """The paper's way: the model asks and answers."""
+    document, title, kind = outcome.passage.document, outcome.passage.title, outcome.kind
+    for round in range(1, plan.max_rounds + 1):
+        found = yield from _questions(outcome, plan, round)
+        if not found:
+            break
+        outcome.rounds = round
+        fresh: list[str] = []
+        for question in found[: plan.questions_per_round]:
+            others = [(other, "") for other in fresh] + outcome.asked()
+            fault = question_fault(question, title, complex_kind=kind == "complex")
+            fault = fault or duplicate_fault(question, "", others)
+            if fault:
+                outcome.reject(question, "", fault, round=round, source="model")
+            else:
+                fresh.append(question)
+        texts = yield from _texts([requests.answer(document, question, plan.drawing) for question in fresh])
+        answered = [(question, parse.answer(text)) for question, text in zip(fresh, texts, strict=True)]
+        yield from _keep(outcome, plan, answered, round=round, source="model")
+
+
+def _questions(outcome: Outcome, plan: Plan, round: int) -> Generator[list[Request], list[Reply], list[str]]:
+    document, kind, number = outcome.passage.document, outcome.kind, plan.questions_per_round
+    text = ""
+    for attempt in range(ATTEMPTS):
+        if outcome.accepted:
+            request = requests.more_questions(
+                document, kind, number, outcome.accepted, plan.drawing, round=round, attempt=attempt
+            )
+        else:
+            # Without a pair there is nothing to supplement: the first prompt is drawn again.
+            request = requests.first_questions(document, kind, number, plan.drawing, attempt + ATTEMPTS * (round - 1))
+        (text,) = yield from _texts([request])
+        found = parse.questions(text)
+        if found is not None:
+            return found
+        outcome.reject("", text, "malformed", round=round, source="model")
+    raise Quarantine(f"no JSON with questions in {ATTEMPTS} replies; the last began {text[:60]!r}")
+
+
+def _from_facts(outcome: Outcome, plan: Plan) -> Part:
+    """Our way for small models: the answer is a span found by form, the model or a template asks for it."""
+    title, number = outcome.passage.title, plan.questions_per_round
+    facts = find_facts(title, outcome.passage.text)
+    for round in range(1, plan.max_rounds + 1):
+        window = facts[(round - 1) * number : round * number]
+        if not window:
+            break
+        outcome.rounds = max(outcome.rounds, round)
+        moved = {fact: inverted(title, fact) for fact in window} if "templates" in plan.sources else {}
+        asked = [fact for fact in window if "facts" in plan.sources and fact.beginning and not moved.get(fact)]
+        before = {answer for _, answer in outcome.asked()}
+        texts = yield from _texts([requests.fact_question(title, fact, plan.drawing) for fact in asked])
+        good: list[tuple[str, str]] = []
+        for fact, text in zip(asked, texts, strict=True):
+            question = parse.question(text)
+            fault = fact_fault(question, fact.sentence, title)
+            if fault:
+                outcome.reject(question, fact.answer, fault, round=round, source="facts")
+            else:
+                good.append((question, fact.answer))
+        yield from _keep(outcome, plan, good, round=round, source="facts")
+        done = {answer for _, answer in outcome.asked()} - before
+        if "templates" in plan.sources:
+            rest = [fact for fact in window if fact.answer not in done]
+            _from_templates(outcome, [(moved[fact] or gap(title, fact), fact) for fact in rest], round)
+
+
+def _from_templates(outcome: Outcome, made: list[tuple[str, Fact]], round: int) -> None:
+    """Right by construction: no model judges them, and a quoted statement may hold pronouns."""
+    for question, fact in made:
+        fault = answer_fault(fact.answer, question, outcome.passage.document)
+        fault = fault or duplicate_fault(question, fact.answer, outcome.asked())
+        if fault:
+            outcome.reject(question, fact.answer, fault, round=round, source="templates")
+        else:
+            outcome.accept(question, fact.answer, round=round, source="templates")
+
+
+def _keep(outcome: Outcome, plan: Plan, pairs: list[tuple[str, str]], *, round: int, source: Source) -> Part:
+    """Accepts the pairs that pass all checks and, if wanted, the model's judgement."""
+    document, title = outcome.passage.document, outcome.passage.title
+    good: list[tuple[str, str]] = []
+    for question, answer in pairs:
+        fault = question_fault(question, title, complex_kind=outcome.kind == "complex")
+        fault = fault or answer_fault(answer, question, document)
+        fault = fault or duplicate_fault(question, answer, outcome.asked() + good)
+        if fault:
+            outcome.reject(question, answer, fault, round=round, source=source)
+        else:
+            good.append((question, answer))
+    judged: list[bool | None] = [True] * len(good)
+    if plan.model_validation:
+        wanted = [requests.validation(document, question, answer, plan.drawing) for question, answer in good]
+        judged = [parse.judgement(text) for text in (yield from _texts(wanted))]
+    for (question, answer), verdict in zip(good, judged, strict=True):
+        if verdict:
+            outcome.accept(question, answer, round=round, source=source)
+        else:
+            reason = "judged_incorrect" if verdict is False else "no_judgement"
+            outcome.reject(question, answer, reason, round=round, source=source)
+
+
+def _paraphrase(outcome: Outcome, plan: Plan) -> Part:
+    passage = outcome.passage
+    for round in range(1, plan.max_rounds + 1):
+        outcome.rounds = round
+        (text,) = yield from _texts([requests.paraphrase(passage.document, plan.drawing, round=round)])
+        rewritten = parse.paraphrase(text)
+        reason = paraphrase_fault(rewritten, passage.text, passage.title)
+        if reason is None and plan.model_validation:
+            wanted = requests.paraphrase_validation(passage.document, rewritten, plan.drawing)
+            (said,) = yield from _texts([wanted])
+            verdict = parse.judgement(said)
+            reason = None if verdict else "judged_incorrect" if verdict is False else "no_judgement"
+        if reason is None:
+            outcome.accept("", rewritten, round=round, source="model")
+            return
+        outcome.reject("", rewritten, reason, round=round, source="model")
+
+
+def _texts(wanted: list[Request]) -> Generator[list[Request], list[Reply], list[str]]:
+    replies = yield wanted
+    for reply in replies:
+        if reply.error is not None:
+            raise Quarantine(reply.error)
+    return [reply.text for reply in replies]
