@@ -12,7 +12,7 @@ from clara.evaluation.figure_style import GRID, INK
 from clara.evaluation.findings import Finding
 from clara.evaluation.grids import Grid, memory_use_grid, result_grids
 from clara.evaluation.labels import is_main, metric_label, setting_label, system_label
-from clara.evaluation.provenance import backbones, environment_facts, report_tables, settings_of
+from clara.evaluation.provenance import Beside, backbones, environment_facts, read_besides, report_tables
 from clara.evaluation.questions import Section
 from clara.evaluation.results import CheckpointUse, History, SystemScore
 from clara.evaluation.scoring import AVERAGE
@@ -51,12 +51,15 @@ class SettingTables(NamedTuple):
 
 
 class Training(NamedTuple):
-    """First and last validation loss of one checkpoint's training."""
+    """First and last validation loss of one checkpoint's training, and what its last process took."""
 
     label: str
     steps: int
     first: float
     last: float
+    seconds: str
+    memory: str
+    """In MiB, at its peak."""
 
 
 class Sizes(NamedTuple):
@@ -74,17 +77,18 @@ class Sizes(NamedTuple):
 
 def render(content: Content) -> str:
     """The page as HTML."""
+    besides = read_besides(content.history_files)
     return _template().render(
         content=content,
         sizes=_sizes(content),
         settings=_setting_tables(content.scores),
         memory_use=memory_use_grid(content.uses),
-        trainings=_trainings(content.histories),
+        trainings=_trainings(content.histories, besides),
         corpus=report_tables(content.corpus_report),
         synthesis=report_tables(content.synthesis_report),
-        backbones=backbones(content.history_files),
-        environment=environment_facts(content.history_files),
-        checkpoint_settings=settings_of(content.history_files),
+        backbones=backbones(besides),
+        environment=environment_facts(besides),
+        besides=besides,
         svg={name: inline_svg(path, name) for name, path in content.figures.items()},
         metric_label=metric_label,
         setting_label=setting_label,
@@ -118,9 +122,16 @@ def _setting_tables(scores: Sequence[SystemScore]) -> list[SettingTables]:
     return result
 
 
-def _trainings(histories: Sequence[History]) -> list[Training]:
-    rows = [(history.checkpoint.label, history.losses("validation")) for history in histories]
-    return [Training(label, losses[-1][0], losses[0][1], losses[-1][1]) for label, losses in rows if losses]
+def _trainings(histories: Sequence[History], besides: Sequence[Beside]) -> list[Training]:
+    by_label = {beside.label: beside for beside in besides}
+    rows = []
+    for history in histories:
+        label, losses = history.checkpoint.label, history.losses("validation")
+        beside = by_label[label]
+        costs = beside.number("wall_seconds"), beside.number("peak_memory_mib")
+        if losses:
+            rows.append(Training(label, losses[-1][0], losses[0][1], losses[-1][1], *costs))
+    return rows
 
 
 def _sizes(content: Content) -> Sizes:

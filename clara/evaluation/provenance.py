@@ -9,6 +9,8 @@ from clara.evaluation.labels import checkpoint_of
 from clara.files import read_json
 
 _SETTINGS, _ENVIRONMENT = "settings.json", "environment.json"
+_OWN = frozenset({"command", "inputs", "finished", "wall_seconds", "peak_memory_mib"})
+"""Keys of an environment that each checkpoint has to itself; they stand in its fold."""
 
 
 class Fact(NamedTuple):
@@ -19,6 +21,24 @@ class Fact(NamedTuple):
     where: str
 
 
+class Beside(NamedTuple):
+    """What lies beside a checkpoint's history."""
+
+    label: str
+    settings: dict[str, Any]
+    environment: dict[str, Any]
+
+    @property
+    def text(self) -> str:
+        """Both as indented JSON."""
+        value = {"settings": self.settings, "environment": self.environment}
+        return json.dumps(value, indent=2, ensure_ascii=False)
+
+    def number(self, key: str) -> str:
+        """A number of the environment as text; empty where it is not recorded."""
+        return show(self.environment[key]) if key in self.environment else ""
+
+
 class Facts(NamedTuple):
     """Part of a stage's report: a table of names and values."""
 
@@ -26,41 +46,36 @@ class Facts(NamedTuple):
     rows: list[tuple[str, str]]
 
 
-def environment_facts(histories: Iterable[Path]) -> list[Fact]:
-    """The environments beside `histories`, equal values said once."""
+def environment_facts(besides: Iterable[Beside]) -> list[Fact]:
+    """What the environments say of machine and software, equal values said once."""
     places: dict[tuple[str, str], list[str]] = {}
-    count = 0
-    for path in histories:
-        beside = Path(path).with_name(_ENVIRONMENT)
-        if beside.exists():
-            count += 1
-            for key, value in flatten(read_json(beside)):
-                places.setdefault((key, value), []).append(checkpoint_of(path).label)
+    known = [beside for beside in besides if beside.environment]
+    for beside in known:
+        shared = {key: value for key, value in beside.environment.items() if key not in _OWN}
+        for key, value in flatten(shared):
+            places.setdefault((key, value), []).append(beside.label)
     return [
-        Fact(key, value, "all" if len(labels) == count else ", ".join(labels))
+        Fact(key, value, "all" if len(labels) == len(known) else ", ".join(labels))
         for (key, value), labels in places.items()
     ]
 
 
-def settings_of(histories: Iterable[Path]) -> dict[str, str]:
-    """Checkpoint → its settings as indented JSON, where they lie beside its history."""
-    texts = {}
-    for path in histories:
-        beside = Path(path).with_name(_SETTINGS)
-        if beside.exists():
-            texts[checkpoint_of(path).label] = json.dumps(read_json(beside), indent=2, ensure_ascii=False)
-    return texts
+def read_besides(histories: Iterable[Path]) -> list[Beside]:
+    """What lies beside each history; empty mappings where nothing does."""
+    return [
+        Beside(checkpoint_of(path).label, _mapping(path.with_name(_SETTINGS)), _mapping(path.with_name(_ENVIRONMENT)))
+        for path in map(Path, histories)
+    ]
 
 
-def backbones(histories: Iterable[Path]) -> list[str]:
-    """The language models that the settings beside `histories` name."""
-    found: dict[str, None] = {}
-    for path in histories:
-        beside = Path(path).with_name(_SETTINGS)
-        source = read_json(beside).get("backbone", {}).get("source") if beside.exists() else None
-        if source:
-            found[str(source).removesuffix(".gguf").rpartition("/")[2]] = None
-    return list(found)
+def _mapping(path: Path) -> dict[str, Any]:
+    return dict(read_json(path)) if path.exists() else {}
+
+
+def backbones(besides: Iterable[Beside]) -> list[str]:
+    """The language models that the settings name."""
+    sources = [beside.settings.get("backbone", {}).get("source") for beside in besides]
+    return list(dict.fromkeys(str(name).removesuffix(".gguf").rpartition("/")[2] for name in sources if name))
 
 
 def report_tables(report: Mapping[str, Any]) -> list[Facts]:

@@ -110,7 +110,8 @@ class Run:
         wrong_minus_right = {"mean": gap, "low": gap - 0.08, "high": gap + 0.08}
         use = {"n": 64, "confidence": 0.95, "losses": losses, "wrong_minus_right": wrong_minus_right}
         write_json(at / "memory_use.json", use)
-        write_json(at / "environment.json", {"python": "3.11", "versions": {"torch": "2.13"}, "device": at.name})
+        environment = {"command": ["train.py"], "libraries": {"torch": "2.13"}, "device": at.name, "wall_seconds": 61.5}
+        write_json(at / "environment.json", environment)
         write_json(at / "settings.json", {"seed": 42, "backbone": {"source": "package:toy/toy/Toy-1M.gguf"}})
 
 

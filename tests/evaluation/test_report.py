@@ -106,7 +106,7 @@ def test_the_page_shows_every_system_checkpoint_setting_and_version(built: Outpu
         "too short",
         "no answer",
         "Toy-1M",
-        "versions / torch",
+        "libraries / torch",
         "CC BY-SA",
     ):
         assert shown in text

@@ -1,0 +1,65 @@
+"""Settings, environments and reports of stages, as tables."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clara.evaluation.provenance import (
+    Beside,
+    Fact,
+    Facts,
+    backbones,
+    environment_facts,
+    read_besides,
+    report_tables,
+    show,
+)
+from clara.files import write_json
+
+
+def test_equal_values_are_said_once_and_what_a_run_has_to_itself_is_left_to_its_fold() -> None:
+    first = Beside("first", {}, {"python": "3.11", "libraries": {"torch": "2.13"}, "wall_seconds": 3})
+    second = Beside("second", {}, {"python": "3.11", "libraries": {"torch": "2.14"}, "wall_seconds": 4})
+    assert environment_facts([first, second, Beside("bare", {}, {})]) == [
+        Fact("python", "3.11", "all"),
+        Fact("libraries / torch", "2.13", "first"),
+        Fact("libraries / torch", "2.14", "second"),
+    ]
+
+
+def test_what_lies_beside_a_history_is_read_and_its_absence_is_no_fault(tmp_path: Path) -> None:
+    here, there = (tmp_path / f"pretraining/cr{ratio}-base/history.jsonl" for ratio in (4, 16))
+    write_json(here.with_name("settings.json"), {"backbone": {"source": "package:toy/toy/Toy-1M.gguf"}})
+    read = read_besides([here, there])
+    assert [(beside.label, bool(beside.settings)) for beside in read] == [
+        ("pretraining CR 4", True),
+        ("pretraining CR 16", False),
+    ]
+    assert backbones(read) == ["Toy-1M"]
+
+
+def test_a_report_becomes_a_table_of_totals_and_one_for_each_part() -> None:
+    report = {"kept": 1200, "passages": {"dropped": {"too_short": 3}, "words": {"mean": 99.45}}, "rejected": {}}
+    assert report_tables(report) == [
+        Facts("Totals", [("kept", "1,200")]),
+        Facts("Passages", [("dropped / too short", "3"), ("words / mean", "99.45")]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (True, "yes"),
+        (None, "none"),
+        (0, "0"),
+        (1234567, "1,234,567"),
+        (0.00012345, "0.0001234"),
+        (123456.7, "123,457"),
+        ([], "none"),
+        (["a", 2], "a, 2"),
+        ("text", "text"),
+    ],
+)
+def test_values_are_shown_for_reading(value: Any, text: str) -> None:
+    assert show(value) == text
