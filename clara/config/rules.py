@@ -143,12 +143,17 @@ def settings_for(rule: str, config: dict[str, Any], **wildcards: str) -> dict[st
         rule: a key of `RULES`.
         config: a whole configuration as plain data, overrides of a variant merged in.
         wildcards: values for names in braces in a section's path, such as `benchmark`.
+
+    Raises:
+        ConfigError: a section is missing, such as that of an unknown benchmark; names the known ones.
     """
     chosen: dict[str, Any] = {}
     for name, path in sections_of(rule).items():
         value: Any = config
-        for key in path.split("."):
-            value = value[key.format(**wildcards)]
+        for key in path.format(**wildcards).split("."):
+            if key not in value:
+                raise ConfigError(f"{path.format(**wildcards)} is not in the configuration; known: {', '.join(value)}")
+            value = value[key]
         chosen[name] = value
     return chosen
 
@@ -163,7 +168,7 @@ def parse_settings(kind: type[SettingsType], text: str) -> SettingsType:
         return kind.model_validate_json(text)
     except ValidationError as error:
         faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc']) or 'the value'}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
+            f"{'.'.join(str(part) for part in fault['loc']) or 'the text'}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
             for fault in error.errors()
         )
         raise ConfigError(
