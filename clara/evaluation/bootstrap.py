@@ -13,8 +13,8 @@ Floats = NDArray[np.float64]
 Scores = Mapping[str, Mapping[str, float]]
 """Benchmark → question id → value."""
 
-_CELLS = 1 << 22
-"""Counts held at once while resampling: 32 MB."""
+_CELLS = 1 << 20
+"""Counts held at once while resampling: 8 MB."""
 
 
 class Estimate(NamedTuple):
@@ -40,8 +40,8 @@ def generator_for(seed: int, key: str) -> np.random.Generator:
 def resampled_means(values: Floats, samples: int, generator: np.random.Generator) -> Floats:
     """Means of `samples` resamples of the rows: shape (samples, columns).
 
-    The columns of a row stay together, so that metrics of one question are resampled together. How often a row is
-    drawn is drawn at once (a multinomial), which makes a resample one line of a matrix product.
+    The columns of a row stay together, so that metrics of one question are resampled together. Rows drawn are counted,
+    which makes a resample one line of a matrix product.
 
     Args:
         values: one row a question, one column a metric; at least one row.
@@ -49,12 +49,13 @@ def resampled_means(values: Floats, samples: int, generator: np.random.Generator
         generator: source of randomness.
     """
     rows = len(values)
-    shares = np.full(rows, 1 / rows)
     means = np.empty((samples, values.shape[1]))
     step = max(1, _CELLS // rows)
     for start in range(0, samples, step):
         size = min(step, samples - start)
-        means[start : start + size] = generator.multinomial(rows, shares, size=size) @ values / rows
+        drawn = generator.integers(rows, size=(size, rows)) + rows * np.arange(size)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=size * rows).reshape(size, rows)
+        means[start : start + size] = counts @ values / rows
     return means
 
 
