@@ -31,7 +31,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
-            raise ResourceError(f"cannot write {path}: {error.strerror}; free or unlock the disk and run again") from error
+            raise ResourceError(
+                f"cannot write {path}: {error.strerror}; free or unlock the disk and run again"
+            ) from error
         raise
     finally:
         temporary.unlink(missing_ok=True)
@@ -59,7 +61,9 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist; run the step that makes it") from error
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise DataError(f"{path} is not valid JSON ({error}); delete it and run the step that makes it again") from error
+        raise DataError(
+            f"{path} is not valid JSON ({error}); delete it and run the step that makes it again"
+        ) from error
 
 
 def sha256_file(path: Path) -> str:

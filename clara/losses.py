@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def token_losses(logits: Float[Tensor, "tokens vocab"], targets: Int[Tensor, " tokens"]) -> Float[Tensor, " tokens"]:
-    """−log p of each target token, in nats, float32."""
+    """-log p of each target token, in nats, float32."""
     return torch.nn.functional.cross_entropy(logits.float(), targets, reduction="none")
 
 

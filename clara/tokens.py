@@ -98,7 +98,9 @@ class Encoder:
             documents: texts to show, a number of documents given as memories, or None for no background.
         """
         if documents is None or (isinstance(documents, int) and documents == 0):
-            return self.chat(render("answer_system"), render("answer_alone", question=MARK.format(0)), [self.text(question)])
+            return self.chat(
+                render("answer_system"), render("answer_alone", question=MARK.format(0)), [self.text(question)]
+            )
         user = render("answer_user", background=MARK.format(0), question=MARK.format(1))
         return self.chat(render("answer_system"), user, [self.background(documents), self.text(question)])
 
@@ -188,5 +190,7 @@ def end_of_turn_id(tokenizer: Any) -> int:
             if token in special:
                 return int(token)
     if tokenizer.eos_token_id is None:
-        raise CheckpointError("the tokenizer names no end-of-sequence token; set eos_token in its tokenizer_config.json")
+        raise CheckpointError(
+            "the tokenizer names no end-of-sequence token; set eos_token in its tokenizer_config.json"
+        )
     return int(tokenizer.eos_token_id)

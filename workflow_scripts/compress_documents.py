@@ -26,8 +26,8 @@ def main(argv: list[str] | None = None) -> None:
     from clara.model import checkpoint
     from clara.model.compression import build_store
 
-    model, _ = checkpoint.load(given.checkpoint, **settings.backbone.loading())
-    build_store(model, documents, given.manifest, state=given.state, **settings.compression.model_dump())
+    loaded = checkpoint.load(given.checkpoint, **settings.backbone.loading(), inference=True)
+    build_store(loaded, documents, given.manifest, state=given.state, **settings.compression.model_dump())
     write_provenance(
         given.manifest.parent, settings.model_dump(), seed=None, inputs=[given.checkpoint, given.documents]
     )

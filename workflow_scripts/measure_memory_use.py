@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> None:
     from clara.model import checkpoint
 
     questions = memory_use.choose(pools, settings.memory_use_examples)
-    model, _ = checkpoint.load(given.checkpoint, **settings.backbone.loading())
+    model = checkpoint.load(given.checkpoint, **settings.backbone.loading(), inference=True).model
     measured = memory_use.measure(
         model, questions, seed=settings.seed, confidence=settings.confidence, samples=settings.bootstrap_samples
     )

@@ -27,10 +27,10 @@ def main(argv: list[str] | None = None) -> None:
     from clara.model import checkpoint
 
     pools = predict.read_pools(given.candidates)
-    model, _ = checkpoint.load(given.checkpoint, **settings.backbone.loading())
+    loaded = checkpoint.load(given.checkpoint, **settings.backbone.loading(), inference=True)
     rows = predict.with_memories(
         given.system,
-        model,
+        loaded,
         given.store,
         pools,
         top_k=settings.top_k,

@@ -131,14 +131,20 @@ def _cross_checks(config: Config) -> list[str]:
         faults.append("variants.base must exist and be empty ({}); put overrides under another name")
     for ratio in config.ratios:
         if not 1 <= ratio <= config.memory.document_max_tokens:
-            faults.append(f"ratios: {ratio} must lie between 1 and memory.document_max_tokens "
-                          f"= {config.memory.document_max_tokens}")
+            faults.append(
+                f"ratios: {ratio} must lie between 1 and memory.document_max_tokens "
+                f"= {config.memory.document_max_tokens}"
+            )
     for stage in (config.pretraining, config.instruction, config.joint):
         plan = stage.optimization
         if plan.batch_size % plan.micro_batch_size:
             name = type(stage).__name__.lower()
-            faults.append(f"{name}.optimization.batch_size = {plan.batch_size} must be a multiple of micro_batch_size "
-                          f"= {plan.micro_batch_size}")
+            faults.append(
+                f"{name}.optimization.batch_size = {plan.batch_size} must be a multiple of micro_batch_size "
+                f"= {plan.micro_batch_size}"
+            )
     if config.evaluation.top_k > config.candidates.size:
-        faults.append(f"evaluation.top_k = {config.evaluation.top_k} exceeds candidates.size = {config.candidates.size}")
+        faults.append(
+            f"evaluation.top_k = {config.evaluation.top_k} exceeds candidates.size = {config.candidates.size}"
+        )
     return faults

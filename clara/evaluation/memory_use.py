@@ -13,7 +13,7 @@ from torch import Tensor
 
 from clara.errors import DataError
 from clara.evaluation.bootstrap import generator_for, interval, resampled_means
-from clara.model.clara import Clara
+from clara.model.clara import ClaraModel
 from clara.model.compression import compress
 from clara.progress import Progress
 from clara.records import Question
@@ -40,7 +40,7 @@ def choose(pools: Sequence[Sequence[Question]], count: int) -> list[Question]:
 
 @torch.inference_mode()
 def measure(
-    model: Clara, questions: Sequence[Question], *, seed: int, confidence: float, samples: int
+    model: ClaraModel, questions: Sequence[Question], *, seed: int, confidence: float, samples: int
 ) -> dict[str, Any]:
     """The content of `memory_use.json`: mean losses in nats a token of each question, with bootstrap intervals.
 
@@ -97,7 +97,7 @@ def _others(right: Sequence[tuple[str, ...]], number: int) -> tuple[str, ...]:
 
 
 def _losses(
-    model: Clara, batch: Sequence[Question], documents: Sequence[tuple[str, ...]], memory: dict[str, Tensor] | None
+    model: ClaraModel, batch: Sequence[Question], documents: Sequence[tuple[str, ...]], memory: dict[str, Tensor] | None
 ) -> list[float]:
     """Mean loss a token of each answer; the documents go in as memories, or as text where `memory` is None."""
     prompts = []
@@ -113,6 +113,6 @@ def _losses(
     return [float(value) for value in (found.sums / found.counts)]
 
 
-def _autocast(model: Clara) -> torch.autocast:
+def _autocast(model: ClaraModel) -> torch.autocast:
     dtype = model.backbone.dtype
     return torch.autocast(model.backbone.device.type, dtype=dtype, enabled=dtype != torch.float32)

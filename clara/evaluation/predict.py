@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from clara.data.bm25 import rank_within
 from clara.config.evaluation import Generation
-from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
+from clara.data.bm25 import rank_documents
+from clara.model.adapters import GENERATOR, QUERY_REASONER
 from clara.model.backbone import LoadedBackbone
-from clara.model.checkpoint import role_hash
-from clara.model.clara import Clara, cosine_scores
+from clara.model.checkpoint import LoadedCheckpoint
+from clara.model.clara import ClaraModel, cosine_scores
 from clara.model.compression import compress
 from clara.model.generator import generate
 from clara.model.store import MemoryStore
@@ -49,7 +49,7 @@ def read_pools(paths: Sequence[Path]) -> list[Pool]:
     return pools
 
 
-def select_with_reasoner(model: Clara, store: MemoryStore, pools: Sequence[Pool], *, top_k: int) -> list[Task]:
+def select_with_reasoner(model: ClaraModel, store: MemoryStore, pools: Sequence[Pool], *, top_k: int) -> list[Task]:
     """Tasks whose documents the query reasoner ranked by cosine and selected, best first."""
     tasks = []
     for pool in pools:
@@ -68,7 +68,7 @@ def select_with_bm25(pools: Sequence[Pool], *, top_k: int, k1: float, b: float) 
     tasks = []
     for pool in pools:
         for question in pool.questions:
-            ranked = rank_within(question.question, question.docs, k1=k1, b=b)
+            ranked = rank_documents(question.question, question.docs, k1=k1, b=b)
             tasks.append(Task(pool, question, ranked.ranking, ranked.scores, ranked.ranking[:top_k]))
     return tasks
 
@@ -80,7 +80,7 @@ def without_documents(pools: Sequence[Pool]) -> list[Task]:
 
 def with_memories(
     system: str,
-    model: Clara,
+    loaded: LoadedCheckpoint,
     store: Path,
     pools: Sequence[Pool],
     *,
@@ -92,8 +92,9 @@ def with_memories(
 
     The generator is folded into the backbone, so that a token costs what it costs the bare backbone.
     """
+    model = loaded.model
     memories = MemoryStore(store)
-    memories.require(role_hash(model, COMPRESSOR))
+    memories.require(loaded.compressor_hash)
     tasks = select_with_reasoner(model, memories, pools, top_k=top_k)
 
     def answer(batch: Sequence[Task]) -> list[str]:

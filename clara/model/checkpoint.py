@@ -4,17 +4,16 @@ import hashlib
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from clara.errors import CheckpointError
 from clara.files import atomic_path, read_json, sha256_file, write_json
 from clara.model import backbone as backbones
-from clara.model.adapters import QUERY_REASONER
-from clara.model.clara import Clara, Shape
+from clara.model.adapters import COMPRESSOR, QUERY_REASONER
+from clara.model.clara import ClaraModel, Shape
 
 CARD_SCHEMA = 1
 WEIGHTS = "adapters.safetensors"
@@ -44,17 +43,16 @@ class CheckpointCard:
 
 
 def save(
-    folder: Path, model: Clara, *, stage: str, learned: list[str], parent: str | None, card_name: str
+    folder: Path, model: ClaraModel, *, stage: str, learned: list[str], parent: str | None, card_name: str
 ) -> CheckpointCard:
     """Writes weights and card to `folder`, the card last: where it is, the checkpoint is whole."""
     with atomic_path(folder / WEIGHTS) as temporary:
         save_file(state(model), temporary)
     origin = model.backbone.card
-    backbone_card = origin.folder.parent / "card.json" if (origin.folder.parent / "card.json").exists() else None
     card = CheckpointCard(
         stage=stage,
         shape=model.shape,
-        backbone=os.path.relpath(backbone_card, folder) if backbone_card else str(origin.folder),
+        backbone=os.path.relpath(origin.path.resolve(), folder.resolve()),
         model_hash=origin.model_hash,
         tokenizer_hash=origin.tokenizer_hash,
         learned=learned,
@@ -66,7 +64,7 @@ def save(
     return card
 
 
-def state(model: Clara) -> dict[str, Tensor]:
+def state(model: ClaraModel) -> dict[str, Tensor]:
     """All roles' parameters by `ROLE.adapter.…` and `ROLE.own.…`, float32, on the CPU."""
     tensors = {}
     for role, module in model.roles.items():
@@ -77,16 +75,16 @@ def state(model: Clara) -> dict[str, Tensor]:
     return {key: value.detach().float().cpu().contiguous().clone() for key, value in tensors.items()}
 
 
-def role_hash(model: Clara, role: str) -> str:
+def role_hash(tensors: dict[str, Tensor], role: str, *, model_hash: str) -> str:
     """SHA-256 over the parameters of one role, as stored, and its backbone's hash."""
-    digest = hashlib.sha256(model.backbone.card.model_hash.encode())
-    for key, value in sorted(state(model).items()):
+    digest = hashlib.sha256(model_hash.encode())
+    for key, value in sorted(tensors.items()):
         if key.startswith(f"{role}."):
             digest.update(key.encode() + value.numpy().tobytes())
     return digest.hexdigest()
 
 
-def load_state(model: Clara, tensors: dict[str, Tensor]) -> None:
+def load_state(model: ClaraModel, tensors: dict[str, Tensor]) -> None:
     """Fills a model that has the same roles, strictly.
 
     Raises:
@@ -129,10 +127,26 @@ def read_card(path: Path) -> CheckpointCard:
     return card
 
 
+class LoadedCheckpoint(NamedTuple):
+    """A model and what is known of it."""
+
+    model: ClaraModel
+    card: CheckpointCard
+    compressor_hash: str
+    """Names the compressor: a store built by another one is refused."""
+
+
 def load(
-    path: Path, *, dtype: str, attention: str = "sdpa", trust_remote_code: bool = False
-) -> tuple[Clara, CheckpointCard]:
+    path: Path, *, dtype: str, attention: str = "sdpa", trust_remote_code: bool = False, inference: bool = False
+) -> LoadedCheckpoint:
     """The model of the checkpoint whose card is `path`, in evaluation mode, nothing learning.
+
+    Args:
+        path: a `card.json`.
+        dtype: precision of the backbone.
+        attention: attention implementation.
+        trust_remote_code: whether code of a Hub model may run.
+        inference: take the adapters into the backbone's precision as well: faster, but no longer trainable.
 
     Raises:
         CheckpointError: weights are damaged, or the backbone is not the one it was trained on.
@@ -145,18 +159,15 @@ def load(
     ):
         if ours != theirs:
             raise CheckpointError(
-                f"{path} was trained on a backbone whose {name} hash is {theirs[:12]}, but {origin.folder} has {ours[:12]}; "
-                "use the backbone it was trained on or train again"
+                f"{path} was trained on a backbone whose {name} hash is {theirs[:12]}, but {origin.folder} has "
+                f"{ours[:12]}; use the backbone it was trained on or train again"
             )
     loaded = backbones.load(origin, dtype=dtype, attention=attention, trust_remote_code=trust_remote_code)
-    model = Clara(loaded, card.shape)
+    model = ClaraModel(loaded, card.shape)
     if QUERY_REASONER in card.roles:
         model.add_query_reasoner("random")
-    load_state(model, load_file(path.parent / WEIGHTS))
-    return model.eval(), card
-
-
-def for_inference(model: Clara) -> Clara:
-    """The same model with its adapters in the backbone's precision; it cannot be trained further."""
-    model.adapters.cast(model.backbone.dtype)
-    return model.eval()
+    tensors = load_file(path.parent / WEIGHTS)
+    load_state(model, tensors)
+    if inference:
+        model.adapters.cast(model.backbone.dtype)
+    return LoadedCheckpoint(model.eval(), card, role_hash(tensors, COMPRESSOR, model_hash=card.model_hash))

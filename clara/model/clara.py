@@ -29,7 +29,7 @@ class Shape:
     dropout: float
 
 
-class Clara(nn.Module):
+class ClaraModel(nn.Module):
     """The model. Each role is a LoRA adapter plus its own added rows (and gate); the backbone never learns.
 
     Args:
@@ -145,10 +145,11 @@ def cosine_scores(
     question = nn.functional.normalize(questions.flatten(1).float(), dim=-1, eps=1e-12)
     candidate = nn.functional.normalize(candidates.flatten(2).float(), dim=-1, eps=1e-12)
     scores = torch.einsum("bd,bnd->bn", question, candidate)
-    return scores if valid is None else scores * valid
+    return scores if valid is None else scores.where(valid, 0.0)
 
 
 def _initial_rows(backbone: LoadedBackbone, count: int) -> Float[Tensor, "added dim"]:
     """Rows near the mean input embedding, each a little apart."""
     table = backbone.model.get_input_embeddings().weight.detach().float().cpu()
-    return table.mean(0) + torch.randn(count, table.shape[1]) * table.std()
+    rows: Tensor = table.mean(0) + torch.randn(count, table.shape[1]) * table.std()
+    return rows

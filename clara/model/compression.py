@@ -10,8 +10,8 @@ from torch import Tensor
 
 from clara.files import atomic_path, read_json, sha256_file, write_json
 from clara.model.adapters import COMPRESSOR
-from clara.model.checkpoint import role_hash
-from clara.model.clara import Clara
+from clara.model.checkpoint import LoadedCheckpoint
+from clara.model.clara import ClaraModel
 from clara.model.store import DOCUMENTS, Manifest, Shard, write_manifest
 from clara.progress import Progress
 from clara.records import Passage, write_rows
@@ -19,7 +19,7 @@ from clara.tokens import CompressorInput
 
 
 def build_store(
-    model: Clara,
+    loaded: LoadedCheckpoint,
     documents: Sequence[Passage],
     manifest: Path,
     *,
@@ -31,7 +31,7 @@ def build_store(
     """Compresses `documents` into a store beside `manifest`; finished shards of an interrupted build are kept.
 
     Args:
-        model: in inference precision.
+        loaded: the checkpoint whose compressor is used.
         documents: their order is the store's.
         manifest: where `manifest.json` goes.
         state: finished shards wait here until the store is whole.
@@ -39,6 +39,7 @@ def build_store(
         shard_documents: documents a shard; bounds the memory used.
         batch_tokens: tokens of one forward pass, padding included.
     """
+    model = loaded.model
     shards = []
     inputs = [model.tokens.to_compress(passage.document) for passage in documents]
     total = sum(len(item.ids) for item in inputs)
@@ -60,7 +61,7 @@ def build_store(
             shutil.copyfile(state / shard.file, temporary)
     write_rows(manifest.parent / DOCUMENTS, documents)
     result = Manifest(
-        compressor_hash=role_hash(model, COMPRESSOR),
+        compressor_hash=loaded.compressor_hash,
         num_documents=len(documents),
         num_memory=model.shape.num_memory,
         dim=model.backbone.hidden_size,
@@ -74,7 +75,7 @@ def build_store(
 
 @torch.inference_mode()
 def compress(
-    model: Clara,
+    model: ClaraModel,
     inputs: Sequence[CompressorInput],
     *,
     batch_tokens: int,

@@ -14,7 +14,7 @@ from clara.tokens import AddedIds
 
 
 class TargetLosses(NamedTuple):
-    """−log p of the targets of a batch, in nats."""
+    """-log p of the targets of a batch, in nats."""
 
     sums: Float[Tensor, " batch"]
     counts: Float[Tensor, " batch"]

@@ -28,6 +28,8 @@ def build(family: str, folder: Path, *, seed: int, hidden: int = 64, layers: int
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
+    automatic: Any = AutoModelForCausalLM
+
     if family not in FAMILIES:
         raise ConfigError(f"backbone.source = random:{family}: the families are {', '.join(FAMILIES)}")
     tokenizer = train_tokenizer(vocab)
@@ -48,7 +50,7 @@ def build(family: str, folder: Path, *, seed: int, hidden: int = 64, layers: int
     config = AutoConfig.for_model(family, **sizes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        model = automatic.from_config(config, dtype=torch.float32)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
@@ -68,8 +70,7 @@ def train_tokenizer(vocab: int) -> Any:
         show_progress=False,
     )
     tokenizer.train_from_iterator([SAMPLE] * 4, trainer)
-    wrapped = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<|start|>", eos_token="<|end|>", pad_token="<|pad|>"
-    )
+    fast: Any = PreTrainedTokenizerFast
+    wrapped = fast(tokenizer_object=tokenizer, bos_token="<|start|>", eos_token="<|end|>", pad_token="<|pad|>")
     wrapped.chat_template = CHAT_TEMPLATE
     return wrapped

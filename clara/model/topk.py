@@ -65,13 +65,15 @@ def gather_selected(
     """The selected memories, zero in invalid slots.
 
     Forward by gather (`soft`: by mixture). Backward, with G the gradient of the output, scores receive
-    dL/ds_i = (1/τ) Σ_j p_ji (G_j·M_i − Σ_l p_jl G_j·M_l) through the soft rows (paper, appendix A, path II).
+    dL/ds_i = (1/τ) Σ_j p_ji (G_j·M_i - Σ_l p_jl G_j·M_l) through the soft rows (paper, appendix A, path II).
     """
     flat = memories.flatten(2)
     if form == "soft":
         mixed: Tensor = selection.weights.to(flat.dtype) @ flat
     else:
-        mixed = _StraightThrough.apply(selection.weights, flat, selection.indices, selection.valid)
+        mixed = _StraightThrough.apply(  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            selection.weights, flat, selection.indices, selection.valid
+        )
     return mixed.reshape(*mixed.shape[:2], *memories.shape[2:])
 
 

@@ -124,7 +124,7 @@ def failure(reason: str) -> Reply:
 
 
 def model_identity(folder: Path, dtype: str) -> str:
-    """A model's identity, the same wherever its folder lies: a hash of its JSON files, the weights' sizes, and `dtype`."""
+    """A model's identity, the same wherever its folder lies: a hash of its JSON files, weight sizes, `dtype`."""
     digest = hashlib.sha256()
     for file in sorted(Path(folder).iterdir()):
         if file.suffix in (".json", ".jinja"):

@@ -77,8 +77,8 @@ class OpenAIEngine:
         names = [entry.get("id") for entry in answer.json().get("data", [])]
         if names and self._served not in names:
             raise ConfigError(
-                f"the server {self._base_url} serves {', '.join(map(str, names))}, not synthesis.model = {self._served}; "
-                "name one of these"
+                f"the server {self._base_url} serves {', '.join(map(str, names))}, not {self._served} (synthesis.model); "
+                "name one"
             )
 
     def _answer(self, key: str, request: Request) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from clara.config.training import Optimization
 from clara.errors import DataError
-from clara.model.clara import Clara
+from clara.model.clara import ClaraModel
 from clara.training import optim, state
 from clara.training.examples import Example
 from clara.training.objectives import Objective, Totals
@@ -24,7 +24,7 @@ EXIT_TERMINATED = 143
 
 
 def train(
-    model: Clara,
+    model: ClaraModel,
     objective: Objective,
     *,
     learns: Sequence[str],
@@ -79,7 +79,7 @@ def train(
 
 
 def optimizer_step(
-    model: Clara,
+    model: ClaraModel,
     objective: Objective,
     examples: Sequence[Example],
     optimizer: torch.optim.Optimizer,
@@ -105,7 +105,7 @@ def optimizer_step(
             outcome = objective(
                 mine[start : start + plan.micro_batch_size], totals, progress=(step - 1) / plan.steps, seed=micro_seed
             )
-        outcome.loss.backward()
+        outcome.loss.backward()  # type: ignore[no-untyped-call]
         for name, value in {"loss": outcome.loss.detach(), **outcome.metrics}.items():
             sums[name] = sums.get(name, 0) + value
     if accelerator.num_processes > 1:
@@ -123,7 +123,7 @@ def optimizer_step(
 
 @torch.no_grad()
 def validate(
-    model: Clara, objective: Objective, examples: Sequence[Example], plan: Optimization, accelerator: Accelerator
+    model: ClaraModel, objective: Objective, examples: Sequence[Example], plan: Optimization, accelerator: Accelerator
 ) -> dict[str, float]:
     """Loss and metrics over the held-out examples, without dropout."""
     model.eval()
@@ -185,7 +185,7 @@ def _seed(seed: int, *parts: int) -> int:
     return value
 
 
-def _autocast(model: Clara) -> torch.autocast:
+def _autocast(model: ClaraModel) -> torch.autocast:
     dtype = model.backbone.dtype
     return torch.autocast(model.backbone.device.type, dtype=dtype, enabled=dtype != torch.float32)
 

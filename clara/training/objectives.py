@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from clara.losses import alignment_losses
 from clara.model.adapters import COMPRESSOR, QUERY_REASONER
-from clara.model.clara import Clara, cosine_scores
+from clara.model.clara import ClaraModel, cosine_scores
 from clara.model.topk import SelectionForm, gather_selected, gumbel_noise, top_k
 from clara.training.examples import Example
 
@@ -51,7 +51,7 @@ class CompressionObjective(nn.Module):
         mse_weight: λ of the alignment loss.
     """
 
-    def __init__(self, model: Clara, *, mse_weight: float) -> None:
+    def __init__(self, model: ClaraModel, *, mse_weight: float) -> None:
         super().__init__()
         self.model = model
         self.mse_weight = mse_weight
@@ -89,7 +89,7 @@ class JointObjective(nn.Module):
 
     def __init__(
         self,
-        model: Clara,
+        model: ClaraModel,
         *,
         store: "MemorySource",
         top_k: int,

@@ -10,7 +10,7 @@ from clara.errors import ConfigError, DataError
 from clara.model import backbone as backbones
 from clara.model import checkpoint
 from clara.model.adapters import COMPRESSOR, GENERATOR
-from clara.model.clara import Clara, Shape
+from clara.model.clara import ClaraModel, Shape
 from clara.model.store import MemoryStore
 from clara.records import Pair, Question
 from clara.training.examples import Example, hold_out, instruction_examples, joint_examples, pretraining_examples
@@ -43,7 +43,7 @@ def pretrain(
         lora.alpha,
         lora.dropout,
     )
-    model = Clara(_backbone(backbone, settings), shape, seed=settings.seed)
+    model = ClaraModel(_backbone(backbone, settings), shape, seed=settings.seed)
     examples = pretraining_examples(
         pairs,
         model.tokens,
@@ -77,7 +77,8 @@ def tune_instructions(
     inputs: list[Path],
 ) -> None:
     """Trains on answering questions from several documents' memories (section 2.3) and writes the checkpoint."""
-    model, parent = _start(start, settings)
+    loaded = checkpoint.load(start, **settings.backbone.loading())
+    model = loaded.model
     if settings.instruction.reset_generator:
         model.reset_generator(seed=settings.seed)
     examples = instruction_examples(
@@ -99,7 +100,7 @@ def tune_instructions(
         state=state,
         card=card,
         inputs=inputs,
-        parent=parent,
+        parent=loaded.card.weights_hash,
     )
 
 
@@ -115,9 +116,10 @@ def train_joint(
 ) -> None:
     """Trains query reasoner and generator through the differentiable top-k (section 3) and writes the checkpoint."""
     joint = settings.joint
-    model, parent = _start(start, settings)
+    loaded = checkpoint.load(start, **settings.backbone.loading())
+    model = loaded.model
     memories = MemoryStore(store)
-    memories.require(checkpoint.role_hash(model, COMPRESSOR))
+    memories.require(loaded.compressor_hash)
     if not model.has_query_reasoner:
         model.add_query_reasoner(joint.reasoner_init, seed=settings.seed)
     examples = joint_examples(questions, model.tokens, top_k=joint.top_k, max_target_tokens=joint.max_target_tokens)
@@ -127,7 +129,7 @@ def train_joint(
         top_k=joint.top_k,
         temperature=(joint.temperature, joint.temperature_end),
         selection=joint.selection,
-        gold={question.id: question.pos_index for question in questions},
+        gold=_gold(questions),
     )
     _run(
         "joint",
@@ -140,13 +142,13 @@ def train_joint(
         state=state,
         card=card,
         inputs=inputs,
-        parent=parent,
+        parent=loaded.card.weights_hash,
     )
 
 
 def _run(
     stage: str,
-    model: Clara,
+    model: ClaraModel,
     objective: Objective,
     learns: list[str],
     examples: Sequence[Example],
@@ -158,10 +160,6 @@ def _run(
     inputs: list[Path],
     parent: str | None,
 ) -> None:
-    keys = [example.key for example in examples]
-    if len(set(keys)) < len(keys):
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise DataError(f"the id {twice} stands on several rows of {stage}'s input; give every row an id of its own")
     if plan.gradient_checkpointing:
         model.checkpoint_layers()
     training, validation = hold_out(examples, count=plan.validation_examples, seed=settings.seed)
@@ -182,10 +180,21 @@ def _run(
     checkpoint.save(folder, model, stage=stage, learned=learns, parent=parent, card_name=card.name)
 
 
-def _start(start: Path, settings: Any) -> tuple[Clara, str]:
-    model, card = checkpoint.load(start, **settings.backbone.loading())
-    return model, card.weights_hash
-
-
 def _backbone(card: Path, settings: Any) -> backbones.LoadedBackbone:
     return backbones.load(backbones.read_card(card), **settings.backbone.loading())
+
+
+def _gold(questions: Sequence[Question]) -> dict[str, list[int]]:
+    """Gold indices by question id.
+
+    Raises:
+        DataError: an id stands twice.
+    """
+    gold: dict[str, list[int]] = {}
+    for question in questions:
+        if question.id in gold:
+            raise DataError(
+                f"the question id {question.id} stands on two rows of the candidates; give every row its own"
+            )
+        gold[question.id] = question.pos_index
+    return gold

@@ -1,0 +1,210 @@
+"""A trained checkpoint for use from Python: `import clara; model = clara.load(folder)`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from clara.errors import CheckpointError, DataError
+from clara.files import read_json
+from clara.model import checkpoint
+from clara.model.adapters import GENERATOR, QUERY_REASONER
+from clara.model.checkpoint import LoadedCheckpoint
+from clara.model.clara import cosine_scores
+from clara.model.compression import compress
+from clara.model.generator import generate
+from clara.model.store import MemoryStore
+
+BATCH_TOKENS = 4096
+SEARCH_BLOCK = 1024
+"""Stored documents scored together; bounds the memory of a search."""
+
+
+class Answer(NamedTuple):
+    """An answer and what it was written from."""
+
+    text: str
+    documents: list[str]
+    """The selected documents, in the order in which the generator read them."""
+    scores: list[float]
+    """Their cosine with the question; empty where the checkpoint has no query reasoner."""
+
+
+class Clara:
+    """A checkpoint of any stage. Later stages serve more: `serves` says what."""
+
+    def __init__(self, loaded: LoadedCheckpoint) -> None:
+        self.model = loaded.model
+        self.card = loaded.card
+        self.compressor_hash = loaded.compressor_hash
+
+    @property
+    def serves(self) -> list[str]:
+        """The methods that this checkpoint can answer."""
+        return ["compress", "score", "select", "answer"] + (["reason"] if self.model.has_query_reasoner else [])
+
+    def __repr__(self) -> str:
+        shape = self.card.shape
+        return f"<Clara {self.card.stage}, {shape.num_memory} memories a document; serves {', '.join(self.serves)}>"
+
+    def compress(self, texts: Sequence[str]) -> Float[Tensor, "documents memory dim"]:
+        """Memories of documents (`Title\\nText`), each cut to `document_max_tokens` tokens."""
+        inputs = [self.model.tokens.to_compress(text) for text in _texts(texts, "compress")]
+        return compress(self.model, inputs, batch_tokens=BATCH_TOKENS)
+
+    def reason(self, questions: Sequence[str]) -> Float[Tensor, "questions memory dim"]:
+        """Query memories, in the documents' space.
+
+        Raises:
+            CheckpointError: this checkpoint has no query reasoner.
+        """
+        if not self.model.has_query_reasoner:
+            raise CheckpointError(
+                f"the {self.card.stage} checkpoint has no query reasoner; load one of joint training, or pass at most k "
+                "documents a question"
+            )
+        inputs = [self.model.tokens.to_compress(text) for text in _texts(questions, "reason")]
+        return compress(self.model, inputs, batch_tokens=BATCH_TOKENS, role=QUERY_REASONER)
+
+    def score(
+        self, query_memories: Float[Tensor, "questions memory dim"], document_memories: Float[Tensor, "docs memory dim"]
+    ) -> Float[Tensor, "questions docs"]:
+        """Cosine of every question with every document, over flattened memories (eq. 3.1)."""
+        return cosine_scores(query_memories, document_memories[None].expand(len(query_memories), -1, -1, -1))
+
+    def select(self, scores: Float[Tensor, "questions docs"], k: int) -> Int[Tensor, "questions k"]:
+        """Indices of the k best documents of each question, best first; among equals the first."""
+        return torch.sort(scores, dim=-1, descending=True, stable=True).indices[:, :k]
+
+    def answer(
+        self,
+        questions: Sequence[str],
+        *,
+        documents: Sequence[Sequence[str]] | None = None,
+        store: MemoryStore | str | Path | None = None,
+        k: int = 5,
+        max_new_tokens: int = 64,
+    ) -> list[Answer]:
+        """Answers from memories.
+
+        Args:
+            questions: the questions.
+            documents: candidates of each question, compressed here; or
+            store: a store built by this compressor, or its manifest's path, searched as a whole.
+            k: documents that the generator reads.
+            max_new_tokens: tokens of an answer at most.
+
+        Raises:
+            DataError: neither or both of documents and store are given, or counts differ.
+            CheckpointError: more than k candidates but no query reasoner, or a store of another compressor.
+        """
+        _texts(questions, "answer")
+        if (documents is None) == (store is None):
+            raise DataError("answer needs either documents= (candidates of each question) or store=, one of the two")
+        if documents is not None:
+            chosen = self._choose_given(questions, documents, k)
+        else:
+            chosen = self._search(
+                questions, store if isinstance(store, MemoryStore) else MemoryStore(_manifest(store)), k
+            )
+        prompts = [
+            self.model.tokens.answer_prompt(question, len(found.documents))
+            for question, found in zip(questions, chosen, strict=True)
+        ]
+        memories = [vector for found in chosen for vector in found.memories]
+        stacked = torch.stack(memories).to(self.model.backbone.device) if memories else None
+        with self.model.adapters.using(GENERATOR):
+            texts = generate(
+                self.model.backbone,
+                self.model.generator,
+                prompts,
+                stacked,
+                self.model.added,
+                max_new_tokens=max_new_tokens,
+            )
+        return [
+            Answer(text, found.documents, [round(score, 6) for score in found.scores])
+            for text, found in zip(texts, chosen, strict=True)
+        ]
+
+    def _choose_given(self, questions: Sequence[str], documents: Sequence[Sequence[str]], k: int) -> list["_Chosen"]:
+        if len(documents) != len(questions):
+            raise DataError(
+                f"answer got {len(questions)} questions but candidates for {len(documents)}; pass one list each"
+            )
+        unique = list(dict.fromkeys(text for candidates in documents for text in candidates))
+        memories = dict(zip(unique, self.compress(unique), strict=True)) if unique else {}
+        if all(len(candidates) <= k for candidates in documents) and not self.model.has_query_reasoner:
+            return [_Chosen(list(texts), [], [memories[text] for text in texts]) for texts in documents]
+        chosen = []
+        for query, texts in zip(self.reason(questions), documents, strict=True):
+            if not texts:
+                chosen.append(_Chosen([], [], []))
+                continue
+            scores = self.score(query[None], torch.stack([memories[text] for text in texts]))
+            best = self.select(scores, k)[0].tolist()
+            chosen.append(
+                _Chosen(
+                    [texts[i] for i in best], [float(scores[0, i]) for i in best], [memories[texts[i]] for i in best]
+                )
+            )
+        return chosen
+
+    def _search(self, questions: Sequence[str], store: MemoryStore, k: int) -> list["_Chosen"]:
+        store.require(self.compressor_hash)
+        queries = self.reason(questions)
+        total = store.manifest.num_documents
+        scores = torch.cat(
+            [
+                self.score(queries, store.rows(range(start, min(start + SEARCH_BLOCK, total))))
+                for start in range(0, total, SEARCH_BLOCK)
+            ],
+            dim=1,
+        )
+        chosen = []
+        for row, best in zip(scores, self.select(scores, k).tolist(), strict=True):
+            texts = [store.documents[index].document for index in best]
+            chosen.append(_Chosen(texts, [float(row[index]) for index in best], list(store.rows(best))))
+        return chosen
+
+
+class _Chosen(NamedTuple):
+    documents: list[str]
+    scores: list[float]
+    memories: list[Tensor]
+
+
+def load(folder: str | Path, *, dtype: str | None = None) -> Clara:
+    """The checkpoint of any stage in `folder`.
+
+    Args:
+        folder: holds `card.json`; or the card itself.
+        dtype: precision of the backbone; None takes the one it was trained with.
+
+    Raises:
+        CheckpointError: it is no checkpoint, damaged, or its backbone is another or missing.
+    """
+    card = Path(folder)
+    card = card / "card.json" if card.is_dir() else card
+    if not card.exists():
+        raise CheckpointError(f"{card} does not exist; name the folder of a finished training stage")
+    settings = card.parent / "settings.json"
+    trained = read_json(settings)["backbone"] if settings.exists() else {"dtype": "float32"}
+    attention = trained.get("attention", "sdpa")
+    return Clara(checkpoint.load(card, dtype=dtype or trained["dtype"], attention=attention, inference=True))
+
+
+def _texts(texts: Sequence[str], method: str) -> Sequence[str]:
+    if isinstance(texts, str):
+        raise DataError(f"{method} takes a list of texts, got one string; put it into a list")
+    if len(texts) == 0:
+        raise DataError(f"{method} takes at least one text, got none")
+    return texts
+
+
+def _manifest(path: str | Path | None) -> Path:
+    path = Path(path or "")
+    return path / "manifest.json" if path.is_dir() else path
