@@ -127,7 +127,7 @@ def _check_gold(record: Question, where: str) -> None:
     wrong = [index for index in record.pos_index if not 0 <= index < len(record.docs)]
     if wrong:
         raise DataError(
-            f"{where}: pos_index holds {wrong[0]}, but docs has {len(record.docs)} entries (indices from 0); mend the row"
+            f"{where}: pos_index holds {wrong[0]}, but docs has {len(record.docs)} entries (from 0 on); mend the row"
         )
 
 

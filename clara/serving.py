@@ -63,8 +63,8 @@ class Clara:
         """
         if not self.model.has_query_reasoner:
             raise CheckpointError(
-                f"the {self.card.stage} checkpoint has no query reasoner; load one of joint training, or pass at most k "
-                "documents a question"
+                f"the {self.card.stage} checkpoint has no query reasoner; load one of joint training, or pass at most "
+                "k documents a question"
             )
         inputs = [self.model.tokens.to_compress(text) for text in _texts(questions, "reason")]
         return compress(self.model, inputs, batch_tokens=BATCH_TOKENS, role=QUERY_REASONER)

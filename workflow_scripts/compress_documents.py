@@ -1,6 +1,7 @@
 """Compresses documents into a store of memories.
 
-    python workflow_scripts/compress_documents.py --settings "$SETTINGS" --checkpoint results/demo/instruction/cr16-base/card.json \\
+    python workflow_scripts/compress_documents.py --settings "$SETTINGS" \\
+        --checkpoint results/demo/instruction/cr16-base/card.json \\
         --documents results/demo/corpus/documents.parquet --state state/compress_documents/by-hand \\
         --manifest results/demo/compression/instruction-cr16-base/manifest.json
 

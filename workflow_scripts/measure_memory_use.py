@@ -1,6 +1,7 @@
 """Measures whether a checkpoint's generator reads its memories.
 
-    python workflow_scripts/measure_memory_use.py --settings "$SETTINGS" --checkpoint results/demo/joint/instruction-cr16-base/card.json \\
+    python workflow_scripts/measure_memory_use.py --settings "$SETTINGS" \\
+        --checkpoint results/demo/joint/instruction-cr16-base/card.json \\
         --candidates results/demo/candidates/*.test.oracle.jsonl \\
         --memory-use results/demo/joint/instruction-cr16-base/memory_use.json
 

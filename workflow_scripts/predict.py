@@ -1,8 +1,10 @@
 """Answers the test questions from stored memories.
 
-    python workflow_scripts/predict.py --settings "$SETTINGS" --checkpoint results/demo/joint/instruction-cr16-base/card.json \\
+    python workflow_scripts/predict.py --settings "$SETTINGS" \\
+        --checkpoint results/demo/joint/instruction-cr16-base/card.json \\
         --store results/demo/compression/instruction-cr16-base/manifest.json \\
-        --candidates results/demo/candidates/*.test.*.jsonl --system instruction-cr16-base --state state/predict/by-hand \\
+        --candidates results/demo/candidates/*.test.*.jsonl \\
+        --system instruction-cr16-base --state state/predict/by-hand \\
         --predictions results/demo/evaluation/predictions/instruction-cr16-base.jsonl
 
 Makes one prediction a question: the ranking of its documents, those selected, and the answer. Answers of an

@@ -1,11 +1,12 @@
 """Pretrains compressor and generator on synthesized pairs.
 
-    python workflow_scripts/pretrain.py --settings "$SETTINGS" --ratio 16 --pairs results/demo/synthesis/pairs.parquet \\
+    python workflow_scripts/pretrain.py --settings "$SETTINGS" --ratio 16 \\
+        --pairs results/demo/synthesis/pairs.parquet \\
         --backbone results/demo/backbone/card.json --state state/pretrain/by-hand \\
         --card results/demo/pretraining/cr16-base/card.json
 
-Makes a checkpoint: card.json, adapters.safetensors, history.jsonl, settings.json and environment.json in the card's folder. Run again
-after an interruption, it goes on from the newest state in --state.
+Makes a checkpoint in the card's folder: card.json, adapters.safetensors, history.jsonl, settings.json, environment.json.
+Run again after an interruption, it goes on from the newest state in --state.
 """
 
 from clara import program

@@ -1,6 +1,7 @@
 """Trains query reasoner and generator jointly, from stored memories.
 
-    python workflow_scripts/train_joint.py --settings "$SETTINGS" --checkpoint results/demo/instruction/cr16-base/card.json \\
+    python workflow_scripts/train_joint.py --settings "$SETTINGS" \\
+        --checkpoint results/demo/instruction/cr16-base/card.json \\
         --store results/demo/compression/instruction-cr16-base/manifest.json \\
         --candidates results/demo/candidates/*.train.oracle.jsonl --state state/train_joint/by-hand \\
         --card results/demo/joint/instruction-cr16-base/card.json

@@ -1,6 +1,7 @@
 """Instruction-tunes a pretrained checkpoint on questions with several documents.
 
-    python workflow_scripts/tune_instructions.py --settings "$SETTINGS" --checkpoint results/demo/pretraining/cr16-base/card.json \\
+    python workflow_scripts/tune_instructions.py --settings "$SETTINGS" \\
+        --checkpoint results/demo/pretraining/cr16-base/card.json \\
         --candidates results/demo/candidates/*.train.oracle.jsonl --state state/tune_instructions/by-hand \\
         --card results/demo/instruction/cr16-base/card.json
 

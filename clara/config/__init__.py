@@ -64,7 +64,7 @@ def load(path: Path) -> dict[str, Any]:
     """The YAML mapping in `path`, unchecked.
 
     Raises:
-        ConfigError: the file is missing, not UTF-8, not YAML or no mapping, a key stands twice, or a number is ambiguous.
+        ConfigError: the file is missing, not UTF-8, not YAML or no mapping; a key stands twice; a number is ambiguous.
     """
     try:
         value = parse(Path(path).read_text(encoding="utf-8"), str(path))

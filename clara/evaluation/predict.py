@@ -112,7 +112,7 @@ def with_memories(
 def with_backbone(
     system: str, backbone: LoadedBackbone, tasks: Sequence[Task], *, generation: Generation
 ) -> list[Prediction]:
-    """Predictions of the backbone alone, from the text of the tasks' documents, or from nothing where none is selected."""
+    """Predictions of the backbone alone: from the text of the tasks' documents, or from nothing where there is none."""
     added = AddedIds(backbone.vocab_size, 0)
     tokens = Encoder(backbone.tokenizer, end_of_turn=backbone.end_of_turn, added=added, document_max_tokens=1)
 

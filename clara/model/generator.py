@@ -55,7 +55,7 @@ class Generator(nn.Module):
         memories: Float[Tensor, "documents memory dim"] | None,
         added: AddedIds,
     ) -> TargetLosses:
-        """Losses of the targets after their prompts; the head runs on the positions that predict a target token only."""
+        """Losses of the targets after their prompts; the head runs only where a target token is predicted."""
         _check_slots(prompts, memories, added)
         rows = [prompt + target for prompt, target in zip(prompts, targets, strict=True)]
         ids = _pad_right(rows).to(backbone.device)

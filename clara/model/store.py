@@ -104,8 +104,8 @@ class MemoryStore:
         """
         if compressor_hash != self.manifest.compressor_hash:
             raise CheckpointError(
-                f"the store {self.folder} was built by a compressor with hash {self.manifest.compressor_hash[:12]}, the "
-                f"model has {compressor_hash[:12]}; compress the documents with this model"
+                f"the store {self.folder} was built by a compressor with hash {self.manifest.compressor_hash[:12]}, "
+                f"the model has {compressor_hash[:12]}; compress the documents with this model"
             )
 
     def verify(self) -> list[str]:

@@ -40,7 +40,7 @@ def learning_rate(step: int, *, steps: int, peak: float, schedule: str, min_rati
 
 
 def step_examples(examples: Sequence[Item], step: int, *, batch_size: int, seed: int) -> list[Item]:
-    """The examples of optimizer step `step`, counted from 1: epoch after epoch, each in its own order, none left out."""
+    """The examples of optimizer step `step`, counted from 1: epochs on end, each in its own order, none left out."""
     first = (step - 1) * batch_size
     chosen = []
     for position in range(first, first + batch_size):
