@@ -111,7 +111,7 @@ def parse_row(kind: type[RecordType], row: Any, where: str) -> RecordType:
         DataError: a field is missing or of another type; `where` names file and line.
     """
     try:
-        record = _adapter(kind).validate_python(row)
+        record: RecordType = _adapter(kind).validate_python(row)
     except ValidationError as error:
         faults = "; ".join(
             f"field {'.'.join(str(part) for part in fault['loc']) or 'row'}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
@@ -142,7 +142,7 @@ def open_lines(path: Path) -> Iterator[tuple[int, str]]:
     number = 0
     try:
         raw = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
-        with raw, io.TextIOWrapper(raw, encoding="utf-8") as lines:  # type: ignore[arg-type]
+        with raw, io.TextIOWrapper(raw, encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     empty = False

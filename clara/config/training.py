@@ -47,6 +47,8 @@ class Pretraining(Strict):
     answer is written, one pair an example."""
     kinds: list[Literal["simple", "complex", "paraphrase"]] = Field(min_length=1)
     """Which synthesized rows are trained on (Tables 3 and 19)."""
+    pairs_together: int = Field(ge=1)
+    """Examples of one document that follow one another; in one micro-batch their document is compressed once."""
     max_target_tokens: int = Field(ge=8)
     """Longest target; a list is shortened by whole pairs, other targets by their end."""
 

@@ -19,6 +19,7 @@ from clara.training import optim, state
 from clara.training.examples import Example
 from clara.training.objectives import Objective, Totals
 from clara.training.runlog import RunLog
+from clara.training.sampling import Sampler
 
 EXIT_TERMINATED = 143
 
@@ -28,7 +29,7 @@ def train(
     objective: Objective,
     *,
     learns: Sequence[str],
-    examples: Sequence[Example],
+    sampler: Sampler,
     validation: Sequence[Example],
     plan: Optimization,
     seed: int,
@@ -54,7 +55,7 @@ def train(
     with _stop_requested() as stopped:
         for step in range(done + 1, plan.steps + 1):
             started = time.perf_counter()
-            chosen = optim.step_examples(examples, step, batch_size=plan.batch_size, seed=seed)
+            chosen = sampler.step(step)
             for group in optimizer.param_groups:
                 group["lr"] = _rate(step, plan)
             outcome = optimizer_step(model, objective, chosen, optimizer, parameters, step, plan, seed, accelerator)

@@ -1,14 +1,10 @@
-"""Optimizer, learning-rate schedule, and the order of the examples: functions of the step alone."""
+"""Optimizer and learning-rate schedule, a function of the step alone."""
 
 import math
-import random
 from collections.abc import Sequence
-from typing import TypeVar
 
 import torch
 from torch import nn
-
-Item = TypeVar("Item")
 
 BETAS = (0.9, 0.95)
 """AdamW's, as in the released scripts."""
@@ -37,19 +33,3 @@ def learning_rate(step: int, *, steps: int, peak: float, schedule: str, min_rati
         return peak
     done = (step - warmup) / max(steps - warmup, 1)
     return peak * (min_ratio + (1 - min_ratio) * 0.5 * (1 + math.cos(math.pi * done)))
-
-
-def step_examples(examples: Sequence[Item], step: int, *, batch_size: int, seed: int) -> list[Item]:
-    """The examples of optimizer step `step`, counted from 1: epochs on end, each in its own order, none left out."""
-    first = (step - 1) * batch_size
-    chosen = []
-    for position in range(first, first + batch_size):
-        epoch, index = divmod(position, len(examples))
-        chosen.append(examples[_order(len(examples), epoch, seed)[index]])
-    return chosen
-
-
-def _order(count: int, epoch: int, seed: int) -> list[int]:
-    order = list(range(count))
-    random.Random(f"{seed}-epoch-{epoch}").shuffle(order)
-    return order

@@ -17,6 +17,7 @@ from clara.training.examples import Example, hold_out, instruction_examples, joi
 from clara.training.loop import train
 from clara.training.objectives import CompressionObjective, JointObjective, Objective
 from clara.training.runlog import write_history
+from clara.training.sampling import Sampler
 
 
 def pretrain(
@@ -64,6 +65,7 @@ def pretrain(
         card=card,
         inputs=inputs,
         parent=None,
+        together=settings.pretraining.pairs_together,
     )
 
 
@@ -159,6 +161,7 @@ def _run(
     card: Path,
     inputs: list[Path],
     parent: str | None,
+    together: int = 1,
 ) -> None:
     if plan.gradient_checkpointing:
         model.checkpoint_layers()
@@ -167,7 +170,7 @@ def _run(
         model,
         objective,
         learns=learns,
-        examples=training,
+        sampler=Sampler(training, batch_size=plan.batch_size, seed=settings.seed, together=together),
         validation=validation,
         plan=plan,
         seed=settings.seed,

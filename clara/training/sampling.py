@@ -1,0 +1,50 @@
+"""The order in which examples are learned from: a function of the seed and the step."""
+
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+
+from clara.training.examples import Example
+
+
+class Sampler:
+    """Gives the examples of each optimizer step: epochs on end, each in its own order, none left out.
+
+    Args:
+        examples: all training examples.
+        batch_size: examples a step.
+        seed: of the orders.
+        together: examples of one group that follow one another at most; a document that several examples of a
+            micro-batch share is compressed once.
+    """
+
+    def __init__(self, examples: Sequence[Example], *, batch_size: int, seed: int, together: int = 1) -> None:
+        self.examples = examples
+        self.batch_size = batch_size
+        self.seed = seed
+        self.together = together
+        self._epoch = -1
+        self._order: list[int] = []
+
+    def step(self, step: int) -> list[Example]:
+        """The examples of optimizer step `step`, counted from 1."""
+        first = (step - 1) * self.batch_size
+        return [self._at(position) for position in range(first, first + self.batch_size)]
+
+    def _at(self, position: int) -> Example:
+        epoch, index = divmod(position, len(self.examples))
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, self._shuffled(epoch)
+        return self.examples[self._order[index]]
+
+    def _shuffled(self, epoch: int) -> list[int]:
+        chance = random.Random(f"{self.seed}-epoch-{epoch}")
+        groups: dict[str, list[int]] = defaultdict(list)
+        for index, example in enumerate(self.examples):
+            groups[example.group].append(index)
+        runs = []
+        for members in groups.values():
+            chance.shuffle(members)
+            runs += [members[start : start + self.together] for start in range(0, len(members), self.together)]
+        chance.shuffle(runs)
+        return [index for run in runs for index in run]
