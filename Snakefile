@@ -28,6 +28,7 @@ localrules:
     compression_all,
     joint_all,
     evaluation_all,
+    report_all,
     fetch_corpus,
     collect_documents,
     rank_bm25,
@@ -55,11 +56,13 @@ rule synthesis_all:
 rule pretraining_all:
     input:
         every("pretraining"),
+        every("pretraining", "memory_use.json"),
 
 
 rule instruction_all:
     input:
         every("instruction"),
+        every("instruction", "memory_use.json"),
 
 
 rule compression_all:
@@ -70,6 +73,7 @@ rule compression_all:
 rule joint_all:
     input:
         every("joint"),
+        every("joint", "memory_use.json"),
 
 
 rule evaluation_all:
@@ -77,3 +81,8 @@ rule evaluation_all:
         expand(
             "results/{run}/evaluation/metrics/{system}.json", run=RUN, system=systems()
         ),
+
+
+rule report_all:
+    input:
+        f"results/{RUN}/report/index.html",

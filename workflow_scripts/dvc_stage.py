@@ -1,10 +1,10 @@
-"""Makes a target of the workflow for `dvc repro`, and only files that Snakemake knows to be of these settings and this code.
+"""Makes a target of the workflow for `dvc repro`, of files that Snakemake knows to be of these settings and this code.
 
     python workflow_scripts/dvc_stage.py corpus_all
 
-Files that came without Snakemake's records, as after `dvc pull` into a fresh clone, could be of other settings: they are
-made again. `dvc pull && dvc status -q && snakemake --touch --cores 1` declares that they are not. The profile is that of
-SNAKEMAKE_PROFILE, else profiles/local, so that a change of machine is no change of the stage.
+Files that came without Snakemake's records, as after `dvc pull` into a fresh clone, could be of other settings: they
+are made again. `dvc pull && dvc status -q && snakemake --touch --forceall --cores 1` declares that they are not. The profile is
+that of SNAKEMAKE_PROFILE, else profiles/local, so that a change of machine is no change of the stage.
 """
 
 import os

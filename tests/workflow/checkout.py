@@ -1,0 +1,69 @@
+"""A copy of the project in a test's folder, and Snakemake run in it."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PARTS = ("Snakefile", "config.yaml", "configs", "rules", "profiles", "clara", "workflow_scripts", "data", "dvc.yaml")
+LOCAL = ("--profile", "profiles/local")
+CI = (*LOCAL, "--configfile", "configs/ci.yaml")
+
+
+def copy_checkout(folder: Path) -> Path:
+    """`folder` with what a run needs, and nothing that a run made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in PARTS:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+    return folder
+
+
+def environment() -> dict[str, str]:
+    """The environment of a user who has not set anything of ours."""
+    return {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "SNAKEMAKE_PROFILE")}
+
+
+def run(folder: Path, *command: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
+    """A Python program run in `folder`, its output as text."""
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=folder,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+
+
+def snakemake(folder: Path, *arguments: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
+    """Snakemake run in `folder`."""
+    return run(folder, "-m", "snakemake", *arguments, timeout=timeout)
+
+
+def planned(folder: Path, *arguments: str) -> dict[str, int]:
+    """Rule → number of jobs that a run would start, by a dry run; collecting rules left out."""
+    done = snakemake(folder, "-n", *arguments)
+    assert done.returncode == 0, done.stderr
+    table = re.search(r"job +count\n-+ +-+\n(.*?)\ntotal ", done.stdout + done.stderr, re.DOTALL)
+    rows = [line.split() for line in table[1].splitlines()] if table else []
+    return {name: int(count) for name, count in rows if name != "all"}
+
+
+def pretend_finished(folder: Path, *arguments: str) -> None:
+    """Leaves `folder` as a finished run would: every output there, with the settings and code that made it recorded."""
+    summary = snakemake(folder, "--summary", *arguments)
+    assert summary.returncode == 0, summary.stderr
+    for line in summary.stdout.splitlines()[1:]:
+        path = folder / line.split("\t")[0]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{path.name}\n")
+    touched = snakemake(folder, "--touch", "--forceall", *arguments)
+    assert touched.returncode == 0, touched.stderr

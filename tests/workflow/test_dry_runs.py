@@ -1,0 +1,106 @@
+"""Every shipped configuration is valid and gives a graph; wrong ones are refused in one sentence, before any job."""
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from clara import config as configuration
+from tests.workflow.checkout import CI, LOCAL, ROOT, planned, run, snakemake
+
+OVERLAYS = sorted((ROOT / "configs").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", OVERLAYS, ids=lambda path: path.stem)
+def test_a_shipped_configuration_is_valid(path: Path) -> None:
+    merged = configuration.merge(configuration.load(ROOT / "config.yaml"), configuration.load(path))
+    assert configuration.validate(merged).run.replace("_", "-") == path.stem
+
+
+def test_the_two_paper_configurations_differ_in_backbone_and_names_only() -> None:
+    mistral, phi = (configuration.load(ROOT / "configs" / f"paper-{name}.yaml") for name in ("mistral", "phi4"))
+    assert {key for key in mistral if mistral[key] != phi[key]} == {"run", "backbone", "report"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("profile", ["profiles/local", "profiles/gpu"])
+@pytest.mark.parametrize("path", [None, *OVERLAYS], ids=lambda path: path.stem if path else "demo")
+def test_a_shipped_configuration_gives_a_graph(finished: Path, path: Path | None, profile: str) -> None:
+    overlay = ["--configfile", str(path)] if path else []
+    jobs = planned(finished, "--forceall", "--profile", profile, *overlay)
+    ratios = 6 if path and path.stem.startswith("paper") else 2
+    assert jobs["pretrain"] == ratios
+    assert jobs["prepare_questions"] == 4
+    assert jobs["build_report"] == 1
+
+
+@pytest.mark.slow
+def test_each_initial_checkpoint_has_its_joint_training(finished: Path) -> None:
+    (finished / "overlay.yaml").write_text("inits: [pretraining, instruction]\nratios: [4]\n")
+    jobs = planned(finished, "--forceall", *CI, "overlay.yaml")
+    assert (jobs["pretrain"], jobs["tune_instructions"]) == (1, 1)
+    assert (jobs["compress_documents"], jobs["train_joint"], jobs["predict"]) == (2, 2, 2)
+    (finished / "overlay.yaml").write_text("inits: [pretraining]\n")
+    assert "tune_instructions" not in planned(finished, "--forceall", *CI, "overlay.yaml")
+
+
+@pytest.mark.slow
+def test_a_variant_runs_only_the_stages_that_it_changes(finished: Path) -> None:
+    (finished / "overlay.yaml").write_text("variants: {soft: {joint: {selection: soft}}}\n")
+    jobs = planned(finished, *CI, "overlay.yaml")
+    assert jobs == {"train_joint": 2, "measure_memory_use": 2, "predict": 2, "score": 2, "build_report": 1}
+
+
+@pytest.mark.slow
+def test_a_dry_run_imports_no_heavy_library(finished_run: Path) -> None:
+    # Snakemake's SLURM plugin brings pandas; what this project adds must stay light.
+    program = (
+        "import sys; from snakemake.cli import main\n"
+        f"try: main({['-n', '-q', *CI]!r})\n"
+        "except SystemExit: pass\n"
+        "print([name for name in ('torch', 'transformers', 'matplotlib', 'vllm', 'scipy') if name in sys.modules])"
+    )
+    started = time.monotonic()
+    done = run(finished_run, "-c", program)
+    assert done.stdout.strip().endswith("[]"), done.stdout + done.stderr
+    assert time.monotonic() - started < 20, "generous, for a busy machine; alone it takes less than two seconds"
+
+
+REFUSED = {
+    "an unknown key": ("pretraining: {stepps: 3}", "pretraining.stepps is no known key"),
+    "a number that YAML reads as text": (
+        "joint: {optimization: {learning_rate: 1e-4}}",
+        "joint.optimization.learning_rate = '1e-4'.*write 0.0001",
+    ),
+    "a word that YAML reads as false": ("backbone: {attention: off}", "backbone.attention = False.*quotes"),
+    "an octal number": ("seed: 012", "overlay.yaml line 1: YAML 1.1 reads 012 as an octal number"),
+    "a key that stands twice": ("seed: 1\nseed: 2", "overlay.yaml line 2: the key seed stands twice"),
+    "a run that is no folder name": ("run: ../../etc", "the name '../../etc' must be letters"),
+    "a benchmark that could be shell": ('benchmarks: {"x; touch hacked": {test: y}}', "must be letters|is missing"),
+    "a variant of what all share": (
+        "variants: {big: {corpus: {passages: {words: 50}}}}",
+        "variants.big.corpus: only memory, lora",
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("overlay", "sentence"), REFUSED.values(), ids=REFUSED)
+def test_a_wrong_setting_ends_the_run_before_any_job(finished: Path, overlay: str, sentence: str) -> None:
+    (finished / "overlay.yaml").write_text(overlay)
+    done = snakemake(finished, *LOCAL, "--configfile", "overlay.yaml")
+    assert done.returncode == 1
+    assert re.search(sentence, done.stderr, re.DOTALL), done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Job stats" not in done.stderr + done.stdout
+    assert not (finished / "hacked").exists()
+
+
+@pytest.mark.slow
+def test_a_broken_config_file_is_named(finished: Path) -> None:
+    (finished / "config.yaml").write_text("seed: [1\n")
+    done = snakemake(finished, *LOCAL)
+    assert done.returncode == 1
+    assert "cannot read the configuration config.yaml" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,65 @@
+"""Rules have one form: a program of their name, named files, log, benchmark, settings and code, one fixed command."""
+
+import re
+
+import pytest
+
+from clara.config.rules import RULES
+from tests.workflow.checkout import ROOT
+from tests.workflow.lints import complaints
+
+TEXT = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "rules").glob("*.smk")))
+BLOCKS = dict(re.findall(r"^rule (\w+):\n(.*?)(?=^rule |^def |\Z|^# )", TEXT, re.MULTILINE | re.DOTALL))
+RESUMABLE = {"synthesize", "pretrain", "tune_instructions", "compress_documents", "train_joint", "predict"}
+
+
+def test_every_rule_with_settings_stands_in_a_file() -> None:
+    assert BLOCKS.keys() == RULES.keys() | {"collect_documents"}
+
+
+@pytest.mark.parametrize("rule", BLOCKS)
+def test_a_rule_has_the_form_of_all(rule: str) -> None:
+    block = BLOCKS[rule]
+    parts = re.findall(r"^    (\w+):", block, re.MULTILINE)
+    assert parts == "input output log benchmark threads resources params message shell".split()
+    assert f'script=program("{rule}")' in block
+    assert (ROOT / "workflow_scripts" / f"{rule}.py").exists()
+    assert f'code=PLAN.code("{rule}")' in block
+    outputs = re.search(r"    output:\n(.*?)    log:", block, re.DOTALL)
+    assert outputs
+    assert all("=" in line for line in outputs[1].splitlines() if re.match(r" {8}\S", line) and line.strip() != "),")
+    assert "mem_mb=" in block
+
+
+@pytest.mark.parametrize("rule", BLOCKS)
+def test_everything_that_enters_a_command_is_quoted(rule: str) -> None:
+    command = BLOCKS[rule].split("    shell:")[1]
+    free = [name for name in re.findall(r"\{([^{}]+)\}", command) if not name.endswith(":q")]
+    # Free are numbers, the program's own path, and wildcards that the constraints keep to letters, digits and dashes.
+    assert set(free) <= {
+        "threads", "input.script", "wildcards.ratio", "wildcards.init", "wildcards.variant", "wildcards.baseline"
+    }  # fmt: skip
+    assert "exec tee {log:q}" in command
+
+
+@pytest.mark.parametrize("rule", sorted(RESUMABLE))
+def test_a_rule_that_can_be_interrupted_has_a_state(rule: str) -> None:
+    assert f'state=state("{rule}")' in BLOCKS[rule]
+    assert "--state {params.state:q}" in BLOCKS[rule]
+
+
+def test_every_prompt_is_an_input_of_a_rule_that_uses_it() -> None:
+    from clara import config as configuration
+    from clara.plan import Plan
+
+    plan = Plan(configuration.load(ROOT / "config.yaml"), ROOT)
+    used = {prompt for rule in RULES for prompt in plan.prompts(rule)}
+    assert used == {str(path.relative_to(ROOT)) for path in (ROOT / "clara" / "prompts").glob("*.jinja")}
+    for rule in RULES:
+        if plan.prompts(rule):
+            assert f'prompts=PLAN.prompts("{rule}")' in BLOCKS[rule], rule
+
+
+@pytest.mark.slow
+def test_snakemake_finds_nothing_to_mend() -> None:
+    assert complaints() == []
