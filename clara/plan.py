@@ -67,6 +67,7 @@ class Plan:
         self.code = cache(self._code)
         self.prompts = cache(self._prompts)
         self.lineage = cache(self._lineage)
+        self.content = cache(_content)
 
     def settings(self, rule: str, variant: str = "base", **wildcards: str) -> str:
         """The `--settings` of a rule: JSON with sorted keys, because Snakemake compares params by their text."""
@@ -108,7 +109,7 @@ class Plan:
         for benchmark in self.variants["base"]["benchmarks"] if rule == "prepare_questions" else [""]:
             digest.update(self.settings(rule, variant, benchmark=benchmark).encode())
         for path in [*self.prompts(rule), *self._files_of_user(rule)]:
-            digest.update(_content(Path(path)).encode())
+            digest.update(self.content(Path(path)).encode())
         parents = BEFORE.get(rule, ())
         if rule == "compress_documents":
             parents = (*parents, STAGES[init][-1])
@@ -163,7 +164,6 @@ def _existing(*paths: str | None) -> list[str]:
     return [path for path in expanded if os.path.isfile(path)]
 
 
-@cache
 def _content(path: Path) -> str:
     status = path.stat()
     if status.st_size > HASHED_BYTES:

@@ -1,0 +1,142 @@
+"""The whole graph on configs/ci.yaml: it finishes, a second run does nothing, a killed run ends with the same tables."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.workflow.checkout import CI, copy_checkout, environment, planned, run
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+
+RUNNER = "workflow_scripts/run_pipeline.py"
+KILL_DURING = ("pretrain", "compress_documents", "train_joint", "predict")
+
+
+@pytest.fixture(scope="session")
+def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout in which the miniature ran from the first rule to the last."""
+    folder = copy_checkout(tmp_path_factory.mktemp("whole") / "checkout")
+    done = run(folder, RUNNER, *CI, timeout=1400)
+    assert done.returncode == 0, done.stderr[-5000:]
+    return folder
+
+
+def tables(folder: Path) -> dict[str, bytes]:
+    """Everything of a run that must not depend on when or where it ran."""
+    results = folder / "results" / "ci"
+    patterns = ("report/tables/*", "evaluation/metrics/*", "evaluation/predictions/*", "*/*/adapters.safetensors")
+    return {str(path.relative_to(results)): path.read_bytes() for pattern in patterns for path in results.glob(pattern)}
+
+
+def test_the_graph_makes_its_tables_and_its_page(whole_run: Path) -> None:
+    names = tables(whole_run).keys()
+    systems = {"no_retrieval", "text_rag", "bm25", "instruction-cr4-base", "instruction-cr16-base"}
+    assert {f"evaluation/metrics/{system}.json" for system in systems} <= names
+    assert "report/tables/results.csv" in names
+    assert "<html" in (whole_run / "results/ci/report/index.html").read_text(encoding="utf-8").lower()
+    metrics = json.loads((whole_run / "results/ci/evaluation/metrics/bm25.json").read_text())
+    assert {row["setting"] for row in metrics["rows"]} == {"oracle", "normal"}
+
+
+def test_a_second_run_finds_nothing_to_do_and_soon(whole_run: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (whole_run / "results").rglob("*") if path.is_file()}
+    started = time.monotonic()
+    done = run(whole_run, RUNNER, *CI)
+    assert done.returncode == 0
+    assert "Nothing to be done" in done.stderr
+    assert time.monotonic() - started < 20, "generous, for a busy machine; alone it takes about two seconds"
+    assert {path: path.stat().st_mtime_ns for path in (whole_run / "results").rglob("*") if path.is_file()} == before
+
+
+def test_every_rule_left_a_log_and_a_benchmark(whole_run: Path) -> None:
+    for folder, ending in (("logs", ".log"), ("benchmarks", ".jsonl")):
+        made = {
+            path.relative_to(whole_run / folder / "ci").parts[0].removesuffix(ending)
+            for path in (whole_run / folder / "ci").rglob(f"*{ending}")
+        }
+        assert len(made) == 17, made
+
+
+def test_a_command_can_be_run_by_hand(whole_run: Path, tmp_path: Path) -> None:
+    metrics = tmp_path / "bm25.json"
+    settings = json.dumps(
+        {"seed": 42, "scoring": {"recall_at": [1, 3, 5], "bootstrap_samples": 200, "confidence": 0.95}}
+    )
+    predictions = "results/ci/evaluation/predictions/bm25.jsonl"
+    command = [
+        "workflow_scripts/score.py",
+        "--settings",
+        settings,
+        "--predictions",
+        predictions,
+        "--metrics",
+        str(metrics),
+    ]
+    assert run(whole_run, *command).returncode == 0
+    assert metrics.read_bytes() == (whole_run / "results/ci/evaluation/metrics/bm25.json").read_bytes()
+
+
+def start(folder: Path) -> subprocess.Popen[bytes]:
+    """A run in a process group of its own, as a terminal gives it."""
+    with (folder / "run.txt").open("wb") as output:
+        return subprocess.Popen(
+            [sys.executable, RUNNER, *CI],
+            cwd=folder,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def wait_for_rule(folder: Path, rule: str, process: subprocess.Popen[bytes]) -> None:
+    """Returns when a job of the rule has written its first words to its log."""
+    logs = folder / "logs" / "ci" / rule
+    while process.poll() is None and not any(log.stat().st_size for log in logs.rglob("*.log")):
+        time.sleep(0.05)
+
+
+def test_a_run_killed_in_four_stages_ends_with_the_same_tables(whole_run: Path, tmp_path: Path) -> None:
+    folder = copy_checkout(tmp_path / "checkout")
+    killed = 0
+    for rule in KILL_DURING:
+        process = start(folder)
+        wait_for_rule(folder, rule, process)
+        if process.poll() is None:
+            kill_group(process)
+            killed += 1
+    done = run(folder, RUNNER, *CI, timeout=1400)
+    assert done.returncode == 0, done.stderr[-5000:]
+    assert killed >= 3, "the run must have been killed in the middle, or this test shows nothing"
+    assert "its lock is taken away" in done.stderr
+    assert tables(folder) == tables(whole_run)
+    assert planned(folder, *CI) == {}
+
+
+def test_a_second_run_beside_a_running_one_is_refused(whole_run: Path) -> None:
+    (whole_run / "overlay.yaml").write_text("report: {title: Another}\n")
+    first = subprocess.Popen(
+        [sys.executable, RUNNER, "-n", *CI, "overlay.yaml"],
+        cwd=whole_run,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    time.sleep(1.0)
+    second = run(whole_run, RUNNER, "-n", *CI)
+    if first.poll() is None:
+        assert second.returncode == 2
+        assert f"error: another run works in {whole_run} (process {first.pid})" in second.stderr
+    first.wait()
