@@ -13,7 +13,6 @@ from clara.files import read_json
 from clara.model import checkpoint
 from clara.model.adapters import GENERATOR, QUERY_REASONER
 from clara.model.checkpoint import LoadedCheckpoint
-from clara.model.clara import cosine_scores
 from clara.model.compression import compress
 from clara.model.generator import generate
 from clara.model.store import MemoryStore
@@ -73,7 +72,11 @@ class Clara:
         self, query_memories: Float[Tensor, "questions memory dim"], document_memories: Float[Tensor, "docs memory dim"]
     ) -> Float[Tensor, "questions docs"]:
         """Cosine of every question with every document, over flattened memories (eq. 3.1)."""
-        return cosine_scores(query_memories, document_memories[None].expand(len(query_memories), -1, -1, -1))
+        queries, documents = (
+            torch.nn.functional.normalize(memories.flatten(1).float(), dim=-1)
+            for memories in (query_memories, document_memories)
+        )
+        return queries @ documents.T
 
     def select(self, scores: Float[Tensor, "questions docs"], k: int) -> Int[Tensor, "questions k"]:
         """Indices of the k best documents of each question, best first; among equals the first."""

@@ -3,6 +3,7 @@
 Nothing that a user writes is ever parsed for special tokens: template pieces and user text are encoded apart.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -70,6 +71,10 @@ class Encoder:
         self.end_of_turn = end_of_turn
         self.added = added
         self.document_max_tokens = document_max_tokens
+        backend = tokenizer.backend_tokenizer
+        backend.no_truncation()  # a tokenizer.json may hold both; what is cut is our affair
+        backend.no_padding()
+        self._control = control_tokens(tokenizer)
         self._pieces: dict[tuple[tuple[str, str], ...], list[list[int] | int]] = {}
 
     def text(self, text: str) -> list[int]:
@@ -79,6 +84,10 @@ class Encoder:
         backend.encode_special_tokens = True  # "encode" here means: as ordinary text
         try:
             ids: list[int] = backend.encode(text, add_special_tokens=False).ids
+            if not self._control.keys().isdisjoint(ids):
+                # Added tokens that are not marked special (Gemma's <start_of_turn>) are found in text all the same.
+                parts = _broken(text, [token for token in self._control.values() if token in text])
+                ids = [token for part in parts for token in backend.encode(part, add_special_tokens=False).ids]
         finally:
             backend.encode_special_tokens = before
         return ids
@@ -137,6 +146,9 @@ class Encoder:
         """Ids of the template's own text, in turn with the numbers of the fills."""
         text = apply_chat_template(self.tokenizer, system, user)
         pieces: list[list[int] | int] = []
+        bos = self.tokenizer.bos_token_id
+        if self.tokenizer.chat_template is None and bos is not None and bos in self.tokenizer.encode(""):
+            pieces.append([bos])  # a chat template writes its own; base models that expect one do poorly without
         number = 0
         while (mark := MARK.format(number)) in text:
             head, text = text.split(mark, 1)
@@ -148,6 +160,23 @@ class Encoder:
     def _template_ids(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
         return ids
+
+
+def control_tokens(tokenizer: Any) -> dict[int, str]:
+    """Id → text of the tokens that steer a model: special ones, and added ones that the chat template writes."""
+    template = tokenizer.chat_template or ""
+    return {
+        index: token.content
+        for index, token in tokenizer.added_tokens_decoder.items()
+        if len(token.content.strip()) > 1 and (token.special or token.content in template)
+    }
+
+
+def _broken(text: str, tokens: Sequence[str]) -> list[str]:
+    """`text` in parts, cut within every occurrence of one of `tokens`."""
+    if not tokens:
+        return [text]
+    return re.split("|".join(f"(?<={re.escape(token[0])})(?={re.escape(token[1:])})" for token in tokens), text)
 
 
 def apply_chat_template(tokenizer: Any, system: str | None, user: str) -> str:

@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> None:
         pools,
         top_k=settings.top_k,
         generation=settings.generation,
-        done_file=given.state / "answers.jsonl",
+        state=given.state,
     )
     write_rows(given.predictions, rows)
 

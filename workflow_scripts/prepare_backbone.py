@@ -7,7 +7,7 @@ Makes card.json and, for a GGUF file or a random model, the folder model/ beside
 """
 
 from clara import program
-from clara.config.rules import PrepareBackbone
+from clara.config.rules import PrepareBackbone, parse_settings
 from clara.data.sources import resolve
 
 
@@ -17,7 +17,7 @@ def main(argv: list[str] | None = None) -> None:
     flags.add_argument("--settings", required=True)
     program.add_paths(flags, "--card")
     given = flags.parse_args(argv)
-    settings = PrepareBackbone.model_validate_json(given.settings)
+    settings = parse_settings(PrepareBackbone, given.settings)
 
     from clara.model import backbone
 

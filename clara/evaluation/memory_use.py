@@ -20,8 +20,6 @@ from clara.records import Question
 
 BATCH = 8
 COMPRESS_TOKENS = 4096
-CONFIDENCE = 0.95
-SAMPLES = 2000
 CONDITIONS = ("right", "wrong", "none", "text")
 
 
@@ -48,6 +46,8 @@ def measure(
         model: compressor and generator are used.
         questions: each with gold documents; the wrong documents are those of the next question that shares none.
         seed: of the bootstrap.
+        confidence: coverage of the intervals.
+        samples: resamples behind each.
     """
     model.eval()
     right = [tuple(question.docs[index] for index in question.pos_index) for question in questions]
@@ -71,15 +71,18 @@ def measure(
     gap = np.array(losses["wrong"]) - np.array(losses["right"])
     return {
         "n": len(questions),
-        "confidence": CONFIDENCE,
-        "losses": {condition: _interval(losses[condition], seed, condition) for condition in CONDITIONS},
-        "wrong_minus_right": _interval(gap, seed, "wrong_minus_right"),
+        "confidence": confidence,
+        "losses": {
+            condition: _interval(losses[condition], generator_for(seed, condition), confidence, samples)
+            for condition in CONDITIONS
+        },
+        "wrong_minus_right": _interval(gap, generator_for(seed, "wrong_minus_right"), confidence, samples),
     }
 
 
-def _interval(values: Any, seed: int, key: str) -> dict[str, float]:
+def _interval(values: Any, chance: np.random.Generator, confidence: float, samples: int) -> dict[str, float]:
     column = np.asarray(values, dtype=np.float64)[:, None]
-    low, high = interval(resampled_means(column, SAMPLES, generator_for(seed, key)), CONFIDENCE)[:, 0]
+    low, high = interval(resampled_means(column, samples, chance), confidence)[:, 0]
     return {"mean": round(float(column.mean()), 6), "low": round(float(low), 6), "high": round(float(high), 6)}
 
 

@@ -1,11 +1,14 @@
 """Predictions: what CLaRa and the baselines answer, written before anything is scored."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from clara.config.evaluation import Generation
 from clara.data.bm25 import rank_documents
+from clara.errors import CheckpointError, DataError
+from clara.evaluation.answering import Pool, Task, predictions
+from clara.files import text_id
 from clara.model.adapters import GENERATOR, QUERY_REASONER
 from clara.model.backbone import LoadedBackbone
 from clara.model.checkpoint import LoadedCheckpoint
@@ -13,38 +16,26 @@ from clara.model.clara import ClaraModel, cosine_scores
 from clara.model.compression import compress
 from clara.model.generator import generate
 from clara.model.store import MemoryStore
-from clara.progress import Progress
 from clara.records import Prediction, Question, read_rows
 from clara.tokens import AddedIds, Encoder
 
 QUERY_BATCH_TOKENS = 4096
 
 
-@dataclass(frozen=True)
-class Pool:
-    """The questions of one benchmark in one setting."""
-
-    benchmark: str
-    setting: str
-    questions: list[Question]
-
-
-@dataclass(frozen=True)
-class Task:
-    """One question to answer: which documents are read, and how they were ranked."""
-
-    pool: Pool
-    question: Question
-    ranking: list[int] | None
-    scores: list[float] | None
-    selected: list[int]
-
-
 def read_pools(paths: Sequence[Path]) -> list[Pool]:
-    """The candidate files `{benchmark}.{split}.{setting}.jsonl`."""
+    """The candidate files `{benchmark}.{split}.{setting}.jsonl`.
+
+    Raises:
+        DataError: a file has another name, or its rows are no questions.
+    """
     pools = []
     for path in paths:
-        benchmark, _, setting = path.name.removesuffix(".jsonl").split(".")
+        match = re.fullmatch(r"([^.]+)\.[^.]+\.(oracle|normal)\.jsonl", path.name)
+        if match is None:
+            raise DataError(
+                f"the candidates file {path} must be named BENCHMARK.test.oracle.jsonl or BENCHMARK.test.normal.jsonl"
+            )
+        benchmark, setting = match.groups()
         pools.append(Pool(benchmark, setting, read_rows(Question, path)))
     return pools
 
@@ -86,16 +77,37 @@ def with_memories(
     *,
     top_k: int,
     generation: Generation,
-    done_file: Path | None,
+    state: Path | None,
 ) -> list[Prediction]:
     """Predictions of CLaRa: the reasoner selects in the store, the generator answers from memories.
 
     The generator is folded into the backbone, so that a token costs what it costs the bare backbone.
+
+    Args:
+        system: name of the system.
+        loaded: checkpoint of joint training.
+        store: manifest of a store that its compressor built.
+        pools: what to answer.
+        top_k: documents that the generator reads.
+        generation: length of answers and batch size.
+        state: folder where answers of an interrupted run wait; None keeps none.
+
+    Raises:
+        CheckpointError: the store is of another compressor, or the checkpoint has no query reasoner.
     """
     model = loaded.model
     memories = MemoryStore(store)
     memories.require(loaded.compressor_hash)
+    if not model.has_query_reasoner:
+        raise CheckpointError(
+            f"a {loaded.card.stage} checkpoint cannot select documents; predict with one of joint training"
+        )
     tasks = select_with_reasoner(model, memories, pools, top_k=top_k)
+    origin = [loaded.card.weights_hash, store.read_text("utf-8"), generation.model_dump_json()]
+    origin += [repr((task.pool.benchmark, task.pool.setting, task.question, task.selected)) for task in tasks]
+    # Named by all that an answer depends on: answers of another checkpoint are never taken for this one's.
+    origin_id = text_id("\n".join(origin))
+    done_file = state / f"answers-{origin_id}.jsonl" if state else None
 
     def answer(batch: Sequence[Task]) -> list[str]:
         documents = [task.question.docs[index] for task in batch for index in task.selected]
@@ -124,74 +136,3 @@ def with_backbone(
         return generate(backbone, None, prompts, None, added, max_new_tokens=generation.max_new_tokens)
 
     return predictions(system, tasks, answer, batch_size=generation.batch_size, done_file=None)
-
-
-Answer = Callable[[Sequence[Task]], list[str]]
-
-
-def predictions(
-    system: str, tasks: Sequence[Task], answer: Answer, *, batch_size: int, done_file: Path | None
-) -> list[Prediction]:
-    """One prediction a task, in the tasks' order; answered in batches, those of equal prompt length together.
-
-    Args:
-        system: name of the system.
-        tasks: what to answer.
-        answer: answers a batch.
-        batch_size: tasks a batch.
-        done_file: predictions of an interrupted run are read from here and new ones appended; None for neither.
-    """
-    done = _read_done(done_file)
-    waiting = [task for task in tasks if _key(task) not in done]
-    waiting.sort(key=lambda task: (len(task.selected), _length(task), _key(task)))
-    with Progress(f"{system} answering", total=len(tasks), unit="questions", done=len(done)) as progress:
-        for start in range(0, len(waiting), batch_size):
-            batch = waiting[start : start + batch_size]
-            rows = [_row(system, task, text) for task, text in zip(batch, answer(batch), strict=True)]
-            _append(done_file, rows)
-            done.update({(row.benchmark, row.setting, row.id): row for row in rows})
-            progress.update(len(done))
-    return [done[_key(task)] for task in tasks]
-
-
-def _row(system: str, task: Task, text: str) -> Prediction:
-    return Prediction(
-        system=system,
-        benchmark=task.pool.benchmark,
-        setting=task.pool.setting,  # type: ignore[arg-type]  # checked by the record
-        id=task.question.id,
-        question=task.question.question,
-        golden_answers=task.question.golden_answers,
-        prediction=text,
-        ranking=task.ranking,
-        scores=task.scores,
-        selected=task.selected,
-        pos_index=task.question.pos_index,
-    )
-
-
-def _key(task: Task) -> tuple[str, str, str]:
-    return task.pool.benchmark, task.pool.setting, task.question.id
-
-
-def _length(task: Task) -> int:
-    return len(task.question.question) + sum(len(task.question.docs[index]) for index in task.selected)
-
-
-def _read_done(path: Path | None) -> dict[tuple[str, str, str], Prediction]:
-    if path is None or not path.exists():
-        return {}
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    whole = [line for line in lines if line.endswith("\n")]  # a kill can leave half a line
-    if len(whole) < len(lines):
-        path.write_text("".join(whole), encoding="utf-8")
-    rows = [Prediction.model_validate_json(line) for line in whole]
-    return {(row.benchmark, row.setting, row.id): row for row in rows}
-
-
-def _append(path: Path | None, rows: Iterable[Prediction]) -> None:
-    if path is None:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.writelines(row.model_dump_json() + "\n" for row in rows)

@@ -106,6 +106,12 @@ class Adapters:
                 )
             weight.data.copy_(state[key])
 
+    def set_dropout(self, name: str, on: bool) -> None:
+        """Switches the dropout of one adapter; `train` and `eval` of the model switch that of all."""
+        for _, layer in self._layers:
+            if name in layer.lora_dropout:
+                layer.lora_dropout[name].train(on)
+
     def cast(self, dtype: torch.dtype) -> None:
         """Casts every adapter, for inference in the backbone's precision."""
         for name in self.names:

@@ -1,6 +1,9 @@
 """The frozen language model: preparing its folder once, and loading it."""
 
+import os
+import shutil
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,8 @@ from clara.model import random_backbone
 from clara.tokens import end_of_turn_id
 
 CARD_SCHEMA = 1
+EMBEDDINGS_SAMPLED = 65536
+"""Input embeddings that statistics are taken over; bounds memory for very large vocabularies."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +43,12 @@ class LoadedBackbone:
     """The causal language model, frozen."""
     tokenizer: Any
     end_of_turn: int
-    embedding_scale: float
-    """Root mean square of an entry of the input embeddings."""
     card: BackboneCard
+
+    @cached_property
+    def embedding_scale(self) -> float:
+        """Root mean square of an entry of the input embeddings."""
+        return float(self.sample_embeddings().pow(2).mean().sqrt())
 
     @property
     def body(self) -> Any:
@@ -65,12 +73,21 @@ class LoadedBackbone:
         dtype: torch.dtype = self.model.get_input_embeddings().weight.dtype
         return dtype
 
+    def sample_embeddings(self) -> Tensor:
+        """Input embeddings `[tokens, dim]`, float32, spread over the vocabulary, as the model's body receives them."""
+        ids = torch.linspace(0, self.vocab_size - 1, min(self.vocab_size, EMBEDDINGS_SAMPLED), device=self.device)
+        with torch.no_grad():
+            embedded: Tensor = self.model.get_input_embeddings()(ids.round().long())  # Gemma's table scales its rows
+        return embedded.float()
+
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits, float32, of last hidden states `[positions, dim]`."""
         logits: Tensor = self.model.get_output_embeddings()(hidden).float()
         config = self.model.config.get_text_config()
         if (scale := getattr(config, "logit_scale", None)) is not None:
             logits = logits * scale
+        if (divisor := getattr(config, "logits_scaling", None)) is not None:
+            logits = logits / divisor
         if (cap := getattr(config, "final_logit_softcapping", None)) is not None:
             logits = torch.tanh(logits / cap) * cap
         return logits
@@ -105,7 +122,7 @@ def prepare(source: str, card: Path, *, seed: int, revision: str | None, trust_r
             "schema": CARD_SCHEMA,
             "source": source,
             "revision": revision,
-            "path": "model" if folder.parent == card.parent else str(folder.resolve()),
+            "path": "model" if folder == card.parent / "model" else str(folder.resolve()),
             "files": hashes,
             "model_hash": _combined(hashes),
             "tokenizer_hash": sha256_file(folder / "tokenizer.json"),
@@ -135,18 +152,21 @@ def read_card(card: Path) -> BackboneCard:
 
 def load(card: BackboneCard, *, dtype: str, attention: str = "sdpa", trust_remote_code: bool = False) -> LoadedBackbone:
     """The frozen model on the best device, in evaluation mode."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()  # type: ignore[no-untyped-call]
     model: Any = AutoModelForCausalLM.from_pretrained(
         card.folder, dtype=getattr(torch, dtype), attn_implementation=attention, trust_remote_code=trust_remote_code
     )
-    model.to("cuda" if torch.cuda.is_available() else "cpu").eval().requires_grad_(False)
+    # Every process of a launch has a GPU of its own, by its local rank.
+    device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
+    model.to(device).eval().requires_grad_(False)
     model.config.use_cache = False
+    # A model's own generation settings (sampling, penalties, forced tokens) would change greedy answers.
+    model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]
     tokenizer = AutoTokenizer.from_pretrained(card.folder, trust_remote_code=trust_remote_code)
-    scale = float(model.get_input_embeddings().weight.float().pow(2).mean().sqrt())
-    return LoadedBackbone(model, tokenizer, end_of_turn_id(tokenizer), scale, card)
+    return LoadedBackbone(model, tokenizer, end_of_turn_id(tokenizer), card)
 
 
 def embedding_weight(backbone: LoadedBackbone) -> nn.Parameter:
@@ -156,6 +176,8 @@ def embedding_weight(backbone: LoadedBackbone) -> nn.Parameter:
 
 
 def _materialise(source: str, target: Path, *, seed: int, revision: str | None, trust: bool) -> Path:
+    if source.startswith("random:") or source.endswith(".gguf"):
+        shutil.rmtree(target, ignore_errors=True)  # shards of an earlier model would be taken for this one's
     if source.startswith("random:"):
         random_backbone.build(source.removeprefix("random:"), target, seed=seed)
         return target

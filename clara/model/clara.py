@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from jaxtyping import Bool, Float
@@ -59,6 +59,7 @@ class ClaraModel(nn.Module):
         self.roles = nn.ModuleDict(
             {COMPRESSOR: MemoryEncoder(rows[:-1], shape.form), GENERATOR: Generator(rows[-1])}
         ).to(backbone.device)
+        self._learning: tuple[str, ...] = ()
 
     @property
     def has_query_reasoner(self) -> bool:
@@ -81,7 +82,7 @@ class ClaraModel(nn.Module):
         self.roles[QUERY_REASONER] = reasoner
 
     def reset_generator(self, *, seed: int) -> None:
-        """Puts the generator back to its untrained start."""
+        """Puts the generator's adapter back to a start that changes nothing (B = 0); its SEP row stays."""
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             for parameter in self.adapters.parameters(GENERATOR):
@@ -99,10 +100,18 @@ class ClaraModel(nn.Module):
     def set_learning(self, roles: Sequence[str]) -> list[nn.Parameter]:
         """Lets exactly `roles` learn and gives back their parameters."""
         self.requires_grad_(False)
+        self._learning = tuple(roles)
         learning = [parameter for role in roles for parameter in self.role_parameters(role)]
         for parameter in learning:
             parameter.requires_grad_(True)
         return learning
+
+    def train(self, mode: bool = True) -> Self:
+        """As in torch, but a role that does not learn drops nothing: what is frozen gives the same every time."""
+        super().train(mode)
+        for role in self.roles:
+            self.adapters.set_dropout(role, mode and role in self._learning)
+        return self
 
     def checkpoint_layers(self) -> None:
         """Recomputes the layers in the backward pass, each under the adapter that was at work in the forward pass."""
@@ -144,12 +153,13 @@ def cosine_scores(
     """Cosine of flattened memories (eq. 3.1), float32; absent candidates (`valid` false) score 0."""
     question = nn.functional.normalize(questions.flatten(1).float(), dim=-1, eps=1e-12)
     candidate = nn.functional.normalize(candidates.flatten(2).float(), dim=-1, eps=1e-12)
-    scores = torch.einsum("bd,bnd->bn", question, candidate)
+    with torch.autocast(question.device.type, enabled=False):  # in half precision near documents would tie
+        scores = torch.einsum("bd,bnd->bn", question, candidate)
     return scores if valid is None else scores.where(valid, 0.0)
 
 
 def _initial_rows(backbone: LoadedBackbone, count: int) -> Float[Tensor, "added dim"]:
     """Rows near the mean input embedding, each a little apart."""
-    table = backbone.model.get_input_embeddings().weight.detach().float().cpu()
+    table = backbone.sample_embeddings().cpu()
     rows: Tensor = table.mean(0) + torch.randn(count, table.shape[1]) * table.std()
     return rows

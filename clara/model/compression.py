@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from clara.files import atomic_path, read_json, sha256_file, write_json
+from clara.errors import DataError
+from clara.files import atomic_path, read_json, sha256_file, text_id, write_json
 from clara.model.adapters import COMPRESSOR
 from clara.model.checkpoint import LoadedCheckpoint
 from clara.model.clara import ClaraModel
@@ -38,7 +39,12 @@ def build_store(
         dtype: of the stored memories.
         shard_documents: documents a shard; bounds the memory used.
         batch_tokens: tokens of one forward pass, padding included.
+
+    Raises:
+        DataError: there are no documents.
     """
+    if not documents:
+        raise DataError("there is no document to compress; the documents file holds no rows")
     model = loaded.model
     shards = []
     inputs = [model.tokens.to_compress(passage.document) for passage in documents]
@@ -47,11 +53,12 @@ def build_store(
         for number, start in enumerate(range(0, len(documents), shard_documents)):
             part = inputs[start : start + shard_documents]
             file = state / f"memories-{number:05d}.safetensors"
-            if not _finished(file):
+            origin = _origin(loaded.compressor_hash, dtype, documents[start : start + shard_documents])
+            if not _finished(file, origin):
                 vectors = compress(model, part, batch_tokens=batch_tokens, progress=progress).to(getattr(torch, dtype))
                 with atomic_path(file) as temporary:
                     save_file({"memories": vectors.contiguous()}, temporary)
-                write_json(file.with_suffix(".json"), {"sha256": sha256_file(file)})
+                write_json(file.with_suffix(".json"), {"sha256": sha256_file(file), "origin": origin})
             else:
                 progress.update(progress.done + sum(len(item.ids) for item in part))
             shards.append(Shard(file.name, len(part), str(read_json(file.with_suffix(".json"))["sha256"])))
@@ -107,6 +114,14 @@ def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[lis
         yield batch
 
 
-def _finished(file: Path) -> bool:
+def _origin(compressor_hash: str, dtype: str, documents: Sequence[Passage]) -> str:
+    """Hash of what a shard is made from: a shard of other documents or another compressor is made again."""
+    return text_id("\n".join([compressor_hash, dtype, *(passage.document for passage in documents)]))
+
+
+def _finished(file: Path, origin: str) -> bool:
     card = file.with_suffix(".json")
-    return file.exists() and card.exists() and read_json(card).get("sha256") == sha256_file(file)
+    if not (file.exists() and card.exists()):
+        return False
+    said = read_json(card)
+    return bool(said.get("origin") == origin and said.get("sha256") == sha256_file(file))

@@ -36,11 +36,11 @@ def top_k(
     Args:
         scores: cosine of question and candidate.
         valid: false on padding.
-        k: slots; more than there are candidates gives invalid slots.
+        k: slots, at most one a column of `scores`; more than a question has candidates gives it invalid slots.
         temperature: τ, in units of cosine.
         noise: Gumbel noise in units of the softmax's logits, added to choice and rows alike; None for none.
     """
-    logits = scores.float() / temperature
+    logits = _at_least_float32(scores) / temperature
     if noise is not None:
         logits = logits + noise
     logits = logits.masked_fill(~valid, -torch.inf)
@@ -83,6 +83,7 @@ class _StraightThrough(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, weights: Tensor, flat: Tensor, indices: Tensor, valid: Tensor) -> Tensor:
         ctx.save_for_backward(flat, indices, valid)
+        ctx.weights_dtype = weights.dtype
         rows = torch.arange(flat.shape[0], device=flat.device)[:, None]
         return flat[rows, indices] * valid[..., None]
 
@@ -90,15 +91,20 @@ class _StraightThrough(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
         flat, indices, valid = ctx.saved_tensors
         gradient = gradients[0] * valid[..., None]
-        to_weights = gradient.to(flat.dtype) @ flat.transpose(1, 2)
+        # Differences of these products are divided by τ: in half precision they would be noise.
+        to_weights = gradient.to(ctx.weights_dtype) @ flat.to(ctx.weights_dtype).transpose(1, 2)
         to_flat = None
         if ctx.needs_input_grad[1]:
             rows = torch.arange(flat.shape[0], device=flat.device)[:, None].expand_as(indices)
             to_flat = torch.zeros_like(flat).index_put((rows, indices), gradient.to(flat.dtype), accumulate=True)
-        return to_weights.float(), to_flat, None, None
+        return to_weights, to_flat, None, None
 
 
 def gumbel_noise(like: Float[Tensor, "*shape"], generator: torch.Generator) -> Float[Tensor, "*shape"]:
     """Standard Gumbel noise of the shape of `like`."""
     uniform = torch.rand(like.shape, generator=generator, device=generator.device).clamp(1e-10, 1 - 1e-7)
     return -torch.log(-torch.log(uniform)).to(like.device)
+
+
+def _at_least_float32(values: Tensor) -> Tensor:
+    return values if values.dtype == torch.float64 else values.float()

@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from clara.config.training import Optimization
-from clara.errors import DataError
+from clara.errors import ConfigError, DataError
 from clara.model.clara import ClaraModel
 from clara.training import optim, state
 from clara.training.examples import Example
@@ -34,6 +34,7 @@ def train(
     plan: Optimization,
     seed: int,
     state_folder: Path,
+    identity: str,
     label: str,
 ) -> list[dict[str, Any]]:
     """Trains in place and gives the history: one row a logged step.
@@ -43,13 +44,19 @@ def train(
     and the program exits with 143.
 
     Raises:
+        ConfigError: the state is of a run with another `identity`, or there are more processes than examples a step.
         DataError: a step's loss or gradient is not finite; names the step and its examples.
     """
     accelerator = Accelerator(mixed_precision="no")
+    if plan.batch_size < accelerator.num_processes:
+        raise ConfigError(
+            f"batch_size = {plan.batch_size} leaves some of {accelerator.num_processes} processes without examples; "
+            "raise it or launch fewer"
+        )
     parameters = model.set_learning(learns)
     optimizer = optim.build(parameters, learning_rate=plan.learning_rate, weight_decay=plan.weight_decay)
     log = RunLog(label=label, steps=plan.steps, quiet=not accelerator.is_main_process)
-    done = _resume(parameters, optimizer, state_folder, log)
+    done = _resume(parameters, optimizer, state_folder, identity, log)
     if done == 0:
         log.add(0, "validation", validate(model, objective, validation, plan, accelerator))
     with _stop_requested() as stopped:
@@ -67,13 +74,15 @@ def train(
                     | {"learning_rate": _rate(step, plan), "seconds": round(time.perf_counter() - started, 3)},
                 )
             last = step == plan.steps
+            stopping = _any_process(bool(stopped), accelerator)
             if step % plan.validate_every == 0 or last:
                 log.add(step, "validation", validate(model, objective, validation, plan, accelerator))
-            if (step % plan.save_every == 0 or last or stopped) and accelerator.is_main_process:
+            if (step % plan.save_every == 0 or last or stopping) and accelerator.is_main_process:
                 state.save(
-                    state_folder, state.TrainingState(step, _named(parameters), state.adam_moments(optimizer), log.rows)
+                    state_folder,
+                    state.TrainingState(step, identity, _named(parameters), state.adam_moments(optimizer), log.rows),
                 )
-            if stopped and not last:
+            if stopping and not last:
                 log.say(f"stopped after step {step}; run again to go on from there")
                 raise SystemExit(EXIT_TERMINATED)
     return log.rows
@@ -138,10 +147,16 @@ def validate(
     return sums
 
 
-def _resume(parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer, folder: Path, log: RunLog) -> int:
+def _resume(
+    parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer, folder: Path, identity: str, log: RunLog
+) -> int:
     found = state.newest(folder)
     if found is None:
         return 0
+    if found.identity != identity:
+        raise ConfigError(
+            f"the state in {folder} is of a run with other settings or inputs; delete it, or name another --state"
+        )
     for number, parameter in enumerate(parameters):
         parameter.data.copy_(found.parameters[str(number)])
     state.restore_adam(optimizer, found.moments, step=found.step)
@@ -197,6 +212,14 @@ def _sum_over_processes(parameters: Sequence[nn.Parameter], accelerator: Acceler
     flat: Any = accelerator.reduce(torch.cat([gradient.flatten() for gradient in gradients]), reduction="sum")
     for parameter, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
         parameter.grad = part.view_as(parameter)
+
+
+def _any_process(flag: bool, accelerator: Accelerator) -> bool:
+    """Whether the flag is up anywhere: all processes stop after the same step, or they would wait for each other."""
+    if accelerator.num_processes == 1:
+        return flag
+    total: Any = accelerator.reduce(torch.tensor(float(flag), device=accelerator.device), reduction="sum")
+    return bool(total > 0)
 
 
 @contextmanager

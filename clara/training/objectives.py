@@ -115,7 +115,7 @@ class JointObjective(nn.Module):
         scores = cosine_scores(questions, pools, valid)
         start, end = self.temperature
         noise = None
-        if self.selection == "gumbel" and self.training:
+        if self.selection == "gumbel" and self.model.training:
             noise = gumbel_noise(scores, torch.Generator().manual_seed(seed))
         temperature = start * (end / start) ** progress
         chosen = top_k(scores, valid=valid, k=self.k, temperature=temperature, noise=noise)

@@ -1,12 +1,16 @@
 """The three stages: from settings and records to a checkpoint folder."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
+
 from clara.config.rules import Pretrain, TrainJoint, TuneInstructions
 from clara.environment import write_provenance
 from clara.errors import ConfigError, DataError
+from clara.files import sha256_file
 from clara.model import backbone as backbones
 from clara.model import checkpoint
 from clara.model.adapters import COMPRESSOR, GENERATOR
@@ -175,12 +179,21 @@ def _run(
         plan=plan,
         seed=settings.seed,
         state_folder=state,
+        identity=_identity(settings, model.shape, inputs),
         label=f"{stage} {card.parent.name}",
     )
+    if not PartialState().is_main_process:
+        return
     folder = card.parent
     write_history(folder / "history.jsonl", rows)
     write_provenance(folder, settings.model_dump(), seed=settings.seed, inputs=inputs)
     checkpoint.save(folder, model, stage=stage, learned=learns, parent=parent, card_name=card.name)
+
+
+def _identity(settings: Any, shape: Shape, inputs: list[Path]) -> str:
+    """SHA-256 over all that a run depends on besides the code."""
+    parts = [settings.model_dump_json(), repr(shape), *(sha256_file(path) for path in inputs)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _backbone(card: Path, settings: Any) -> backbones.LoadedBackbone:

@@ -23,6 +23,8 @@ class TrainingState:
     """Where a run stands after `step` optimizer steps."""
 
     step: int
+    identity: str
+    """Hash of the settings and inputs of the run; another run must not go on from here."""
     parameters: dict[str, Tensor]
     moments: dict[str, Tensor]
     """Adam's first and second moments, by `NUMBER.exp_avg` and `NUMBER.exp_avg_sq`."""
@@ -39,7 +41,7 @@ def save(folder: Path, state: TrainingState) -> None:
     save_file(state.parameters, temporary / "parameters.safetensors")
     save_file(state.moments, temporary / "moments.safetensors")
     hashes = {name: sha256_file(temporary / name) for name in ("parameters.safetensors", "moments.safetensors")}
-    card = {"step": state.step, "files": hashes, "history": state.history}
+    card = {"step": state.step, "identity": state.identity, "files": hashes, "history": state.history}
     (temporary / "card.json").write_text(json.dumps(card), encoding="utf-8")
     for path in temporary.iterdir():
         with path.open("rb") as file:
@@ -67,7 +69,7 @@ def _read(path: Path) -> TrainingState | None:
             return None
         parameters = load_file(path / "parameters.safetensors")
         moments = load_file(path / "moments.safetensors")
-        return TrainingState(card["step"], parameters, moments, card["history"])
+        return TrainingState(card["step"], card["identity"], parameters, moments, card["history"])
     except (OSError, ValueError, KeyError, SafetensorError):
         return None
 

@@ -1,0 +1,99 @@
+"""The loop that answers tasks in batches and keeps what is done, so that an interrupted run goes on."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from clara.progress import Progress
+from clara.records import Prediction, Question
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The questions of one benchmark in one setting."""
+
+    benchmark: str
+    setting: str
+    questions: list[Question]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One question to answer: which documents are read, and how they were ranked."""
+
+    pool: Pool
+    question: Question
+    ranking: list[int] | None
+    scores: list[float] | None
+    selected: list[int]
+
+
+Answer = Callable[[Sequence[Task]], list[str]]
+
+
+def predictions(
+    system: str, tasks: Sequence[Task], answer: Answer, *, batch_size: int, done_file: Path | None
+) -> list[Prediction]:
+    """One prediction a task, in the tasks' order; answered in batches, those of equal prompt length together.
+
+    Args:
+        system: name of the system.
+        tasks: what to answer.
+        answer: answers a batch.
+        batch_size: tasks a batch.
+        done_file: predictions of an interrupted run are read from here and new ones appended; None for neither.
+    """
+    done = _read_done(done_file)
+    waiting = [task for task in tasks if _key(task) not in done]
+    waiting.sort(key=lambda task: (len(task.selected), _length(task), _key(task)))
+    with Progress(f"{system} answering", total=len(tasks), unit="questions", done=len(done)) as progress:
+        for start in range(0, len(waiting), batch_size):
+            batch = waiting[start : start + batch_size]
+            rows = [_row(system, task, text) for task, text in zip(batch, answer(batch), strict=True)]
+            _append(done_file, rows)
+            done.update({(row.benchmark, row.setting, row.id): row for row in rows})
+            progress.update(len(done))
+    return [done[_key(task)] for task in tasks]
+
+
+def _row(system: str, task: Task, text: str) -> Prediction:
+    return Prediction(
+        system=system,
+        benchmark=task.pool.benchmark,
+        setting=task.pool.setting,  # type: ignore[arg-type]  # checked by the record
+        id=task.question.id,
+        question=task.question.question,
+        golden_answers=task.question.golden_answers,
+        prediction=text,
+        ranking=task.ranking,
+        scores=task.scores,
+        selected=task.selected,
+        pos_index=task.question.pos_index,
+    )
+
+
+def _key(task: Task) -> tuple[str, str, str]:
+    return task.pool.benchmark, task.pool.setting, task.question.id
+
+
+def _length(task: Task) -> int:
+    return len(task.question.question) + sum(len(task.question.docs[index]) for index in task.selected)
+
+
+def _read_done(path: Path | None) -> dict[tuple[str, str, str], Prediction]:
+    if path is None or not path.exists():
+        return {}
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    whole = [line for line in lines if line.endswith("\n")]  # a kill can leave half a line
+    if len(whole) < len(lines):
+        path.write_text("".join(whole), encoding="utf-8")
+    rows = [Prediction.model_validate_json(line) for line in whole]
+    return {(row.benchmark, row.setting, row.id): row for row in rows}
+
+
+def _append(path: Path | None, rows: Iterable[Prediction]) -> None:
+    if path is None:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.writelines(row.model_dump_json() + "\n" for row in rows)
