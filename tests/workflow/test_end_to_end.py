@@ -1,4 +1,4 @@
-"""The whole graph on configs/ci.yaml: it finishes, a second run does nothing, a killed run ends with the same tables."""
+"""The graph on configs/ci.yaml: it finishes, a second run does nothing, a killed one ends with the same tables."""
 
 import json
 import os

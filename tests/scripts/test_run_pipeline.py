@@ -1,0 +1,72 @@
+"""One run at a time in a folder, and a killed run's lock is taken away only when its jobs have ended."""
+
+import fcntl
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clara.errors import ResourceError
+from workflow_scripts import run_pipeline
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def became(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The commands that the process would have become."""
+    commands: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda path, command: commands.append(command))
+    return commands
+
+
+def test_all_arguments_reach_snakemake(folder: Path, became: list[list[str]]) -> None:
+    run_pipeline.main(["corpus_all", "--profile", "profiles/local"])
+    assert became == [[sys.executable, "-m", "snakemake", "corpus_all", "--profile", "profiles/local"]]
+
+
+def test_a_folder_in_use_is_refused_with_the_process_that_uses_it(folder: Path, became: list[list[str]]) -> None:
+    (folder / ".snakemake").mkdir()
+    with (folder / ".snakemake" / "clara.lock").open("w") as other:
+        other.write("4711")
+        other.flush()
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(ResourceError, match=r"another run works in .* \(process 4711\); wait for it or end it"):
+            run_pipeline.main([])
+    assert became == []
+
+
+def leave_lock(folder: Path) -> None:
+    (folder / ".snakemake" / "locks").mkdir(parents=True)
+    (folder / ".snakemake" / "locks" / "0.input.lock").write_text("results/a.txt\n")
+
+
+def test_the_lock_of_a_killed_run_is_taken_away(
+    folder: Path, became: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    leave_lock(folder)
+    (folder / "Snakefile").write_text("rule all:\n    shell: 'true'\n")
+    run_pipeline.main(["--cores", "1"])
+    assert not list((folder / ".snakemake" / "locks").glob("*"))
+    assert "an earlier run was killed; its lock is taken away" in capsys.readouterr().err
+    assert len(became) == 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs /proc to see other processes")
+def test_jobs_that_outlived_a_killed_run_are_named(folder: Path, became: list[list[str]]) -> None:
+    leave_lock(folder)
+    (folder / "workflow_scripts").mkdir()
+    (folder / "workflow_scripts" / "pretrain.py").write_text("print('up', flush=True)\nimport time\ntime.sleep(60)\n")
+    with subprocess.Popen([sys.executable, "workflow_scripts/pretrain.py"], stdout=subprocess.PIPE) as job:
+        assert job.stdout is not None
+        job.stdout.readline()
+        with pytest.raises(ResourceError, match=rf"its jobs go on \(pretrain.py, process {job.pid}\); wait for them"):
+            run_pipeline.main([])
+        job.kill()
+    assert became == []

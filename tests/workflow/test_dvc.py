@@ -1,0 +1,129 @@
+"""DVC records what Snakemake made, runs nothing twice, and never takes files of other settings for these."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.workflow.checkout import LOCAL, ROOT, copy_checkout, environment, pretend_finished, run, snakemake
+
+TOY = """
+configfile: "config.yaml"
+
+rule toy_all:
+    input: "results/b.txt"
+
+rule a:
+    output: "results/a.txt"
+    log: "logs/a.log"
+    params: size=config["size"]
+    shell: "echo {params.size} > {output}"
+
+rule b:
+    input: "results/a.txt"
+    output: "results/b.txt"
+    log: "logs/b.log"
+    shell: "cp {input} {output}"
+"""
+RUNNER = str(ROOT / "workflow_scripts" / "dvc_stage.py")
+
+
+def stages() -> dict[str, dict]:
+    return yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+
+
+def test_every_section_of_the_configuration_belongs_to_a_stage() -> None:
+    named = {key.split(".")[0] for stage in stages().values() for row in stage["params"] for key in row["config.yaml"]}
+    assert named == set(yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8")))
+
+
+def test_every_output_survives_the_start_of_its_stage() -> None:
+    # DVC deletes outputs before a stage unless they persist; Snakemake would then train again.
+    for name, stage in stages().items():
+        for row in [*stage.get("outs", []), *stage.get("metrics", [])]:
+            assert all(flags.get("persist") for flags in row.values()), name
+
+
+@pytest.mark.slow
+def test_the_stages_targets_and_folders_are_those_of_the_rules(finished: Path) -> None:
+    pretend_finished(finished, *LOCAL)
+    for stage in stages().values():
+        target = stage["cmd"].split()[-1]
+        done = snakemake(finished, "--summary", target, *LOCAL)
+        made = {line.split("\t")[0] for line in done.stdout.splitlines()[1:]}
+        for row in [*stage.get("outs", []), *stage.get("metrics", [])]:
+            folder = next(iter(row))
+            assert any(path.startswith(f"{folder}/") for path in made), (target, folder)
+    results = {str(path.relative_to(finished)) for path in (finished / "results" / "demo").rglob("*") if path.is_file()}
+    outs = tuple(
+        f"{next(iter(row))}/" for s in stages().values() for row in [*s.get("outs", []), *s.get("metrics", [])]
+    )
+    assert {path for path in results if not path.startswith(outs)} == set()
+
+
+@pytest.mark.slow
+def test_dvc_repro_after_a_finished_run_runs_nothing_and_records_it(tmp_path: Path) -> None:
+    folder = copy_checkout(tmp_path / "checkout")
+    pretend_finished(folder, *LOCAL)
+    before = {path: path.stat().st_mtime_ns for path in (folder / "results").rglob("*") if path.is_file()}
+    for name in (".dvc", ".dvcignore", ".gitignore"):
+        subprocess.run(["cp", "-r", str(ROOT / name), str(folder)], check=True)
+    subprocess.run(["rm", "-rf", str(folder / ".dvc" / "cache"), str(folder / ".dvc" / "tmp")], check=True)
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    settings = {**environment(), "PATH": path, "DVC_NO_ANALYTICS": "1"}
+
+    def dvc(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "dvc", *arguments]
+        return subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True, timeout=500)
+
+    done = dvc("repro")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+    assert set(yaml.safe_load((folder / "dvc.lock").read_text())["stages"]) == set(stages())
+    assert dvc("status", "-q").returncode == 0
+    again = dvc("repro")
+    assert "Running stage" not in again.stdout
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Path:
+    """A two-rule workflow whose stage was made once."""
+    (tmp_path / "Snakefile").write_text(TOY)
+    (tmp_path / "config.yaml").write_text("size: 1\n")
+    (tmp_path / "profiles" / "local").mkdir(parents=True)
+    (tmp_path / "profiles" / "local" / "profile.v9+.yaml").write_text("cores: 1\n")
+    (tmp_path / "workflow_scripts").symlink_to(ROOT / "workflow_scripts")
+    done = run(tmp_path, RUNNER, "toy_all")
+    assert done.returncode == 0, done.stderr
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_files_without_records_are_made_again(toy: Path) -> None:
+    subprocess.run(["rm", "-rf", str(toy / ".snakemake")], check=True)  # a fresh clone after dvc pull
+    (toy / "config.yaml").write_text("size: 2\n")
+    done = run(toy, RUNNER, "toy_all")
+    assert done.returncode == 0, done.stderr
+    assert re.search("made again, for want of records: .*results/a.txt", done.stderr)
+    assert (toy / "results" / "b.txt").read_text() == "2\n"
+
+
+@pytest.mark.slow
+def test_files_of_other_settings_are_made_again_and_others_left(toy: Path) -> None:
+    assert "Execute" not in run(toy, RUNNER, "toy_all").stderr
+    (toy / "config.yaml").write_text("size: 3\n")
+    assert run(toy, RUNNER, "toy_all").returncode == 0
+    assert (toy / "results" / "b.txt").read_text() == "3\n"
+
+
+@pytest.mark.slow
+def test_a_stage_that_fails_says_so(toy: Path) -> None:
+    (toy / "Snakefile").write_text(TOY.replace("cp {input}", "cp nothing"))
+    done = run(toy, RUNNER, "toy_all")
+    assert done.returncode == 2
+    assert "error: Snakemake could not make toy_all" in done.stderr
