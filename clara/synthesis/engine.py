@@ -123,6 +123,11 @@ def failure(reason: str) -> Reply:
     return Reply(text="", finish_reason="error", prompt_tokens=0, reply_tokens=0, error=reason)
 
 
+def overflow(prompt: int, reply: int, context: int) -> str:
+    """Why a request with so many tokens does not fit a model's context."""
+    return f"prompt of {prompt} tokens and reply of {reply} exceed the context of {context}"
+
+
 def model_identity(folder: Path, dtype: str) -> str:
     """A model's identity, the same wherever its folder lies: a hash of its JSON files, weight sizes, `dtype`."""
     digest = hashlib.sha256()

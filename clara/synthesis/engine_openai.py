@@ -77,8 +77,8 @@ class OpenAIEngine:
         names = [entry.get("id") for entry in answer.json().get("data", [])]
         if names and self._served not in names:
             raise ConfigError(
-                f"the server {self._base_url} serves {', '.join(map(str, names))}, not {self._served} (synthesis.model); "
-                "name one"
+                f"the server {self._base_url} serves {', '.join(map(str, names))}, not {self._served}; "
+                "name one of them as synthesis.model"
             )
 
     def _answer(self, key: str, request: Request) -> None:

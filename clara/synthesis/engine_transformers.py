@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clara.synthesis.engine import Reply, Request, failure
+from clara.synthesis.engine import Reply, Request, failure, overflow
 
 BATCH_SIZE = 16
 """Requests decoded together."""
@@ -50,11 +50,7 @@ class TransformersEngine:
         )
         ids = [*ids, *self._encode(request.beginning)]
         if len(ids) + request.sampling.max_tokens > self._context:
-            reason = (
-                f"prompt of {len(ids)} tokens and reply of {request.sampling.max_tokens} exceed the context of "
-                f"{self._context}"
-            )
-            self._refused.append((key, failure(reason)))
+            self._refused.append((key, failure(overflow(len(ids), request.sampling.max_tokens, self._context))))
             return
         end = min(self._ends)
         allowed = [[*self._encode(choice), end] for choice in request.choices]
@@ -115,8 +111,10 @@ class TransformersEngine:
 
     def _reply(self, row: _Row, ids: list[int]) -> Reply:
         ended = ids[-1] in self._ends
-        text = self._tokenizer.decode(ids[:-1] if ended else ids, skip_special_tokens=True)
-        return Reply(row.request.beginning + text, "stop" if ended else "length", len(row.ids), len(ids))
+        # Decoded with the beginning, because many tokenizers drop the space before a text's first word.
+        whole = [*self._encode(row.request.beginning), *(ids[:-1] if ended else ids)]
+        text = self._tokenizer.decode(whole, skip_special_tokens=True)
+        return Reply(text, "stop" if ended else "length", len(row.ids), len(ids))
 
 
 def _draw(logits: Any, row: _Row, so_far: list[int], generator: Any) -> int:

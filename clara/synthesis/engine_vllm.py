@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clara.errors import ResourceError
-from clara.synthesis.engine import Reply, Request, failure
+from clara.synthesis.engine import Reply, Request, failure, overflow
 
 CONTEXT_TOKENS = 4096
 """Prompt and reply together; a passage of 256 tokens with demonstrations stays below 1,500."""
@@ -63,6 +63,7 @@ class VllmEngine:
 
         on_cpu = current_platform.device_type == "cpu"
         self.model = identity
+        self._context = _context(folder)
         self.capacity = CPU_SEQUENCES if on_cpu else GPU_SEQUENCES
         options: dict[str, Any] = {"gpu_memory_utilization": 0.9}
         if on_cpu:
@@ -75,7 +76,7 @@ class VllmEngine:
         arguments = EngineArgs(
             model=str(folder),
             dtype=dtype,  # type: ignore[arg-type]
-            max_model_len=_context(folder),
+            max_model_len=self._context,
             max_num_seqs=self.capacity,
             enable_prefix_caching=True,
             tensor_parallel_size=tensor_parallel,
@@ -98,11 +99,12 @@ class VllmEngine:
             [message._asdict() for message in request.messages], add_generation_prompt=True, return_dict=False
         )
         ids = [*ids, *self._tokenizer.encode(request.beginning, add_special_tokens=False)]
+        if len(ids) + request.sampling.max_tokens > self._context:
+            # Refused here, because vLLM raises for some prompts and silently shortens the replies of others.
+            self._refused.append((key, failure(overflow(len(ids), request.sampling.max_tokens, self._context))))
+            return
         self._beginnings[key] = request.beginning
-        try:
-            self._engine.add_request(key, {"prompt_token_ids": ids}, _parameters(request))
-        except ValueError as error:
-            self._refused.append((key, failure(f"vllm refused the request: {error}")))
+        self._engine.add_request(key, {"prompt_token_ids": ids}, _parameters(request))
 
     def collect(self) -> list[tuple[str, Reply]]:
         """Steps the engine until a reply is finished."""

@@ -8,10 +8,13 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-FactKind = Literal["year", "date", "number", "percentage", "place", "agent", "definition", "name"]
+FactKind = Literal["year", "date", "number", "percentage", "place", "agent", "definition", "name", "term"]
 
 MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
 WORD = r"[A-Z][\w'\u2019&-]*\w"
+COUNTED = r"(?:people|children|women|men|(?:[a-z-]{3,} )?[a-z-]{3,}s)\b"
+AFTER_PLACE = "and|or|by|from|to|for|with|on|after|before|during|until|since|when|where|as|between|near"
+NOUN_ENDINGS = "tion|sion|ment|ness|ity|ism|ist|ance|ence|logy|graphy|ture|ship|ics"
 NAME = rf"{WORD}(?: (?:of |the |de |von |van |du )*{WORD})*"
 PATTERNS: tuple[tuple[FactKind, re.Pattern[str]], ...] = (
     ("date", re.compile(rf"\b[Oo]n (\d{{1,2}} (?:{MONTHS}) \d{{4}}|(?:{MONTHS}) \d{{1,2}}, \d{{4}})")),
@@ -20,7 +23,8 @@ PATTERNS: tuple[tuple[FactKind, re.Pattern[str]], ...] = (
     (
         "number",
         re.compile(
-            r"(?<![\w.,:/$£€\u2013-])(\d[\d,]*(?:\.\d+)?(?: (?:million|billion))?)(?= (?:[a-z-]{3,} )?[a-z-]{3,}s\b)"
+            r"(?<![\w.,:/$£€\u2013-])(\d+(?:,\d{3})*(?:\.\d+)?(?: (?:million|billion))?)"
+            rf"(?= {COUNTED})"
         ),
     ),
     (
@@ -31,8 +35,10 @@ PATTERNS: tuple[tuple[FactKind, re.Pattern[str]], ...] = (
         ),
     ),
     ("agent", re.compile(rf"\b[a-z]+(?:ed|en|wn|lt|de) by ({NAME})")),
-    ("place", re.compile(rf"\b(?:in|near|at) ({NAME})")),
+    # A name before a noun is an adjective ("in Western thought"); before an initial it is half a name.
+    ("place", re.compile(rf"\b(?:in|near|at) ({NAME})(?=[,.;)]|$| (?:{AFTER_PLACE})\b)(?!\. [A-Z])")),
     ("name", re.compile(rf"(?<=[a-z,] )({NAME})")),
+    ("term", re.compile(rf"(?<=[a-z,] )([a-z]{{2,}}(?:{NOUN_ENDINGS})s?)\b")),
 )
 """In order of trust: where spans overlap, the first stands."""
 BEGINNINGS: dict[FactKind, str] = {
@@ -43,7 +49,7 @@ BEGINNINGS: dict[FactKind, str] = {
     "agent": "By whom",
 }
 SENTENCE_END = re.compile(r"(?<=[a-z0-9)\"”%]{2}[.!?])\s+(?=[A-Z\"“])")
-MIN_WORDS, MAX_WORDS = 6, 32
+MIN_WORDS, MAX_WORDS = 6, 40
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ class Fact:
     def beginning(self) -> str:
         """How a question for this answer starts; empty where the form does not tell."""
         if self.kind == "number":
-            noun = re.match(r" ((?:[a-z-]{3,} )?[a-z-]{3,}s)\b", self.sentence[self.start + len(self.answer) :])
+            noun = re.match(rf" ({COUNTED})", self.sentence[self.start + len(self.answer) :])
             return f"How many {noun.group(1)}" if noun else ""
         return BEGINNINGS.get(self.kind, "")
 
@@ -100,7 +106,8 @@ def _facts_of(title: str, sentence: str) -> list[Fact]:
         for match in pattern.finditer(sentence):
             start, end = match.span(1)
             answer = match.group(1).strip()
-            overlaps = any(start < other_end and other_start < end for other_start, other_end in taken)
+            second_term = kind == "term" and facts and facts[-1].kind == "term"
+            overlaps = second_term or any(start < other_end and other_start < end for other_start, other_end in taken)
             if overlaps or not _usable(answer, title, sentence, kind):
                 continue
             taken.append((start, end))
@@ -115,4 +122,7 @@ def _usable(answer: str, title: str, sentence: str, kind: FactKind) -> bool:
         month = re.fullmatch(rf"(?:{MONTHS})", answer)
         known = answer.lower() in title.lower() or title.lower() in answer.lower()
         return len(answer) >= 4 and not known and not month and not answer.endswith(("'s", "\u2019s"))
-    return kind != "definition" or 3 <= len(answer.split()) <= 9
+    last = answer.split()[-1]
+    return kind != "definition" or (
+        3 <= len(answer.split()) <= 9 and last not in ("in", "of", "by", "for", "to", "and")
+    )

@@ -2,12 +2,14 @@
 
 import re
 
-from clara.synthesis.checks import words
+from clara.synthesis.checks import content, words
 from clara.synthesis.parse import refused
 
 LENGTH_RATIO = (0.6, 1.6)
 COPIED_SHARE = 0.7
 """Share of a paraphrase's runs of five words that may stand in the document."""
+KEPT_CONTENT = 0.5
+"""Share of the document's content words that must come back; below it the model talks about something else."""
 KEPT_NAMES = 0.8
 """Share of the document's names that must come back; spelling and adjectives may vary ("France" and "French")."""
 
@@ -30,6 +32,12 @@ def paraphrase_fault(paraphrase: str, text: str, title: str) -> str | None:
     if copied_share(paraphrase, text) > COPIED_SHARE:
         return "copy"
     source = f"{title} {text}"
+    runs = _runs(paraphrase)
+    if len(set(runs)) < 0.9 * len(runs):
+        return "repetition"
+    meant = set(content(text))
+    if len(meant & set(content(paraphrase))) < KEPT_CONTENT * len(meant):
+        return "content_lost"
     if numbers(text) - numbers(paraphrase):
         return "number_lost"
     if numbers(paraphrase) - numbers(source):

@@ -4,10 +4,11 @@ import re
 
 from clara.synthesis.facts import Fact
 
-AUXILIARY = re.compile(r"\b(is|was|are|were|has|have|had|can|could|may|will)\b")
+AUXILIARY = re.compile(r"\b(is|was|are|were|(?:has|have|had)(?= been\b)|can|could|may|will)\b")
 CLAUSE = re.compile(
     r"[,;:()]|\b(that|which|who|whose|where|when|while|because|although|if|and|or|but)\b", re.IGNORECASE
 )
+PREPOSITION = re.compile(r"(?:To|In|On|At|By|For|From|With|Of|Among|Under|After|Before)\b")
 PRONOUN = re.compile(r"^(It|He|She)\b")
 OTHER_PRONOUN = re.compile(
     r"\b(it|its|he|his|she|her|they|their|them|this|these|those|here|there|such|former|latter)\b", re.IGNORECASE
@@ -61,6 +62,7 @@ def _definition(title: str, fact: Fact) -> str | None:
     subject = PRONOUN.sub(title, match.group(1))
     if (
         CLAUSE.search(subject)
+        or PREPOSITION.match(subject)
         or OTHER_PRONOUN.search(subject)
         or fact.sentence[: fact.start].count(f" {match.group(2)} ") != 1
     ):

@@ -1,0 +1,259 @@
+"""The real engines on a tiny random model, and the choice between them."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clara.errors import ConfigError, ResourceError
+from clara.synthesis import engine_vllm
+from clara.synthesis.engine import Deferred, Message, Reply, Request, Sampling, TextEngine, choose, model_identity
+from clara.synthesis.engine_openai import OpenAIEngine
+from clara.synthesis.engine_scripted import ScriptedEngine
+from clara.synthesis.engine_transformers import TransformersEngine
+
+GREEDY = Sampling(0.0, 1.0, 8, 0)
+
+
+def ask(content: str, sampling: Sampling = GREEDY, **more: Any) -> Request:
+    return Request((Message("user", content),), sampling, **more)
+
+
+def answers(engine: TextEngine, *requests: Request) -> list[Reply]:
+    for place, request in enumerate(requests):
+        engine.submit(str(place), request)
+    found: dict[str, Reply] = {}
+    while len(found) < len(requests):
+        found |= dict(engine.collect())
+    return [found[str(place)] for place in range(len(requests))]
+
+
+REQUESTS = (
+    ask("When was the bridge built"),
+    ask("Oslo"),
+    ask("the river in Norway is yellow " * 6, Sampling(0.0, 1.0, 5, 0)),
+    ask("Who founded the town", Sampling(0.9, 0.9, 8, 3)),
+    ask("Who founded the town", Sampling(0.9, 0.9, 8, 4)),
+    ask("What is green", beginning="In Oslo"),
+)
+CHOICE = ask("What is it", choices=("Yes", "No"))
+
+
+@pytest.fixture(scope="module")
+def transformers_engine(tiny_model: Path) -> TransformersEngine:
+    return TransformersEngine(tiny_model, dtype="float32", identity="tiny")
+
+
+def test_a_reply_does_not_depend_on_its_batch(transformers_engine: TransformersEngine) -> None:
+    together = answers(transformers_engine, *REQUESTS)
+    alone = [answers(transformers_engine, request)[0] for request in REQUESTS]
+    assert together == alone
+    assert len({reply.text for reply in together}) > 1
+
+
+def test_greedy_replies_are_those_of_generate(transformers_engine: TransformersEngine) -> None:
+    import torch
+
+    engine = transformers_engine
+    reply = answers(engine, REQUESTS[0])[0]
+    messages = [message._asdict() for message in REQUESTS[0].messages]
+    ids = engine._tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+    output = engine._model.generate(torch.tensor([ids]), max_new_tokens=8, do_sample=False)
+    assert reply.text == engine._tokenizer.decode(output[0, len(ids) :], skip_special_tokens=True)
+    assert reply.prompt_tokens == len(ids)
+
+
+def test_the_seed_decides_what_is_drawn(transformers_engine: TransformersEngine) -> None:
+    one, other = (ask("Who founded the town", Sampling(1.5, 1.0, 8, seed)) for seed in (1, 2))
+    replies = answers(transformers_engine, one, other)
+    assert replies[0].text != replies[1].text
+    assert answers(transformers_engine, one)[0] == replies[0]
+
+
+def test_beginning_choices_and_limit_are_kept(transformers_engine: TransformersEngine) -> None:
+    begun, chosen, short = answers(transformers_engine, REQUESTS[5], CHOICE, REQUESTS[2])
+    assert begun.text.startswith("In Oslo")
+    assert chosen.text in ("Yes", "No")
+    assert chosen.finish_reason == "stop"
+    assert short.reply_tokens <= 5
+
+
+def test_a_prompt_beyond_the_context_fails_alone(transformers_engine: TransformersEngine) -> None:
+    long, fine = answers(transformers_engine, ask("river " * 600), REQUESTS[1])
+    assert long.error is not None
+    assert "exceed the context of 512" in long.error
+    assert fine.error is None
+
+
+@pytest.mark.vllm
+@pytest.mark.timeout(180)
+@pytest.mark.filterwarnings("ignore")  # vLLM and what it imports warn of their own affairs
+def test_vllm_gives_the_greedy_replies_of_transformers(
+    tiny_model: Path, transformers_engine: TransformersEngine
+) -> None:
+    reason = engine_vllm.obstacle(tiny_model)
+    if reason is not None:
+        pytest.skip(reason)
+    engine = engine_vllm.VllmEngine(tiny_model, dtype="float32", identity="tiny")
+    greedy = [REQUESTS[0], REQUESTS[1], REQUESTS[2], REQUESTS[5]]
+    schema = json.dumps(
+        {"type": "object", "properties": {"a": {"type": "integer", "maximum": 9, "minimum": 0}}, "required": ["a"]}
+    )
+    try:
+        same = answers(engine, *greedy)
+        rest = answers(engine, CHOICE, ask("Oslo", schema=schema), ask("river " * 600), REQUESTS[3], REQUESTS[3])
+    finally:
+        engine.close()
+    # vLLM keeps the space before a reply's first word.
+    assert [reply.text.strip() for reply in same] == [reply.text for reply in answers(transformers_engine, *greedy)]
+    assert rest[0].text.strip() in ("Yes", "No")
+    assert rest[1].finish_reason == "length" or "a" in json.loads(rest[1].text)
+    assert rest[2].error is not None
+    assert rest[3] == rest[4]
+
+
+def test_vllm_is_not_chosen_for_heads_that_its_cpu_kernels_lack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_vllm.importlib.util, "find_spec", lambda name: None)
+    assert engine_vllm.obstacle(tmp_path) == "the package vllm is not installed"
+    with pytest.raises(ConfigError, match="engine = vllm cannot run here: the package vllm is not installed"):
+        choose("vllm", tmp_path, dtype="float32", identity="x", base_url=None)
+
+
+def test_auto_falls_back_to_transformers(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_vllm, "obstacle", lambda folder: "no device")
+    engine = choose("auto", tiny_model, dtype="float32", identity="x", base_url=None)
+    assert engine.name == "transformers"
+
+
+def test_a_server_needs_an_address() -> None:
+    with pytest.raises(ConfigError, match=r"needs synthesis\.base_url"):
+        choose("openai", Path("m"), dtype="float32", identity="x", base_url=None)
+
+
+def test_the_identity_follows_content_and_precision_but_not_the_folder(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("{}")
+        (tmp_path / name / "model.safetensors").write_text("123")
+    same = model_identity(tmp_path / "a", "float32")
+    assert same == model_identity(tmp_path / "b", "float32")
+    assert same != model_identity(tmp_path / "b", "bfloat16")
+    (tmp_path / "b" / "config.json").write_text("{ }")
+    assert same != model_identity(tmp_path / "b", "float32")
+
+
+def test_a_deferred_engine_starts_with_its_first_request() -> None:
+    started: list[ScriptedEngine] = []
+
+    def start() -> ScriptedEngine:
+        started.append(ScriptedEngine(lambda request: "fine", capacity=7))
+        return started[0]
+
+    engine = Deferred(start, name="auto", model="m")
+    engine.close()
+    assert engine.collect() == []
+    assert started == []
+    assert answers(engine, ask("a"), ask("b"))[1].text == "fine"
+    assert len(started) == 1
+    assert (engine.name, engine.capacity) == ("scripted", 7)
+
+
+class Server:
+    """A chat server that answers from a list of (status, content) and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.script: list[tuple[int, Any]] = []
+        self.bodies: list[dict[str, Any]] = []
+        self.models = ["m"]
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def _send(self, status: int, value: Any) -> None:
+                body = json.dumps(value).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def do_GET(self) -> None:
+                self._send(200, {"data": [{"id": name} for name in server.models]})
+
+            def do_POST(self) -> None:
+                length = int(self.headers["Content-Length"])
+                server.bodies.append(json.loads(self.rfile.read(length)))
+                status, value = server.script.pop(0)
+                if isinstance(value, str):
+                    choice = {"message": {"content": value}, "finish_reason": "stop"}
+                    value = {"choices": [choice], "usage": {"prompt_tokens": 3, "completion_tokens": 2}}
+                self._send(status, value)
+
+            def log_message(self, format: str, *arguments: object) -> None:
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
+        self.thread = threading.Thread(target=self.http.serve_forever, daemon=True)
+        self.thread.start()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    running = Server()
+    yield running
+    running.http.shutdown()
+    running.http.server_close()
+
+
+@pytest.fixture
+def connect(server: Server) -> Iterator[Callable[..., OpenAIEngine]]:
+    engines: list[OpenAIEngine] = []
+
+    def start(model: str = "m") -> OpenAIEngine:
+        engines.append(OpenAIEngine(server.url + "/", model, identity="x", wait_seconds=0.001))
+        return engines[-1]
+
+    yield start
+    for engine in engines:
+        engine.close()
+
+
+def test_a_busy_server_is_asked_again(server: Server, connect: Callable[..., OpenAIEngine]) -> None:
+    server.script = [(503, {}), (429, {}), (200, "Oslo")]
+    request = ask("Where", schema='{"type": "object"}', beginning="In ")
+    assert answers(connect(), request) == [Reply("In Oslo", "stop", 3, 2)]
+    body = server.bodies[-1]
+    assert body["messages"] == [{"role": "user", "content": "Where"}, {"role": "assistant", "content": "In "}]
+    assert body["response_format"]["json_schema"]["schema"] == {"type": "object"}
+    assert (body["max_tokens"], body["seed"], body["continue_final_message"]) == (8, 0, True)
+
+
+def test_a_server_that_stays_busy_fails_the_request_only(server: Server, connect: Callable[..., OpenAIEngine]) -> None:
+    server.script = [(503, {"error": "full"})] * 5 + [(400, {"error": "context"}), (200, {"no": "choices"})]
+    engine = connect()
+    assert "status 503" in (answers(engine, ask("a"))[0].error or "")
+    assert "status 400" in (answers(engine, ask("a"))[0].error or "")
+    assert "no chat completion" in (answers(engine, ask("a"))[0].error or "")
+
+
+def test_a_wrong_model_name_is_refused_with_the_right_ones(connect: Callable[..., OpenAIEngine]) -> None:
+    with pytest.raises(ConfigError, match="serves m, not n"):
+        connect("n")
+
+
+def test_a_refused_key_ends_the_run(server: Server, connect: Callable[..., OpenAIEngine]) -> None:
+    server.script = [(401, {"error": "key"})]
+    with pytest.raises(ConfigError, match=r"refused .* with status 401"):
+        answers(connect(), ask("a"))
+
+
+def test_a_server_that_is_not_there_is_named(server: Server) -> None:
+    server.http.shutdown()
+    server.http.server_close()
+    with pytest.raises(ResourceError, match=r"did not answer in 5 attempts .*mend synthesis\.base_url"):
+        OpenAIEngine(server.url, "m", identity="x", wait_seconds=0.001)

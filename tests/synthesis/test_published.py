@@ -1,0 +1,62 @@
+"""Ready data: our files and the released layout, read and written."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from clara.errors import DataError
+from clara.records import Pair, read_rows, write_rows
+from clara.synthesis import published
+from clara.synthesis.rows import pair_row
+
+QA = {"data_type": "qa", "question": ["Who?", "When?"], "answers": ["Ida", "1204"], "docs": ["Town\nIda, 1204."]}
+PARAPHRASE = {"data_type": "paraphrase", "question": "", "answers": ["In 1204, Ida."], "docs": ["Town\nIda, 1204."]}
+
+
+def write_lines(path: Path, *rows: object) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_both_released_kinds_load_together(tmp_path: Path) -> None:
+    pairs = published.read(write_lines(tmp_path / "a.jsonl", QA, PARAPHRASE))
+    assert [(pair.kind, pair.question, pair.answer) for pair in pairs] == [
+        ("simple", "Who?", "Ida"),
+        ("simple", "When?", "1204"),
+        ("paraphrase", "", "In 1204, Ida."),
+    ]
+    assert len({pair.document_id for pair in pairs}) == 1
+    assert len({pair.id for pair in pairs}) == 3
+
+
+def test_the_released_layout_comes_back_as_it_was(tmp_path: Path) -> None:
+    pairs = published.read(write_lines(tmp_path / "a.jsonl", QA, PARAPHRASE))
+    published.write(tmp_path / "b.jsonl", pairs)
+    rows = [json.loads(line) for line in (tmp_path / "b.jsonl").read_text().splitlines()]
+    assert rows == [QA, {**PARAPHRASE, "question": [""]}]
+    assert published.read(tmp_path / "b.jsonl") == pairs
+
+
+@pytest.mark.parametrize("name", ["pairs.parquet", "pairs.jsonl"])
+def test_our_own_files_are_read_and_equal_rows_kept_once(tmp_path: Path, name: str) -> None:
+    pair = Pair(**pair_row("Town\nIda.", "complex", "Who?", "Ida"), round=2, source="model")
+    write_rows(tmp_path / name, [pair, pair])
+    assert published.read(tmp_path / name) == [pair] == read_rows(Pair, tmp_path / name)[:1]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({**QA, "data_type": "chat"}, r"a\.jsonl line 1: data_type is 'chat', expected qa or paraphrase"),
+        ({**QA, "answers": ["one"]}, "2 questions but 1 answers"),
+        ({**QA, "answers": None}, "answers must be a text or a list of texts, found None"),
+        ({**QA, "question": [1, 2]}, "question must be a text or a list of texts"),
+        ({**QA, "docs": []}, "docs has 0 entries, expected one document"),
+        ({"kind": "simple"}, "line 1 is no pair row: field id"),
+        ([1], "line 1 is no pair row"),
+    ],
+)
+def test_a_malformed_row_is_refused_with_line_and_field(tmp_path: Path, row: object, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        published.read(write_lines(tmp_path / "a.jsonl", row))
