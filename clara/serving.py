@@ -43,7 +43,7 @@ class Clara:
     @property
     def serves(self) -> list[str]:
         """The methods that this checkpoint can answer."""
-        return ["compress", "score", "select", "answer"] + (["reason"] if self.model.has_query_reasoner else [])
+        return methods(self.card.roles)
 
     def __repr__(self) -> str:
         shape = self.card.shape
@@ -172,6 +172,11 @@ class Clara:
             texts = [store.documents[index].document for index in best]
             chosen.append(_Chosen(texts, [float(row[index]) for index in best], list(store.rows(best))))
         return chosen
+
+
+def methods(roles: Sequence[str]) -> list[str]:
+    """The methods of `Clara` that a checkpoint with these roles can answer."""
+    return ["compress", "score", "select", "answer"] + (["reason"] if QUERY_REASONER in roles else [])
 
 
 class _Chosen(NamedTuple):
