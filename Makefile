@@ -20,8 +20,9 @@ setup:
 
 demo: setup
 	@$(BIN)/python workflow_scripts/run_pipeline.py --profile profiles/local
-	@$(BIN)/python workflow_scripts/show_results.py --metrics results/demo/evaluation/metrics/*.json \
-		--memory-use results/demo/*/*/memory_use.json --page results/demo/report/index.html
+	@run=$$(sed -n 's/^run: *\([A-Za-z0-9_]*\).*/\1/p' config.yaml); \
+	$(BIN)/python workflow_scripts/show_results.py --metrics results/$$run/evaluation/metrics/*.json \
+		--memory-use results/$$run/*/*/memory_use.json --page results/$$run/report/index.html
 
 # Threads of OpenMP libraries spin while they wait: on two busy cores one thread each is several times faster.
 test: export OMP_NUM_THREADS = 1

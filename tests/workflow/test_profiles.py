@@ -1,0 +1,39 @@
+"""The profiles name rules that exist, and each step with a model asks for its GPU."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from clara.config.rules import RULES
+from tests.workflow.checkout import ROOT
+
+WITH_MODEL = {
+    "synthesize", "pretrain", "tune_instructions", "compress_documents", "train_joint", "predict", "predict_baseline",
+    "measure_memory_use",
+}  # fmt: skip
+
+
+def profile(name: str) -> dict:
+    return yaml.safe_load((ROOT / "profiles" / name / "profile.v9+.yaml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", ["gpu", "slurm"])
+def test_steps_with_a_model_get_a_gpu_and_threads(name: str) -> None:
+    values = profile(name)
+    assert WITH_MODEL <= RULES.keys()
+    assert {rule for rule, resources in values["set-resources"].items() if resources["gpu"] == 1} == WITH_MODEL
+    assert {entry.split("=")[0] for entry in values["set-threads"]} == WITH_MODEL
+
+
+def test_slurm_is_found_by_its_short_name_and_warns_jobs_before_their_end() -> None:
+    assert (ROOT / "slurm").readlink() == Path("profiles/slurm")
+    values = profile("slurm")
+    assert all("--signal=TERM@300" in resources["slurm_extra"] for resources in values["set-resources"].values())
+    # An array job of the plugin 2.8 removes healthy outputs, and preempted jobs that nobody requeues hang for ever.
+    assert not any("array" in key for key in values)
+    assert values["slurm-no-requeue"] is True
+
+
+def test_there_is_no_default_profile_that_would_override_the_others() -> None:
+    assert {path.name for path in (ROOT / "profiles").iterdir()} == {"local", "gpu", "slurm"}
