@@ -42,6 +42,8 @@ class Pretraining(Strict):
     optimization: Optimization
     mse_weight: float = Field(ge=0)
     """Weight of the alignment loss (eq. 2.1); paper 0.1."""
+    mse_reduction: Literal["mean", "sum"]
+    """Over the width: mean as in the released code, sum as in the paper's formula, read literally."""
     qa_target: Literal["list", "answer"]
     """list: the model writes all questions and answers of a document (paper). answer: the question is given, the
     answer is written, one pair an example."""
@@ -57,6 +59,8 @@ class Instruction(Strict):
     optimization: Optimization
     mse_weight: float = Field(ge=0)
     """Weight of the alignment loss; the released script keeps 0.1."""
+    mse_reduction: Literal["mean", "sum"]
+    """As in pretraining."""
     top_k: int = Field(ge=1)
     """Documents given with a question; paper 5."""
     max_target_tokens: int = Field(ge=8)
@@ -77,6 +81,9 @@ class Joint(Strict):
     """The same at the last step; in between it moves geometrically."""
     selection: Literal["straight_through", "gumbel", "soft"]
     """straight_through: Algorithm 1. gumbel: the same with Gumbel noise on the scores. soft: mixture of documents."""
+    mask_epsilon: float = Field(ge=0, lt=1)
+    """What is left of the mask of a document that an earlier slot took: 0 excludes it (eq. 3.3); the released code's
+    1.0e-8, whose logarithm is added after the division by the temperature (Algorithm 1), lets it through."""
     max_target_tokens: int = Field(ge=8)
     """Longest answer."""
     reasoner_init: Literal["compressor", "random"]

@@ -1,5 +1,6 @@
 """Differentiable top-k (paper, section 3.2, Algorithm 1): hard documents forward, soft weights backward."""
 
+import math
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -27,6 +28,7 @@ def top_k(
     k: int,
     temperature: float,
     noise: Float[Tensor, "batch candidates"] | None = None,
+    mask_epsilon: float = 0.0,
 ) -> Selection:
     """The k best candidates and the soft rows whose gradient stands in for the hard choice.
 
@@ -39,6 +41,8 @@ def top_k(
         k: slots, at most one a column of `scores`; more than a question has candidates gives it invalid slots.
         temperature: τ, in units of cosine.
         noise: Gumbel noise in units of the softmax's logits, added to choice and rows alike; None for none.
+        mask_epsilon: what is left of a taken candidate's mask, whose logarithm is added after the division by τ
+            (Algorithm 1); 0 leaves nothing (eq. 3.3).
     """
     logits = _at_least_float32(scores) / temperature
     if noise is not None:
@@ -50,7 +54,8 @@ def top_k(
     picked = torch.zeros(*order.shape, scores.shape[-1], dtype=torch.bool, device=scores.device)
     picked.scatter_(-1, order[..., None], True)
     taken_before = picked.cumsum(dim=1) - picked.long() > 0
-    rows = logits[:, None, :].masked_fill(taken_before, -torch.inf)
+    taken_penalty = math.log(mask_epsilon) if mask_epsilon > 0 else -math.inf
+    rows = torch.where(taken_before, logits[:, None, :] + taken_penalty, logits[:, None, :])
     rows = torch.where(slot_valid[..., None], rows, torch.zeros_like(rows))  # an empty row would be NaN
     weights = torch.softmax(rows, dim=-1) * slot_valid[..., None]
     return Selection(torch.where(slot_valid, order, 0), slot_valid, weights)

@@ -1,7 +1,7 @@
 """The three objectives: from a batch to loss sums. Each says which roles learn."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 from jaxtyping import Float
@@ -49,12 +49,14 @@ class CompressionObjective(nn.Module):
     Args:
         model: compressor and generator are used.
         mse_weight: λ of the alignment loss.
+        mse_reduction: its reduction over the width.
     """
 
-    def __init__(self, model: ClaraModel, *, mse_weight: float) -> None:
+    def __init__(self, model: ClaraModel, *, mse_weight: float, mse_reduction: Literal["mean", "sum"] = "mean") -> None:
         super().__init__()
         self.model = model
         self.mse_weight = mse_weight
+        self.mse_reduction: Literal["mean", "sum"] = mse_reduction
 
     def forward(self, examples: Sequence[Example], totals: Totals, *, progress: float, seed: int) -> Outcome:
         """The share of `examples`; a document that several of them name is compressed once."""
@@ -70,7 +72,7 @@ class CompressionObjective(nn.Module):
             memories.vectors[used.to(memories.vectors.device)],
         )
         ce = losses.sums.sum() / totals.tokens
-        alignment = alignment_losses(memories.text_mean, memories.memory_mean)
+        alignment = alignment_losses(memories.text_mean, memories.memory_mean, reduction=self.mse_reduction)
         mse = (alignment[used.to(alignment.device)] * share).sum() / totals.examples
         return Outcome(ce + self.mse_weight * mse, {"ce": ce.detach(), "mse": mse.detach()})
 
@@ -85,6 +87,7 @@ class JointObjective(nn.Module):
         temperature: τ at progress 0 and 1; geometric in between.
         selection: how gradient reaches the scores.
         gold: key of an example → indices of its gold documents, for the logged recall only.
+        mask_epsilon: what is left of the mask of a document that an earlier slot took.
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class JointObjective(nn.Module):
         temperature: tuple[float, float],
         selection: SelectionForm,
         gold: dict[str, list[int]],
+        mask_epsilon: float = 0.0,
     ) -> None:
         super().__init__()
         self.model = model
@@ -104,6 +108,7 @@ class JointObjective(nn.Module):
         self.temperature = temperature
         self.selection = selection
         self.gold = gold
+        self.mask_epsilon = mask_epsilon
 
     def forward(self, examples: Sequence[Example], totals: Totals, *, progress: float, seed: int) -> Outcome:
         """The share of `examples`; pools may differ in size."""
@@ -118,7 +123,9 @@ class JointObjective(nn.Module):
         if self.selection == "gumbel" and self.model.training:
             noise = gumbel_noise(scores, torch.Generator().manual_seed(seed))
         temperature = start * (end / start) ** progress
-        chosen = top_k(scores, valid=valid, k=self.k, temperature=temperature, noise=noise)
+        chosen = top_k(
+            scores, valid=valid, k=self.k, temperature=temperature, noise=noise, mask_epsilon=self.mask_epsilon
+        )
         memories = gather_selected(pools, chosen, form="soft" if self.selection == "soft" else "straight_through")
         losses = self.model.losses(
             [example.prompt for example in examples], [example.target for example in examples], memories[chosen.valid]

@@ -56,7 +56,9 @@ def pretrain(
         qa_target=settings.pretraining.qa_target,
         max_target_tokens=settings.pretraining.max_target_tokens,
     )
-    objective = CompressionObjective(model, mse_weight=settings.pretraining.mse_weight)
+    objective = CompressionObjective(
+        model, mse_weight=settings.pretraining.mse_weight, mse_reduction=settings.pretraining.mse_reduction
+    )
     _run(
         "pretraining",
         model,
@@ -94,7 +96,9 @@ def tune_instructions(
         max_target_tokens=settings.instruction.max_target_tokens,
         seed=settings.seed,
     )
-    objective = CompressionObjective(model, mse_weight=settings.instruction.mse_weight)
+    objective = CompressionObjective(
+        model, mse_weight=settings.instruction.mse_weight, mse_reduction=settings.instruction.mse_reduction
+    )
     _run(
         "instruction",
         model,
@@ -136,6 +140,7 @@ def train_joint(
         temperature=(joint.temperature, joint.temperature_end),
         selection=joint.selection,
         gold=_gold(questions),
+        mask_epsilon=joint.mask_epsilon,
     )
     _run(
         "joint",
