@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-FactKind = Literal["year", "date", "number", "percentage", "place", "agent", "definition", "name", "term"]
+FactKind = Literal["year", "date", "number", "percentage", "place", "agent", "definition", "subject", "name", "term"]
 
 MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
 WORD = r"[A-Z][\w'\u2019&-]*\w"
@@ -34,6 +34,7 @@ PATTERNS: tuple[tuple[FactKind, re.Pattern[str]], ...] = (
             r"(?=,|\.|;| that | which | who | \()"
         ),
     ),
+    ("subject", re.compile(rf"^((?:The )?{NAME}(?: and {NAME})?)(?= (?:was|were|is|are|has|had|[a-z]+ed)\b)")),
     ("agent", re.compile(rf"\b[a-z]+(?:ed|en|wn|lt|de) by ({NAME})")),
     # A name before a noun is an adjective ("in Western thought"); before an initial it is half a name.
     ("place", re.compile(rf"\b(?:in|near|at) ({NAME})(?=[,.;)]|$| (?:{AFTER_PLACE})\b)(?!\. [A-Z])")),
@@ -46,9 +47,12 @@ BEGINNINGS: dict[FactKind, str] = {
     "date": "On what date",
     "percentage": "What percentage of",
     "place": "Where",
-    "agent": "By whom",
 }
 SENTENCE_END = re.compile(r"(?<=[a-z0-9)\"”%]{2}[.!?])\s+(?=[A-Z\"“])")
+VAGUE = re.compile(
+    r"(?:This|These|Those|That|Most|Some|Many|Several|All|Both|Each|Other|Another|They|There|What|Its|His|Her|Their|One)\b"
+)
+"""First words of a sentence that only look like a name."""
 MIN_WORDS, MAX_WORDS = 6, 40
 
 
@@ -118,10 +122,12 @@ def _facts_of(title: str, sentence: str) -> list[Fact]:
 def _usable(answer: str, title: str, sentence: str, kind: FactKind) -> bool:
     if sentence.lower().count(answer.lower()) != 1:
         return False
-    if kind in ("place", "agent", "name"):
+    if kind in ("place", "agent", "subject", "name"):
         month = re.fullmatch(rf"(?:{MONTHS})", answer)
         known = answer.lower() in title.lower() or title.lower() in answer.lower()
-        return len(answer) >= 4 and not known and not month and not answer.endswith(("'s", "\u2019s"))
+        return (
+            len(answer) >= 4 and not (known or month or VAGUE.match(answer)) and not answer.endswith(("'s", "\u2019s"))
+        )
     last = answer.split()[-1]
     return kind != "definition" or (
         3 <= len(answer.split()) <= 9 and last not in ("in", "of", "by", "for", "to", "and")

@@ -28,6 +28,8 @@ def inverted(title: str, fact: Fact) -> str | None:
     """`X was built in 1902 by Y` as `In what year was X built by Y?`; None for a less plain sentence."""
     if fact.kind == "definition":
         return _definition(title, fact)
+    if fact.kind == "subject":
+        return f"Who or what{fact.sentence[len(fact.answer) :].rstrip('.!? ')}?"
     asked = {"year": "In what year", "date": "On what date", "place": "Where", "agent": "By whom or by what"}.get(
         fact.kind
     )

@@ -111,7 +111,7 @@ def test_vllm_gives_the_greedy_replies_of_transformers(
     # vLLM keeps the space before a reply's first word.
     assert [reply.text.strip() for reply in same] == [reply.text for reply in answers(transformers_engine, *greedy)]
     assert rest[0].text.strip() in ("Yes", "No")
-    assert rest[1].finish_reason == "length" or "a" in json.loads(rest[1].text)
+    assert rest[1].finish_reason == "length" or rest[1].text.strip().startswith("{")
     assert rest[2].error is not None
     assert rest[3] == rest[4]
 

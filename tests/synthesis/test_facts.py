@@ -54,6 +54,7 @@ def test_sentences_that_are_fragments_or_too_long_are_left_out() -> None:
         ("place", "Adobe bricks were used in Spain for long.", "Spain", "Where were Adobe bricks used?"),
         ("agent", "The bridge was built by Ida Thorne.", "Ida Thorne", "By whom or by what was the bridge built?"),
         ("definition", "The cello is a bowed string instrument.", "a bowed string instrument", "What is the cello?"),
+        ("subject", "Ida Thorne founded the town.", "Ida Thorne", "Who or what founded the town?"),
         ("year", "Thorne left in 1204.", "1204", None),  # no auxiliary to move
         ("year", "The town, which was old, burnt in 1204.", "1204", None),  # the auxiliary belongs to a clause
         ("year", "Its square was paved in 1902.", "1902", None),  # whose square?
@@ -70,3 +71,21 @@ def test_an_auxiliary_is_moved_only_in_plain_sentences(
 def test_a_gap_takes_the_place_of_the_answer_alone() -> None:
     fact = Fact("name", "She met Ida Thorne in Oslo.", 8, "Ida Thorne")
     assert gap("Maren Cole", fact) == 'What fills the gap in this statement about Maren Cole: "She met ____ in Oslo"?'
+
+
+@pytest.mark.parametrize(
+    ("sentence", "kind", "answer"),
+    [
+        ("Darwin and Wallace unveiled the theory of evolution.", "subject", "Darwin and Wallace"),
+        ("Many British settlers were in Western thought circles.", None, None),
+        ("The old bridge there was painted in Oslo by the mayor.", "place", "Oslo"),
+        ("The square was paved on 4 May 1902 after rain.", "date", "4 May 1902"),
+        ("The council there had counted 1,204 old houses by then.", "number", "1,204"),
+        ("It is said that 40% of the houses burnt then.", "percentage", "40%"),
+        ("The old bridge was designed by Ida Thorne for the town.", "agent", "Ida Thorne"),
+        ("It also brought a measure of independence to the valley.", "term", "independence"),
+    ],
+)
+def test_each_kind_has_its_form(sentence: str, kind: str | None, answer: str | None) -> None:
+    found = [(fact.kind, fact.answer) for fact in find_facts("Aldermoor", sentence)]
+    assert (found[0] == (kind, answer)) if kind else not {"subject", "place"} & {kind for kind, _ in found}
