@@ -24,7 +24,7 @@ def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout in which the miniature ran from the first rule to the last."""
     folder = copy_checkout(tmp_path_factory.mktemp("whole") / "checkout")
     done = run(folder, RUNNER, *CI, timeout=1400)
-    assert done.returncode == 0, done.stderr[-5000:]
+    assert done.returncode == 0, done.stderr[-1500:]
     return folder
 
 
@@ -118,7 +118,7 @@ def test_a_run_killed_in_four_stages_ends_with_the_same_tables(whole_run: Path, 
             kill_group(process)
             killed += 1
     done = run(folder, RUNNER, *CI, timeout=1400)
-    assert done.returncode == 0, done.stderr[-5000:]
+    assert done.returncode == 0, done.stderr[-1500:]
     assert killed == 4, "the run must have been killed in the middle, or this test shows nothing"
     assert "its lock is taken away" in done.stderr
     assert tables(folder) == tables(whole_run)
