@@ -78,7 +78,7 @@ class LoadedBackbone:
         ids = torch.linspace(0, self.vocab_size - 1, min(self.vocab_size, EMBEDDINGS_SAMPLED), device=self.device)
         with torch.no_grad():
             embedded: Tensor = self.model.get_input_embeddings()(ids.round().long())  # Gemma's table scales its rows
-        return embedded.float()
+        return embedded.detach().float()  # with checkpointed layers, transformers makes embeddings require gradients
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits, float32, of last hidden states `[positions, dim]`."""

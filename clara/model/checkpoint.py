@@ -168,6 +168,7 @@ def load(
         model.add_query_reasoner("random")
     tensors = load_file(path.parent / WEIGHTS)
     load_state(model, tensors)
+    model.requires_grad_(False)
     if inference:
         model.adapters.cast(model.backbone.dtype)
     return LoadedCheckpoint(model.eval(), card, role_hash(tensors, COMPRESSOR, model_hash=card.model_hash))

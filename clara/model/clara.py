@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -12,7 +12,7 @@ from clara.errors import CheckpointError
 from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER, Adapters
 from clara.model.backbone import LoadedBackbone
 from clara.model.generator import Generator, TargetLosses
-from clara.model.memory import Memories, MemoryEncoder
+from clara.model.memory import Memories, MemoryEncoder, token_salience
 from clara.tokens import AddedIds, CompressorInput, Encoder
 
 
@@ -57,7 +57,10 @@ class ClaraModel(nn.Module):
             self.adapters.add(GENERATOR)
             rows = _initial_rows(backbone, 2 + shape.num_memory)
         self.roles = nn.ModuleDict(
-            {COMPRESSOR: MemoryEncoder(rows[:-1], shape.form), GENERATOR: Generator(rows[-1])}
+            {
+                COMPRESSOR: MemoryEncoder(rows[:-1], shape.form, vocab_size=backbone.vocab_size),
+                GENERATOR: Generator(rows[-1]),
+            }
         ).to(backbone.device)
         self._learning: tuple[str, ...] = ()
 
@@ -76,10 +79,20 @@ class ClaraModel(nn.Module):
             if rows is None:
                 rows = _initial_rows(self.backbone, 1 + self.shape.num_memory)
             self.adapters.add(QUERY_REASONER, like=COMPRESSOR if init == "compressor" else None)
-        reasoner = MemoryEncoder(rows, self.shape.form).to(self.backbone.device)
-        if init == "compressor" and reasoner.gate is not None and compressor.gate is not None:
-            reasoner.gate.data.copy_(compressor.gate.data)
+        reasoner = MemoryEncoder(rows, self.shape.form, vocab_size=self.backbone.vocab_size).to(self.backbone.device)
+        if reasoner.gate is not None and compressor.gate is not None:
+            reasoner.salience.copy_(compressor.salience)
+            if init == "compressor":
+                reasoner.gate.data.copy_(compressor.gate.data)
         self.roles[QUERY_REASONER] = reasoner
+
+    def set_salience(self, documents: Sequence[str]) -> None:
+        """Weights tokens in pooled memories by how few of `documents` have them; the plain form has no weights."""
+        compressor = self.roles[COMPRESSOR]
+        assert isinstance(compressor, MemoryEncoder)
+        if compressor.gate is not None:
+            found = token_salience([self.tokens.text(text) for text in documents], self.backbone.vocab_size)
+            compressor.salience.copy_(found)
 
     def reset_generator(self, *, seed: int) -> None:
         """Puts the generator's adapter back to a start that changes nothing (B = 0); its SEP row stays."""
@@ -106,7 +119,7 @@ class ClaraModel(nn.Module):
             parameter.requires_grad_(True)
         return learning
 
-    def train(self, mode: bool = True) -> Self:
+    def train(self, mode: bool = True) -> "ClaraModel":
         """As in torch, but a role that does not learn drops nothing: what is frozen gives the same every time."""
         super().train(mode)
         for role in self.roles:

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -90,15 +91,25 @@ def compress(
     progress: Progress | None = None,
 ) -> Tensor:
     """Memories `[texts, memory, dim]` on the CPU, in the order of `inputs`, without dropout."""
-    model.eval()
     vectors: list[Tensor | None] = [None] * len(inputs)
-    for batch in batches_by_length([len(item.ids) for item in inputs], batch_tokens):
-        found = model.encode(role, [inputs[index] for index in batch]).vectors.cpu()
-        for index, vector in zip(batch, found, strict=True):
-            vectors[index] = vector
-        if progress is not None:
-            progress.update(progress.done + sum(len(inputs[index].ids) for index in batch))
+    with _evaluation_mode(model):
+        for batch in batches_by_length([len(item.ids) for item in inputs], batch_tokens):
+            found = model.encode(role, [inputs[index] for index in batch]).vectors.cpu()
+            for index, vector in zip(batch, found, strict=True):
+                vectors[index] = vector
+            if progress is not None:
+                progress.update(progress.done + sum(len(inputs[index].ids) for index in batch))
     return torch.stack([vector for vector in vectors if vector is not None])
+
+
+@contextmanager
+def _evaluation_mode(model: ClaraModel) -> Iterator[None]:
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
 
 
 def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:

@@ -1,0 +1,162 @@
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from clara.errors import CheckpointError
+from clara.model.adapters import COMPRESSOR, GENERATOR, NO_ADAPTER, QUERY_REASONER
+from clara.model.clara import ClaraModel
+from clara.training.objectives import CompressionObjective, Totals
+from tests import tiny
+
+IDS = torch.tensor([[5, 9, 30, 200, 7]])
+
+
+def logits(model: ClaraModel) -> Tensor:
+    with torch.no_grad():
+        found: Tensor = model.backbone.model(input_ids=IDS).logits
+    return found
+
+
+def test_a_new_adapter_changes_nothing_and_a_stirred_one_does(model: ClaraModel) -> None:
+    model.eval()
+    bare = logits(model)
+    with model.adapters.using(GENERATOR):
+        assert not torch.allclose(logits(model), bare)
+    model.reset_generator(seed=1)
+    with model.adapters.using(GENERATOR):
+        torch.testing.assert_close(logits(model), bare)
+
+
+def test_using_nests_and_restores_even_after_an_error(model: ClaraModel) -> None:
+    model.eval()
+    adapters = model.adapters
+    bare = logits(model)
+    with adapters.using(COMPRESSOR):
+        outer = logits(model)
+        with adapters.using(GENERATOR):
+            assert not torch.equal(logits(model), outer)
+        assert torch.equal(logits(model), outer)
+        with pytest.raises(ZeroDivisionError), adapters.using(GENERATOR):
+            raise ZeroDivisionError
+        assert torch.equal(logits(model), outer)
+        with adapters.using(NO_ADAPTER):
+            assert torch.equal(logits(model), bare)
+    assert adapters.active == NO_ADAPTER
+    assert torch.equal(logits(model), bare)
+
+
+def test_switching_stops_no_one_from_learning(model: ClaraModel) -> None:
+    learning = model.set_learning([COMPRESSOR])
+    with model.adapters.using(GENERATOR):
+        assert all(parameter.requires_grad for parameter in learning)
+    assert not any(parameter.requires_grad for parameter in model.adapters.parameters(GENERATOR))
+
+
+def test_an_unknown_adapter_is_refused_with_the_known_ones(model: ClaraModel) -> None:
+    with pytest.raises(CheckpointError, match="no adapter judge; this model has compressor, generator"):
+        model.adapters.using("judge").__enter__()
+
+
+@pytest.mark.parametrize("family", ["llama", "phi3"])
+def test_a_merged_adapter_says_the_same_and_leaves_no_trace(family: str, make_model: Callable[..., ClaraModel]) -> None:
+    model = make_model(family).eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with model.adapters.using(GENERATOR):
+        wanted = logits(model)
+    with model.adapters.merged(GENERATOR):
+        torch.testing.assert_close(logits(model), wanted, atol=1e-4, rtol=0)
+    after = model.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+def test_weights_are_restored_when_merged_work_fails(model: ClaraModel) -> None:
+    bare = logits(model.eval())
+    with pytest.raises(ZeroDivisionError), model.adapters.merged(GENERATOR):
+        raise ZeroDivisionError
+    assert torch.equal(logits(model), bare)
+
+
+def test_a_copied_reasoner_equals_the_compressor_and_shares_nothing(model: ClaraModel) -> None:
+    model.add_query_reasoner("compressor")
+    item = [model.tokens.to_compress(tiny.TEXTS[1])]
+    model.eval()
+    with torch.no_grad():
+        assert torch.equal(model.encode(QUERY_REASONER, item).vectors, model.encode(COMPRESSOR, item).vectors)
+    own = {parameter.data_ptr() for parameter in model.role_parameters(QUERY_REASONER)}
+    assert not own & {parameter.data_ptr() for parameter in model.role_parameters(COMPRESSOR)}
+
+
+def test_a_random_reasoner_is_that_of_its_seed(make_model: Callable[..., ClaraModel]) -> None:
+    states = []
+    for seed in (1, 1, 2):
+        model = make_model()
+        torch.manual_seed(len(states))  # the global state must not matter
+        model.add_query_reasoner("random", seed=seed)
+        states.append(torch.cat([parameter.flatten() for parameter in model.role_parameters(QUERY_REASONER)]))
+    assert torch.equal(states[0], states[1])
+    assert not torch.equal(states[0], states[2])
+
+
+def test_a_state_that_does_not_fit_is_refused_by_name(model: ClaraModel) -> None:
+    state = model.adapters.state(GENERATOR)
+    first = next(iter(state))
+    with pytest.raises(CheckpointError, match=f"1 matrices differ, first {first}"):
+        model.adapters.load(GENERATOR, {key: value for key, value in state.items() if key != first})
+    with pytest.raises(CheckpointError, match=f"{first}: expected shape"):
+        model.adapters.load(GENERATOR, {**state, first: state[first][:1]})
+
+
+def test_the_head_and_the_embeddings_are_never_adapted(make_model: Callable[..., ClaraModel]) -> None:
+    for family in ("llama", "mistral"):
+        names = make_model(family).adapters.state(GENERATOR)
+        assert not any("lm_head" in name or "embed" in name for name in names)
+        assert len(names) == 2 * 7 * 2  # A and B of seven linear layers in each of two
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_gradients_with_checkpointed_layers_equal_those_without(
+    dropout: float, make_model: Callable[..., ClaraModel]
+) -> None:
+    found = []
+    for checkpointed in (False, True):
+        model = make_model(dropout=dropout)
+        if checkpointed:
+            model.checkpoint_layers()
+        parameters = model.set_learning([COMPRESSOR, GENERATOR])
+        model.train()
+        examples = tiny.pair_examples(model)[:3]
+        torch.manual_seed(4)
+        objective = CompressionObjective(model, mse_weight=0.1)
+        objective(examples, Totals.of(examples), progress=0.0, seed=0).loss.backward()  # type: ignore[no-untyped-call]
+        found.append([parameter.grad for parameter in parameters])
+    for plain, recomputed in zip(*found, strict=True):
+        torch.testing.assert_close(recomputed, plain, atol=1e-6, rtol=1e-5)
+
+
+def test_checkpointed_layers_really_run_twice(model: ClaraModel) -> None:
+    model.checkpoint_layers()
+    model.set_learning([COMPRESSOR, GENERATOR])
+    model.train()
+    calls: list[str] = []
+    layer = model.backbone.body.layers[0].mlp
+    layer.register_forward_pre_hook(lambda *_: calls.append(model.adapters.active))
+    examples = tiny.pair_examples(model)[:1]
+    loss = CompressionObjective(model, mse_weight=0.0)(examples, Totals.of(examples), progress=0.0, seed=0).loss
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert calls == [COMPRESSOR, GENERATOR, GENERATOR, COMPRESSOR]
+
+
+def test_roles_that_do_not_learn_drop_nothing_while_others_train(make_model: Callable[..., ClaraModel]) -> None:
+    model = make_model(dropout=0.5)
+    item = [model.tokens.to_compress(tiny.TEXTS[1])]
+    model.set_learning([GENERATOR])
+    model.eval()
+    with torch.no_grad():
+        wanted = model.encode(COMPRESSOR, item).vectors
+        model.train()
+        assert torch.equal(model.encode(COMPRESSOR, item).vectors, wanted)
+        model.set_learning([COMPRESSOR])
+        model.train()
+        assert not torch.equal(model.encode(COMPRESSOR, item).vectors, wanted)

@@ -1,0 +1,102 @@
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from clara.errors import DataError
+from clara.model import checkpoint, compression
+from clara.model.adapters import COMPRESSOR
+from clara.model.checkpoint import LoadedCheckpoint
+from clara.model.clara import ClaraModel
+from clara.model.compression import batches_by_length, build_store, compress
+from clara.model.store import MemoryStore
+from tests import tiny
+
+
+@pytest.fixture
+def loaded(model: ClaraModel, tmp_path: Path) -> LoadedCheckpoint:
+    return checkpoint.load(tiny.save(model, tmp_path / "checkpoint"), dtype="float32")
+
+
+def test_batches_hold_every_text_once_longest_first_within_their_tokens() -> None:
+    lengths = [3, 9, 5, 5, 9, 1]
+    batches = list(batches_by_length(lengths, 18))
+    assert batches == [[1, 4], [2, 3, 0], [5]]
+    assert list(batches_by_length([30], 18)) == [[0]]  # one text is never cut
+    assert list(batches_by_length([], 18)) == []
+
+
+def test_the_order_is_that_of_the_texts_and_batches_change_nothing(model: ClaraModel) -> None:
+    inputs = [model.tokens.to_compress(text) for text in tiny.TEXTS]
+    found = compress(model, inputs, batch_tokens=64)
+    alone = torch.cat([compress(model, [item], batch_tokens=64) for item in inputs])
+    torch.testing.assert_close(found, alone, atol=1e-5, rtol=0)
+
+
+def test_a_frozen_compressor_gives_the_same_on_every_pass_even_of_a_model_in_training(
+    make_model: Callable[..., ClaraModel],
+) -> None:
+    model = make_model(dropout=0.5)
+    model.set_learning([COMPRESSOR])
+    inputs = [model.tokens.to_compress(text) for text in tiny.TEXTS]
+    model.train()
+    first = compress(model, inputs, batch_tokens=128)
+    model.train()
+    assert torch.equal(compress(model, inputs, batch_tokens=128), first)
+    assert model.training  # as it was before
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_store_holds_what_compress_gives_bit_for_bit(dtype: str, loaded: LoadedCheckpoint, tmp_path: Path) -> None:
+    store = MemoryStore(tiny.store(loaded, tmp_path, dtype=dtype, shard_documents=6))
+    inputs = [loaded.model.tokens.to_compress(text) for text in tiny.TEXTS]
+    wanted = compress(loaded.model, inputs, batch_tokens=128).to(getattr(torch, dtype))
+    assert torch.equal(store.memories(tiny.TEXTS), wanted)
+    assert torch.equal(store.memories(tiny.TEXTS[::-1]), wanted.flip(0))
+
+
+def test_a_compression_that_was_stopped_goes_on_by_shards(
+    loaded: LoadedCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+
+    def counting(model: ClaraModel, inputs: list[object], **options: object) -> torch.Tensor:
+        calls.append(len(inputs))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return compress(model, inputs, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(compression, "compress", counting)
+    with pytest.raises(KeyboardInterrupt):
+        tiny.store(loaded, tmp_path)
+    assert not (tmp_path / "store" / "manifest.json").exists()
+    stopped = tiny.store(loaded, tmp_path)
+    assert calls == [4, 2, 2]  # the first shard is not made again
+    whole = tiny.store(loaded, tmp_path / "whole")
+    assert stopped.read_bytes() == whole.read_bytes()
+
+
+def test_shards_of_another_compressor_or_of_other_documents_are_made_again(
+    loaded: LoadedCheckpoint, tmp_path: Path
+) -> None:
+    tiny.store(loaded, tmp_path)
+    tiny.stir(loaded.model, seed=5)
+    other = tiny.save(loaded.model, tmp_path / "other")
+    again = tiny.store(checkpoint.load(other, dtype="float32"), tmp_path)
+    shutil.rmtree(tmp_path / "state")
+    assert again.read_bytes() == tiny.store(checkpoint.load(other, dtype="float32"), tmp_path).read_bytes()
+    options = {"dtype": "float32", "shard_documents": 4, "batch_tokens": 128}
+    manifest = tmp_path / "turned" / "manifest.json"
+    build_store(loaded, tiny.passages()[::-1], manifest, state=tmp_path / "state", **options)  # type: ignore[arg-type]
+    inputs = [loaded.model.tokens.to_compress(tiny.TEXTS[0])]
+    wanted = compress(loaded.model, inputs, batch_tokens=128)
+    torch.testing.assert_close(MemoryStore(manifest).memories(tiny.TEXTS[:1]), wanted, atol=1e-5, rtol=0)
+
+
+def test_no_documents_are_refused(loaded: LoadedCheckpoint, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="there is no document to compress"):
+        build_store(
+            loaded, [], tmp_path / "m.json", state=tmp_path, dtype="float32", shard_documents=1, batch_tokens=64
+        )

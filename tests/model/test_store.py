@@ -1,0 +1,67 @@
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from clara.errors import CheckpointError, DataError
+from clara.model import checkpoint
+from clara.model.clara import ClaraModel
+from clara.model.store import DOCUMENTS, MemoryStore
+from tests import tiny
+
+
+@pytest.fixture
+def manifest(model: ClaraModel, tmp_path: Path) -> Path:
+    loaded = checkpoint.load(tiny.save(model, tmp_path / "checkpoint"), dtype="float32")
+    return tiny.store(loaded, tmp_path)
+
+
+def test_the_manifest_says_what_the_store_holds(manifest: Path) -> None:
+    store = MemoryStore(manifest)
+    assert [shard.documents for shard in store.manifest.shards] == [4, 2]
+    assert (store.manifest.num_documents, store.manifest.num_memory, store.manifest.dim) == (6, 4, 64)
+    assert [passage.document for passage in store.documents] == tiny.TEXTS
+    assert store.rows([5, 0]).shape == (2, 4, 64)
+
+
+def test_the_builders_hash_is_accepted_and_another_refused(manifest: Path) -> None:
+    store = MemoryStore(manifest)
+    store.require(store.manifest.compressor_hash)
+    with pytest.raises(CheckpointError, match="the model has 0123456789ab; compress the documents with this model"):
+        store.require("0123456789abcdef")
+
+
+def test_an_unknown_document_is_refused_in_one_sentence(manifest: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"lacks the document that begins 'Gog\\nUnknown\.'; compress the documents again"
+    ):
+        MemoryStore(manifest).memories([tiny.TEXTS[0], "Gog\nUnknown."])
+
+
+@pytest.mark.parametrize("name", ["memories-00001.safetensors", DOCUMENTS])
+def test_verify_names_the_file_with_a_flipped_byte(name: str, manifest: Path) -> None:
+    store = MemoryStore(manifest)
+    assert store.verify() == []
+    content = bytearray((manifest.parent / name).read_bytes())
+    content[len(content) // 2] ^= 4
+    (manifest.parent / name).write_bytes(content)
+    assert store.verify() == [name]
+
+
+def test_missing_and_cut_shards_are_refused(manifest: Path) -> None:
+    shard = manifest.parent / "memories-00001.safetensors"
+    shard.write_bytes(shard.read_bytes()[:100])
+    with pytest.raises(CheckpointError, match=f"a shard in {re.escape(str(manifest.parent))} is damaged"):
+        MemoryStore(manifest).rows([5])
+    shard.unlink()
+    with pytest.raises(CheckpointError, match=r"memories-00001\.safetensors is missing"):
+        MemoryStore(manifest)
+
+
+def test_other_files_are_no_manifests(manifest: Path, model: ClaraModel) -> None:
+    with pytest.raises(CheckpointError, match="is no store manifest"):
+        MemoryStore(model.backbone.card.path)
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "schema": 7}))
+    with pytest.raises(CheckpointError, match="has schema 7, this version reads 1"):
+        MemoryStore(manifest)

@@ -1,0 +1,148 @@
+"""A world small enough for every test: documents, questions, pairs, and a model with random weights."""
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clara.config.training import Optimization
+from clara.model import backbone, checkpoint
+from clara.model.adapters import COMPRESSOR
+from clara.model.backbone import BackboneCard, LoadedBackbone
+from clara.model.checkpoint import LoadedCheckpoint
+from clara.model.clara import ClaraModel, Shape
+from clara.model.compression import build_store
+from clara.records import Pair, Passage, Question, document_id, text_id
+from clara.training.examples import Example, joint_examples, pretraining_examples
+
+TEXTS = [
+    "Aro\nAro is a city in the north.",
+    "Bel\nBel was founded in 1887 by 12 people; in 2003 there were 4,596 of them, and many left.",
+    "Cid\nThe painter lived in Cid.",
+    "Dun\nIt is second to Aro. Yes, it is.",
+    "Eor\nWhere the river ends, the town of Eor begins, first of the south.",
+    "Fax\nNo.",
+]
+"""Documents of unequal length, `Title\\nText`."""
+
+
+def prepare(family: str, folder: Path) -> BackboneCard:
+    """A two-layer model of `family` with random weights, prepared under `folder`."""
+    return backbone.prepare(f"random:{family}", folder / "card.json", seed=7, revision=None, trust_remote_code=False)
+
+
+def shape(**changes: Any) -> Shape:
+    """Four memories of documents of up to 32 tokens, rank 4, no dropout."""
+    values: dict[str, Any] = {
+        "num_memory": 4, "document_max_tokens": 32, "form": "pooled", "rank": 4, "alpha": 8, "dropout": 0.0
+    }  # fmt: skip
+    return Shape(**{**values, **changes})
+
+
+def model(loaded: LoadedBackbone, **changes: Any) -> ClaraModel:
+    """A fresh model on a copy of `loaded`, its adapters stirred so that each says something of its own."""
+    made = ClaraModel(fresh(loaded), shape(**changes), seed=3)
+    stir(made)
+    return made
+
+
+def fresh(loaded: LoadedBackbone) -> LoadedBackbone:
+    """A copy that shares nothing that a test could change."""
+    return LoadedBackbone(copy.deepcopy(loaded.model), copy.deepcopy(loaded.tokenizer), loaded.end_of_turn, loaded.card)
+
+
+def stir(made: ClaraModel, *, seed: int = 0) -> None:
+    """Gives every adapter random B matrices: untrained ones are zero and would hide mistakes."""
+    chance = torch.Generator().manual_seed(seed)
+    for role in made.roles:
+        for parameter in made.adapters.parameters(role):
+            parameter.data += 0.1 * torch.randn(parameter.shape, generator=chance)
+
+
+def passages() -> list[Passage]:
+    """`TEXTS` as passages."""
+    rows = [text.split("\n", 1) for text in TEXTS]
+    return [Passage(id=document_id(f"{title}\n{text}"), title=title, text=text) for title, text in rows]
+
+
+def question(number: int, *, docs: Sequence[int], gold: Sequence[int], answer: str = "Aro") -> Question:
+    """A question about documents given by their number in `TEXTS`."""
+    return Question(
+        id=f"q{number}",
+        question=f"Where is number {number}?",
+        golden_answers=[answer],
+        docs=[TEXTS[index] for index in docs],
+        pos_index=list(gold),
+    )
+
+
+def questions() -> list[Question]:
+    """Four questions whose pools differ in size."""
+    return [
+        question(0, docs=[0, 1, 2, 3], gold=[0], answer="north"),
+        question(1, docs=[2, 1, 4], gold=[1], answer="1887"),
+        question(2, docs=[5, 4, 3, 2, 1, 0], gold=[3], answer="the painter"),
+        question(3, docs=[4, 0, 1, 5], gold=[0], answer="Eor, first of the south"),
+    ]
+
+
+def pairs() -> list[Pair]:
+    """Two questions and a paraphrase of every document."""
+    rows = []
+    for text in TEXTS:
+        title, body = text.split("\n", 1)
+        for kind, asked, answer in (
+            ("simple", f"Where is {title}?", body),
+            ("simple", f"Who left {title}?", title),
+            ("paraphrase", "", f"{body} {title}."),
+        ):
+            rows.append(
+                Pair.model_validate(
+                    {
+                        "id": text_id(f"{kind}{text}{asked}"),
+                        "document_id": document_id(text),
+                        "document": text,
+                        "kind": kind,
+                        "question": asked,
+                        "answer": answer,
+                    }
+                )
+            )
+    return rows
+
+
+def pair_examples(made: ClaraModel, **changes: Any) -> list[Example]:
+    """Pretraining examples of `pairs`."""
+    options: dict[str, Any] = {"kinds": ["simple", "paraphrase"], "qa_target": "answer", "max_target_tokens": 24}
+    return pretraining_examples(pairs(), made.tokens, **{**options, **changes})
+
+
+def question_examples(made: ClaraModel, *, top_k: int = 2) -> list[Example]:
+    """Joint examples of `questions`."""
+    return joint_examples(questions(), made.tokens, top_k=top_k, max_target_tokens=12)
+
+
+def plan(**changes: Any) -> Optimization:
+    """A few steps over batches of four."""
+    values: dict[str, Any] = {
+        "steps": 6, "batch_size": 4, "micro_batch_size": 2, "learning_rate": 1e-2, "schedule": "cosine",
+        "min_learning_rate_ratio": 0.1, "warmup_ratio": 0.2, "weight_decay": 0.0, "max_grad_norm": 1.0,
+        "gradient_checkpointing": False, "log_every": 1, "validate_every": 3, "save_every": 2, "validation_examples": 2,
+    }  # fmt: skip
+    return Optimization(**{**values, **changes})
+
+
+def save(made: ClaraModel, folder: Path, *, stage: str = "pretraining") -> Path:
+    """The card of a checkpoint of `made`."""
+    checkpoint.save(folder, made, stage=stage, learned=[COMPRESSOR], parent=None, card_name="card.json")
+    return folder / "card.json"
+
+
+def store(loaded: LoadedCheckpoint, folder: Path, **changes: Any) -> Path:
+    """The manifest of a store of `passages`."""
+    options: dict[str, Any] = {"dtype": "float32", "shard_documents": 4, "batch_tokens": 128}
+    manifest = folder / "store" / "manifest.json"
+    build_store(loaded, passages(), manifest, state=folder / "state", **{**options, **changes})
+    return manifest
