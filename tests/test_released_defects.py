@@ -6,17 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from clara.evaluation.answering import Pool, Task, predictions
 from clara.evaluation.metrics import recall_at
 from clara.losses import alignment_losses
-from clara.model import backbone, checkpoint, random_backbone
+from clara.model import checkpoint
 from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
 from clara.model.backbone import LoadedBackbone
 from clara.model.clara import ClaraModel
-from clara.model.store import MemoryStore
 from clara.model.topk import top_k
 from clara.records import Pair
 from clara.training.examples import Example, pretraining_examples
@@ -53,10 +51,6 @@ def loss_of(objective: nn.Module, examples: list[Example], totals: Totals | None
     return loss
 
 
-def gradients(parameters: list[nn.Parameter]) -> list[Tensor | None]:
-    return [None if parameter.grad is None else parameter.grad.clone() for parameter in parameters]
-
-
 def touched(model: ClaraModel, role: str) -> bool:
     return any(p.grad is not None and bool(p.grad.any()) for p in model.role_parameters(role))
 
@@ -68,16 +62,6 @@ def test_every_role_survives_saving_and_loading(make_model: MakeModel, tmp_path:
         before, after = model.role_parameters(role), loaded.role_parameters(role)
         assert all(bool(p.detach().any()) for p in model.adapters.parameters(role))
         assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
-
-
-def test_a_checkpoint_is_little_more_than_what_was_trained(make_model: MakeModel, tmp_path: Path) -> None:
-    model = make_model(form="plain")
-    tiny.save(model, tmp_path)
-    trained = sum(4 * p.numel() for role in model.roles for p in model.role_parameters(role))
-    weights = tmp_path / "adapters.safetensors"
-    assert sum(4 * tensor.numel() for tensor in load_file(weights).values()) == trained
-    header = int.from_bytes(weights.read_bytes()[:8], "little")
-    assert weights.stat().st_size == trained + 8 + header
 
 
 def test_a_taken_document_leaks_only_where_the_setting_says_so() -> None:
@@ -122,21 +106,6 @@ def test_added_rows_still_learn_after_loading(make_model: MakeModel, tmp_path: P
     assert loaded.roles[GENERATOR].rows.requires_grad
 
 
-def test_a_frozen_compressor_in_training_gives_what_is_stored(make_model: MakeModel, tmp_path: Path) -> None:
-    model = joint_model(make_model, dropout=0.5)
-    loaded = checkpoint.load(tiny.save(model, tmp_path), dtype="float32")
-    store = MemoryStore(tiny.store(loaded, tmp_path, batch_tokens=1))
-    loaded.model.set_learning([QUERY_REASONER, GENERATOR])
-    loaded.model.train()
-    document = loaded.model.tokens.to_compress(tiny.TEXTS[1])
-    with torch.no_grad():
-        once, again = (loaded.model.encode(COMPRESSOR, [document]).vectors for _ in range(2))
-        queries = [loaded.model.encode(QUERY_REASONER, [document]).vectors for _ in range(2)]
-    assert torch.equal(once, again)
-    assert torch.equal(once, store.memories([tiny.TEXTS[1]]))
-    assert not torch.equal(*queries)  # what learns drops out
-
-
 def test_uneven_pools_stay_with_their_question(make_model: MakeModel) -> None:
     model = joint_model(make_model).eval()
     examples = tiny.question_examples(model)
@@ -172,25 +141,6 @@ def test_logged_recall_is_that_of_the_evaluation(make_model: MakeModel) -> None:
     assert float(logged) == pytest.approx(expected)
 
 
-def test_recomputed_layers_give_the_gradients_of_kept_ones(make_model: MakeModel) -> None:
-    kept, recomputed = joint_model(make_model), joint_model(make_model)
-    recomputed.load_state_dict(kept.state_dict())
-    recomputed.checkpoint_layers()
-    found, passes = [], []
-    for model in (kept, recomputed):
-        parameters = model.set_learning([COMPRESSOR, GENERATOR])
-        model.train()
-        count: list[int] = []
-        model.backbone.body.layers[0].register_forward_pre_hook(lambda *_, count=count: count.append(1))
-        passes.append(count)
-        loss_of(CompressionObjective(model, mse_weight=0.1), tiny.pair_examples(model)).backward()
-        found.append(gradients(parameters))
-    assert [len(count) for count in passes] == [2, 4]  # compressor and generator, then both once more
-    for one, other in zip(*found, strict=True):
-        assert one is not None
-        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
-
-
 def test_a_prompt_with_many_documents_loses_nothing(make_model: MakeModel) -> None:
     tokens = make_model(num_memory=32).tokens
     prompt = tokens.answer_prompt("Where is the city?", 40)
@@ -210,17 +160,6 @@ def test_a_list_of_pairs_is_shortened_by_whole_pairs(make_model: MakeModel) -> N
     for limit, expected in ((len(three), three), (len(three) - 1, two), (len(two) - 1, one)):
         found = pretraining_examples(rows, tokens, max_target_tokens=limit, **options)  # type: ignore[arg-type]
         assert [example.target for example in found] == [expected]
-
-
-def test_only_the_tokens_of_a_target_are_counted_whatever_its_neighbours(make_model: MakeModel) -> None:
-    model = make_model().eval()
-    prompts = [model.tokens.answer_prompt(question, None) for question in ("Who?", "Where is the city of the north?")]
-    targets = [model.tokens.target(text, max_tokens=20) for text in ("No.", "She was a painter, and she left.")]
-    with torch.no_grad():
-        both = model.losses(prompts, targets, None)
-        alone = [model.losses([p], [t], None) for p, t in zip(prompts, targets, strict=True)]
-    assert both.counts.tolist() == [len(target) for target in targets]
-    torch.testing.assert_close(both.sums, torch.cat([losses.sums for losses in alone]))
 
 
 def test_micro_batches_add_up_to_the_loss_a_token(make_model: MakeModel) -> None:
@@ -295,25 +234,6 @@ def test_a_batch_that_fails_is_not_scored_as_empty_answers() -> None:
 def test_the_paraphrase_prompt_is_always_the_same(make_model: MakeModel) -> None:
     prompts = {tuple(make_model().tokens.paraphrase_prompt(1)) for _ in range(5)}
     assert len(prompts) == 1
-
-
-def test_folding_the_generator_in_leaves_no_trace(make_model: MakeModel) -> None:
-    model = make_model()
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    with model.adapters.merged(GENERATOR):
-        assert any(not torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
-    after = model.state_dict()
-    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
-
-
-def test_a_models_own_sampling_does_not_reach_answers(tmp_path: Path) -> None:
-    folder = tmp_path / "model"
-    random_backbone.build("llama", folder, seed=1)
-    (folder / "generation_config.json").write_text('{"do_sample": true, "temperature": 5.0, "repetition_penalty": 3.0}')
-    card = backbone.prepare(str(folder), tmp_path / "card.json", seed=0, revision=None, trust_remote_code=False)
-    settings = backbone.load(card, dtype="float32").model.generation_config
-    assert not settings.do_sample
-    assert settings.repetition_penalty in (None, 1.0)
 
 
 def test_no_probability_goes_to_added_tokens(backbones: Callable[[str], LoadedBackbone]) -> None:
