@@ -3,8 +3,8 @@
     python workflow_scripts/dvc_stage.py corpus_all
 
 Files that came without Snakemake's records, as after `dvc pull` into a fresh clone, could be of other settings: they
-are made again. `dvc pull && dvc status -q && snakemake --touch --forceall --cores 1` declares that they are not. The profile is
-that of SNAKEMAKE_PROFILE, else profiles/local, so that a change of machine is no change of the stage.
+are made again. To declare that they are not: `dvc pull && dvc status -q && snakemake --touch --forceall --cores 1`.
+The profile is that of SNAKEMAKE_PROFILE, else profiles/local, so that a change of machine is no change of the stage.
 """
 
 import os
