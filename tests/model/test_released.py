@@ -1,6 +1,7 @@
 import json
 import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -225,14 +226,70 @@ def test_another_base_model_is_refused_by_what_differs(
         import_released(world.source, tmp_path / "ours", base=str(tmp_path / "other"))
 
 
-def test_a_base_with_another_head_is_refused(world: World, tmp_path: Path) -> None:
+def changed_base(world: World, folder: Path, change: Callable[[Any], object]) -> str:
+    """A copy of the base whose model went through `change`."""
     model = AutoModelForCausalLM.from_pretrained(world.base, dtype=torch.float32)
-    model.get_output_embeddings().weight.data.mul_(1.1)
-    model.save_pretrained(tmp_path / "other")
+    change(model)
+    model.save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
-        (tmp_path / "other" / name).write_bytes((world.base / name).read_bytes())
+        (folder / name).write_bytes((world.base / name).read_bytes())
+    return str(folder)
+
+
+def test_a_base_with_another_head_is_refused(world: World, tmp_path: Path) -> None:
+    base = changed_base(world, tmp_path / "other", lambda model: model.get_output_embeddings().weight.data.mul_(1.1))
     with pytest.raises(CheckpointError, match="the output embeddings of the base vocabulary differ"):
-        import_released(world.source, tmp_path / "ours", base=str(tmp_path / "other"))
+        import_released(world.source, tmp_path / "ours", base=base)
+
+
+def test_a_checkpoint_without_the_head_that_its_base_has_is_refused(tmp_path: Path) -> None:
+    world = write(tmp_path)
+    for file in ("adapters.pth", "decoder_first_last_layers.pth"):
+        content = torch.load(world.source / file, weights_only=True)
+        for tensors in (content, *content.values()):
+            if isinstance(tensors, dict):
+                tensors.pop("lm_head.weight", None)
+        torch.save(content, world.source / file)
+    with pytest.raises(CheckpointError, match=r"has a head of its own, the checkpoint has no lm_head\.weight"):
+        import_released(world.source, tmp_path / "ours")
+
+
+def test_a_base_whose_turns_end_otherwise_than_its_texts_is_refused(world: World, tmp_path: Path) -> None:
+    base = Path(changed_base(world, tmp_path / "other", lambda model: None))
+    settings = json.loads((base / "tokenizer_config.json").read_text())
+    (base / "tokenizer_config.json").write_text(json.dumps(settings | {"eos_token": "<|pad|>"}))
+    with pytest.raises(CheckpointError, match="closed by the tokenizer's EOS, with which the chat template ends no"):
+        import_released(world.source, tmp_path / "ours", base=str(base))
+
+
+def test_a_base_whose_table_has_spare_rows_is_taken(world: World, imported: clara.Clara, tmp_path: Path) -> None:
+    base = changed_base(world, tmp_path / "other", lambda model: model.resize_token_embeddings(448))
+    import_released(world.source, tmp_path / "ours", base=base)
+    model = clara.load(tmp_path / "ours")
+    torch.testing.assert_close(model.compress(DOCUMENTS), imported.compress(DOCUMENTS), atol=1e-6, rtol=0)
+    torch.testing.assert_close(model.reason([QUESTION]), imported.reason([QUESTION]), atol=1e-6, rtol=0)
+
+
+def test_half_precision_checkpoints_are_read_in_the_precision_of_their_base(tmp_path: Path) -> None:
+    world = write(tmp_path)
+    for file in ("adapters.pth", "decoder_first_last_layers.pth"):
+        content = torch.load(world.source / file, weights_only=True)
+        for tensors in (content, *content.values()):
+            if isinstance(tensors, dict):
+                tensors.update({key: value.bfloat16() for key, value in tensors.items() if torch.is_tensor(value)})
+        torch.save(content, world.source / file)
+    base = changed_base(world, tmp_path / "half", lambda model: model.bfloat16())
+    import_released(world.source, tmp_path / "ours", base=base)
+    assert clara.load(tmp_path / "ours").model.backbone.dtype == torch.bfloat16
+    for parameter in world.model.parameters():  # the same rounded weights, with exact arithmetic
+        parameter.data = parameter.data.bfloat16().float()
+    world.adapters = {
+        name: {key: weight.bfloat16().float() for key, weight in adapter.items()}
+        for name, adapter in world.adapters.items()
+    }
+    vectors = clara.load(tmp_path / "ours", dtype="float32").compress(DOCUMENTS[:1])[0]
+    expected = world.memories("encoder_adapter", DOCUMENTS[0], padded_to=60)
+    torch.testing.assert_close(vectors, expected, atol=1e-4, rtol=0)
 
 
 def test_a_vocabulary_that_fits_no_rate_is_refused(tmp_path: Path) -> None:
