@@ -1,0 +1,77 @@
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clara.errors import DataError
+from clara.records import Passage, Question, document_id, document_text, read_rows, write_rows
+
+ROW: dict[str, Any] = {"id": "1", "question": "Who?", "golden_answers": ["A"], "docs": ["x", "y"], "pos_index": [1]}
+
+
+def lines(folder: Path, *rows: Any, name: str = "q.jsonl") -> Path:
+    (folder / name).write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+    return folder / name
+
+
+@pytest.mark.parametrize("name", ["p.jsonl", "p.parquet"])
+def test_rows_come_back_as_they_were(name: str, tmp_path: Path) -> None:
+    rows = [Passage(id="1", title="É", text='a "b"\nc'), Passage(id="2", title="", text="  ")]
+    write_rows(tmp_path / name, rows)
+    assert read_rows(Passage, tmp_path / name) == rows
+    before = (tmp_path / name).read_bytes()
+    write_rows(tmp_path / name, rows)
+    assert (tmp_path / name).read_bytes() == before
+
+
+def test_gzipped_lines_blank_lines_and_unknown_fields_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "q.jsonl.gz"
+    path.write_bytes(gzip.compress(("\n" + json.dumps(ROW | {"more": 1}) + "\n\n").encode()))
+    assert read_rows(Question, path)[0].question == "Who?"
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("{", "line 2 is not JSON"),
+        ({**ROW, "docs": []}, "line 2 is no question row: field docs: "),
+        ({**ROW, "golden_answers": "A"}, "line 2 is no question row: field golden_answers: "),
+        (
+            {key: value for key, value in ROW.items() if key != "id"},
+            "line 2 is no question row: field id: ",
+        ),
+        ({**ROW, "pos_index": [2]}, r"line 2: pos_index holds 2, but docs has 2 entries"),
+        ({**ROW, "pos_index": [-1]}, r"line 2: pos_index holds -1"),
+        ("3", "line 2 is no question row"),
+    ],
+)
+def test_a_bad_row_is_refused_with_file_line_and_field(row: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=rf"q\.jsonl {message}"):
+        read_rows(Question, lines(tmp_path, ROW, row))
+
+
+def test_missing_empty_foreign_and_damaged_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"none\.jsonl does not exist"):
+        read_rows(Question, tmp_path / "none.jsonl")
+    with pytest.raises(DataError, match="holds no rows"):
+        read_rows(Question, lines(tmp_path, "", " "))
+    (tmp_path / "latin.jsonl").write_bytes(json.dumps(ROW).encode() + b"\n\xe9\n")
+    with pytest.raises(DataError, match="is not UTF-8"):
+        read_rows(Question, tmp_path / "latin.jsonl")
+    (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(json.dumps(ROW).encode() * 50)[:40])
+    with pytest.raises(DataError, match="is a damaged gzip file"):
+        read_rows(Question, tmp_path / "cut.jsonl.gz")
+    with pytest.raises(DataError, match=r"none\.parquet does not exist"):
+        read_rows(Passage, tmp_path / "none.parquet")
+    (tmp_path / "bad.parquet").write_text("PAR1 no")
+    with pytest.raises(DataError, match="is no readable Parquet file"):
+        read_rows(Passage, tmp_path / "bad.parquet")
+
+
+def test_a_document_is_title_and_text_and_its_id_that_of_both() -> None:
+    assert document_text("T", "x") == "T\nx"
+    assert document_text("", "x") == "x"
+    assert Passage(id="", title="T", text="x").document == "T\nx"
+    assert document_id("T\nx") != document_id("x")

@@ -1,0 +1,104 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+import clara
+from clara.errors import CheckpointError, DataError
+from clara.model import checkpoint
+from clara.model.clara import ClaraModel
+from tests import tiny
+
+
+@pytest.fixture
+def first(model: ClaraModel, tmp_path: Path) -> clara.Clara:
+    tiny.save(model, tmp_path / "pretraining")
+    return clara.load(tmp_path / "pretraining")
+
+
+@pytest.fixture
+def joint(make_model: Callable[..., ClaraModel], tmp_path: Path) -> clara.Clara:
+    model = make_model()
+    model.add_query_reasoner("compressor")
+    tiny.stir(model, seed=4)
+    tiny.save(model, tmp_path / "joint", stage="joint")
+    return clara.load(tmp_path / "joint" / "card.json")
+
+
+def store(served: clara.Clara, folder: Path) -> Path:
+    return tiny.store(checkpoint.LoadedCheckpoint(served.model, served.card, served.compressor_hash), folder)
+
+
+def test_a_checkpoint_says_what_it_serves(first: clara.Clara, joint: clara.Clara) -> None:
+    assert first.serves == ["compress", "score", "select", "answer"]
+    assert joint.serves == [*first.serves, "reason"]
+    assert repr(joint).startswith("<Clara joint, 4 memories a document; serves compress")
+
+
+def test_scores_are_cosines_and_the_best_come_first(joint: clara.Clara) -> None:
+    documents = joint.compress(tiny.TEXTS)
+    scores = joint.score(documents[:2], documents)
+    assert scores.shape == (2, 6)
+    assert scores[0, 0] == pytest.approx(1, abs=1e-5)
+    wanted = torch.cosine_similarity(documents[1].flatten(), documents[3].flatten(), dim=0)
+    assert scores[1, 3] == pytest.approx(float(wanted), abs=1e-5)
+    assert joint.select(scores, 1).tolist() == [[0], [1]]
+    assert joint.select(torch.tensor([[0.1, 0.7, 0.7]]), 2).tolist() == [[1, 2]]
+
+
+def test_answers_from_given_documents_read_the_best_k(joint: clara.Clara) -> None:
+    answers = joint.answer(["Who left?", "Where?"], documents=[tiny.TEXTS, tiny.TEXTS[:1]], k=2, max_new_tokens=3)
+    scores = joint.score(joint.reason(["Who left?"]), joint.compress(tiny.TEXTS))
+    best = joint.select(scores, 2)[0].tolist()
+    assert answers[0].documents == [tiny.TEXTS[index] for index in best]
+    assert answers[0].scores == pytest.approx([float(scores[0, index]) for index in best], abs=1e-5)
+    assert answers[1].documents == tiny.TEXTS[:1]
+
+
+def test_a_store_is_searched_as_a_whole(joint: clara.Clara, tmp_path: Path) -> None:
+    manifest = store(joint, tmp_path)
+    given = joint.answer(["Who left?"], documents=[tiny.TEXTS], k=3, max_new_tokens=3)
+    for place in (manifest, manifest.parent, str(manifest)):
+        found = joint.answer(["Who left?"], store=place, k=3, max_new_tokens=3)
+        assert found[0].text == given[0].text
+        assert found[0].documents == given[0].documents
+        assert found[0].scores == pytest.approx(given[0].scores, abs=1e-5)
+
+
+def test_without_a_reasoner_up_to_k_documents_are_read_as_given(first: clara.Clara) -> None:
+    answer = first.answer(["Who left?"], documents=[tiny.TEXTS[2::-1]], k=3, max_new_tokens=2)[0]
+    assert answer.documents == tiny.TEXTS[2::-1]
+    assert answer.scores == []
+    with pytest.raises(CheckpointError, match="the pretraining checkpoint has no query reasoner"):
+        first.answer(["Who left?"], documents=[tiny.TEXTS], k=3)
+
+
+def test_a_question_without_documents_is_answered(first: clara.Clara, joint: clara.Clara) -> None:
+    for served in (first, joint):
+        assert served.answer(["Who?"], documents=[[]], max_new_tokens=2)[0].documents == []
+
+
+def test_a_store_of_another_compressor_is_refused(
+    first: clara.Clara, joint: clara.Clara, make_model: Callable[..., ClaraModel], tmp_path: Path
+) -> None:
+    other = make_model(form="plain")
+    tiny.save(other, tmp_path / "other")
+    manifest = store(clara.load(tmp_path / "other"), tmp_path)
+    with pytest.raises(CheckpointError, match="compress the documents with this model"):
+        joint.answer(["Who?"], store=manifest)
+
+
+def test_wrong_calls_are_refused_in_one_sentence(joint: clara.Clara, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"either documents= .* or store="):
+        joint.answer(["Who?"])
+    with pytest.raises(DataError, match=r"either documents= .* or store="):
+        joint.answer(["Who?"], documents=[["x"]], store=tmp_path)
+    with pytest.raises(DataError, match="2 questions but candidates for 1"):
+        joint.answer(["Who?", "Where?"], documents=[["x"]])
+    with pytest.raises(DataError, match="compress takes a list of texts, got one string"):
+        joint.compress("Aro")
+    with pytest.raises(DataError, match="answer takes at least one text, got none"):
+        joint.answer([], documents=[])
+    with pytest.raises(CheckpointError, match="nowhere does not exist; name the folder of a finished training"):
+        clara.load(tmp_path / "nowhere")

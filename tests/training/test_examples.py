@@ -1,0 +1,111 @@
+from collections.abc import Sequence
+
+import pytest
+
+from clara.errors import DataError
+from clara.model.clara import ClaraModel
+from clara.records import Pair
+from clara.training.examples import (
+    Example,
+    hold_out,
+    instruction_examples,
+    joint_examples,
+    pretraining_examples,
+)
+from tests import tiny
+
+
+def example(key: str, group: str) -> Example:
+    return Example(key, group, ("text",), [1], [2])
+
+
+def written(model: ClaraModel, ids: Sequence[int]) -> str:
+    assert ids[-1] == model.backbone.end_of_turn
+    return str(model.backbone.tokenizer.decode(list(ids[:-1])))
+
+
+def test_answer_targets_put_the_question_into_the_prompt(model: ClaraModel) -> None:
+    found = tiny.pair_examples(model, kinds=["simple"], max_target_tokens=64)
+    assert len(found) == 12
+    assert written(model, found[0].target) == "Aro is a city in the north."
+    assert found[0].prompt == model.tokens.answer_prompt("Where is Aro?", 1)
+    assert found[0].documents == (tiny.TEXTS[0],)
+
+
+def test_list_targets_hold_the_questions_and_are_shortened_by_whole_pairs(model: ClaraModel) -> None:
+    found = tiny.pair_examples(model, kinds=["simple"], qa_target="list", max_target_tokens=400)
+    assert len(found) == 6
+    first = "Question: Where is Aro?\nAnswer: Aro is a city in the north."
+    whole = f"{first}\nQuestion: Who left Aro?\nAnswer: Aro"
+    assert written(model, found[0].target) == whole
+    assert found[0].prompt == model.tokens.pairs_prompt(1)
+    exact = len(model.tokens.text(whole)) + 1
+    for limit, text in ((exact, whole), (exact - 1, first)):
+        short = tiny.pair_examples(model, kinds=["simple"], qa_target="list", max_target_tokens=limit)
+        assert written(model, short[0].target) == text
+
+
+def test_a_first_pair_that_is_too_long_loses_its_tail_not_its_end(model: ClaraModel) -> None:
+    found = tiny.pair_examples(model, kinds=["simple"], qa_target="list", max_target_tokens=8)
+    assert len(found[0].target) == 8
+    assert "Question: Where is Aro?".startswith(written(model, found[0].target))
+
+
+def test_paraphrases_and_questions_come_together(model: ClaraModel) -> None:
+    found = tiny.pair_examples(model)
+    assert len(found) == 18
+    assert sum(item.prompt == model.tokens.paraphrase_prompt(1) for item in found) == 6
+
+
+def test_no_row_of_the_kinds_asked_for_is_refused(model: ClaraModel) -> None:
+    pairs: list[Pair] = tiny.pairs()
+    with pytest.raises(DataError, match="no synthesized row is of kind complex"):
+        pretraining_examples(pairs, model.tokens, kinds=["complex"], qa_target="list", max_target_tokens=9)
+
+
+def test_instruction_keeps_the_gold_and_fills_with_others_in_the_seeds_order(model: ClaraModel) -> None:
+    made = [
+        instruction_examples(tiny.questions(), model.tokens, top_k=3, max_target_tokens=9, seed=s) for s in (1, 1, 2)
+    ]
+    assert made[0] == made[1] != made[2]
+    for found in made[0]:
+        asked = next(question for question in tiny.questions() if question.id == found.key)
+        assert len(set(found.documents)) == 3
+        assert asked.docs[asked.pos_index[0]] in found.documents
+        assert found.prompt == model.tokens.answer_prompt(asked.question, 3)
+
+
+def test_small_pools_give_prompts_with_as_many_slots(model: ClaraModel) -> None:
+    small = [tiny.question(0, docs=[1], gold=[0])]
+    for found in (
+        instruction_examples(small, model.tokens, top_k=5, max_target_tokens=9, seed=0)[0],
+        joint_examples(small, model.tokens, top_k=5, max_target_tokens=9)[0],
+    ):
+        assert found.prompt.count(model.added.sep) == 1
+
+
+def test_joint_examples_hold_the_whole_pool_in_order(model: ClaraModel) -> None:
+    found = tiny.question_examples(model)
+    assert [len(item.documents) for item in found] == [4, 3, 6, 4]
+    assert list(found[1].documents) == tiny.questions()[1].docs
+    assert written(model, found[1].target) == "1887"
+
+
+def test_no_group_is_both_learned_and_held_out() -> None:
+    examples = [example(f"{group}{n}", group) for group in "abcdefghij" for n in range(3)]
+    training, validation = hold_out(examples, count=6, seed=1)
+    assert len(validation) == 6
+    assert not {item.group for item in training} & {item.group for item in validation}
+    assert len(training) == 24
+    assert hold_out(examples, count=6, seed=1) == (training, validation)
+    assert hold_out(examples, count=6, seed=2) != (training, validation)
+
+
+def test_at_most_a_fifth_is_held_out_and_at_least_one() -> None:
+    assert len(hold_out([example(str(n), str(n)) for n in range(20)], count=99, seed=0)[1]) == 4
+    assert len(hold_out([example(str(n), str(n)) for n in range(2)], count=99, seed=0)[1]) == 1
+
+
+def test_one_group_is_too_few() -> None:
+    with pytest.raises(DataError, match="at least two documents or questions, found 1"):
+        hold_out([example("a", "x"), example("b", "x")], count=1, seed=0)

@@ -1,0 +1,281 @@
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from accelerate import Accelerator
+from safetensors.torch import load_file
+from torch import Tensor
+
+from clara.config.training import Optimization
+from clara.errors import ConfigError, DataError
+from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
+from clara.model.clara import ClaraModel
+from clara.training import optim
+from clara.training.examples import Example
+from clara.training.loop import optimizer_step, train
+from clara.training.objectives import CompressionObjective, Objective, Outcome, Totals
+from clara.training.sampling import Sampler
+from tests import tiny
+from tests.training.test_objectives import joint
+
+Make = Callable[..., ClaraModel]
+BOTH = [COMPRESSOR, GENERATOR]
+
+
+def weights(model: ClaraModel) -> dict[str, Tensor]:
+    return {f"{role}{n}": p.detach().clone() for role in model.roles for n, p in enumerate(model.role_parameters(role))}
+
+
+def history(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+
+
+def run(
+    model: ClaraModel, folder: Path, plan: Optimization, *, objective: Objective | None = None, identity: str = "run"
+) -> list[dict[str, Any]]:
+    examples = tiny.pair_examples(model)
+    return history(
+        train(
+            model,
+            objective or CompressionObjective(model, mse_weight=0.1),
+            learns=BOTH,
+            sampler=Sampler(examples[:-3], batch_size=plan.batch_size, seed=5),
+            validation=examples[-3:],
+            plan=plan,
+            seed=5,
+            state_folder=folder,
+            identity=identity,
+            label="test",
+        )
+    )
+
+
+def one_step(
+    model: ClaraModel, objective: Objective, examples: Sequence[Example], learns: list[str], micro: int
+) -> None:
+    parameters = model.set_learning(learns)
+    plan = tiny.plan(batch_size=len(examples), micro_batch_size=micro)
+    # Plain gradient descent: Adam's first step is the sign of the gradient, which magnifies rounding.
+    optimizer = torch.optim.SGD(parameters, lr=1.0)
+    optimizer_step(model, objective, examples, optimizer, parameters, 1, plan, 5, Accelerator(cpu=True))
+
+
+@pytest.mark.parametrize("stage", ["pretraining", "joint"])
+def test_micro_batches_change_nothing(stage: str, make_model: Make) -> None:
+    found = []
+    for micro in (8, 4, 1, 3):
+        model = make_model()
+        if stage == "joint":
+            objective: Objective = joint(model)
+            examples, learns = tiny.question_examples(model) * 2, [QUERY_REASONER, GENERATOR]
+        else:
+            objective = CompressionObjective(model, mse_weight=0.1)
+            examples, learns = tiny.pair_examples(model)[:8], BOTH
+        before = weights(model)
+        one_step(model, objective, examples, learns, micro)
+        found.append(weights(model))
+        assert not torch.equal(before[f"{GENERATOR}0"], found[-1][f"{GENERATOR}0"])
+    for other in found[1:]:
+        for name, value in found[0].items():
+            torch.testing.assert_close(other[name], value, atol=1e-5, rtol=1e-5)
+
+
+def teachable(make_model: Make) -> ClaraModel:
+    """A model whose frozen head is loud enough for a loss near zero: an untrained one tops out at 5 nats."""
+    model = make_model("mistral", rank=16, alpha=32)
+    model.backbone.model.get_output_embeddings().weight.data *= 30
+    return model
+
+
+def test_pretraining_learns_a_batch_by_heart(make_model: Make) -> None:
+    model = teachable(make_model)
+    examples = tiny.pair_examples(model, kinds=["simple"], max_target_tokens=12)[:4]
+    assert by_heart(model, CompressionObjective(model, mse_weight=0.0), examples, BOTH) < 0.3
+
+
+def test_joint_training_learns_a_batch_by_heart(make_model: Make) -> None:
+    model = teachable(make_model)
+    objective = joint(model)
+    assert by_heart(model, objective, tiny.question_examples(model), [QUERY_REASONER, GENERATOR]) < 0.3
+
+
+def by_heart(model: ClaraModel, objective: Objective, examples: Sequence[Example], learns: list[str]) -> float:
+    parameters = model.set_learning(learns)
+    plan = tiny.plan(batch_size=len(examples), micro_batch_size=len(examples))
+    optimizer, accelerator = optim.build(parameters, learning_rate=1e-2, weight_decay=0.0), Accelerator(cpu=True)
+    for step in range(1, 201):
+        outcome = optimizer_step(model, objective, examples, optimizer, parameters, step, plan, 5, accelerator)
+        if outcome["loss"] < 0.3:  # of about 10 nats at the start
+            break
+    return float(outcome["loss"])
+
+
+def test_joint_gradient_alone_brings_up_the_document_that_helps(model: ClaraModel) -> None:
+    """The generator is replaced by one that wants a certain document's memory: only the selection can satisfy it."""
+    objective = joint(model, top_k=1, tau=0.2)
+    asked = tiny.question_examples(model, top_k=1)
+    wanted = torch.stack([objective.store.memories([item.documents[2]])[0] for item in asked])
+
+    class Wants(torch.nn.Module):
+        def __call__(self, examples: Sequence[Example], totals: Totals, *, progress: float, seed: int) -> Outcome:
+            keep = model.losses
+            model.losses = lambda prompts, targets, memories: distances(memories)  # type: ignore[method-assign]
+            try:
+                return objective(examples, totals, progress=progress, seed=seed)
+            finally:
+                model.losses = keep  # type: ignore[method-assign]
+
+    from clara.model.generator import TargetLosses
+
+    def distances(memories: Tensor) -> TargetLosses:
+        return TargetLosses((memories - wanted).pow(2).sum((1, 2)), torch.ones(len(wanted)))
+
+    parameters = model.set_learning([QUERY_REASONER])
+    optimizer = optim.build(parameters, learning_rate=1e-2, weight_decay=0.0)
+    plan = tiny.plan(batch_size=4, micro_batch_size=4)
+    for step in range(1, 101):
+        outcome = optimizer_step(model, Wants(), asked, optimizer, parameters, step, plan, 5, Accelerator(cpu=True))
+        if outcome["loss"] == 0:
+            break
+        assert outcome["grad_norm"] > 0
+    assert outcome["loss"] == 0  # every question selects its third document
+
+
+class Interrupting:
+    """An objective that is cut off at its n-th call in training."""
+
+    def __init__(self, model: ClaraModel, call: int, how: Callable[[], None]) -> None:
+        self.inner, self.model = CompressionObjective(model, mse_weight=0.1), model
+        self.left, self.how = call, how
+
+    def __call__(self, examples: Sequence[Example], totals: Totals, *, progress: float, seed: int) -> Outcome:
+        if self.model.training:
+            self.left -= 1
+            if self.left == 0:
+                self.how()
+        return self.inner(examples, totals, progress=progress, seed=seed)
+
+
+def terminate() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def fail() -> None:
+    raise RuntimeError("the machine went away")
+
+
+@pytest.mark.parametrize(("how", "kind"), [(terminate, SystemExit), (fail, RuntimeError)])
+@pytest.mark.parametrize("call", [3, 8])  # two calls a step
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits(
+    call: int, how: Callable[[], None], kind: type[BaseException], make_model: Make, tmp_path: Path
+) -> None:
+    plan = tiny.plan()
+    straight = make_model(dropout=0.2)
+    wanted = run(straight, tmp_path / "straight", plan)
+    stopped = make_model(dropout=0.2)
+    with pytest.raises(kind) as raised:
+        run(stopped, tmp_path / "state", plan, objective=Interrupting(stopped, call, how))
+    if kind is SystemExit:
+        assert raised.value.args == (143,)
+        assert (tmp_path / "state" / f"step-{(call + 1) // 2:06d}").exists()  # the step was finished
+    resumed = make_model(dropout=0.2)
+    assert run(resumed, tmp_path / "state", plan) == wanted
+    for name, value in weights(straight).items():
+        assert torch.equal(weights(resumed)[name], value)
+
+
+def test_a_damaged_newest_state_costs_steps_not_the_result(make_model: Make, tmp_path: Path) -> None:
+    plan = tiny.plan()
+    wanted = run(make_model(dropout=0.2), tmp_path, plan)
+    moments = tmp_path / "step-000006" / "moments.safetensors"
+    moments.write_bytes(moments.read_bytes()[:-1])
+    assert run(make_model(dropout=0.2), tmp_path, plan) == wanted
+
+
+def test_a_finished_run_is_not_run_again(make_model: Make, tmp_path: Path) -> None:
+    first = make_model()
+    wanted = run(first, tmp_path, tiny.plan())
+    again = make_model()
+    assert run(again, tmp_path, tiny.plan(), objective=Interrupting(again, 1, fail)) == wanted
+    assert all(torch.equal(weights(again)[name], value) for name, value in weights(first).items())
+
+
+def test_the_state_of_another_run_is_refused(make_model: Make, tmp_path: Path) -> None:
+    run(make_model(), tmp_path, tiny.plan(steps=1))
+    with pytest.raises(ConfigError, match="of a run with other settings or inputs; delete it"):
+        run(make_model(), tmp_path, tiny.plan(steps=1), identity="another")
+
+
+def test_the_same_seed_gives_the_same_bits_and_the_log_says_what_happened(make_model: Make, tmp_path: Path) -> None:
+    rows = [run(make_model(dropout=0.2), tmp_path / name, tiny.plan()) for name in "ab"]
+    assert rows[0] == rows[1]
+    marks = [(row["step"], row["split"]) for row in rows[0] if row["split"] == "validation"]
+    assert marks == [(0, "validation"), (3, "validation"), (6, "validation")]
+    trained = [row for row in rows[0] if row["split"] == "train"]
+    assert [row["step"] for row in trained] == [1, 2, 3, 4, 5, 6]
+    assert {"loss", "ce", "mse", "grad_norm", "learning_rate"} <= trained[0].keys()
+
+
+def test_checkpointed_layers_train_to_the_same_weights(make_model: Make, tmp_path: Path) -> None:
+    found = []
+    for name in ("plain", "recomputed"):
+        model = make_model(dropout=0.2)
+        if name == "recomputed":
+            model.checkpoint_layers()
+        run(model, tmp_path / name, tiny.plan(steps=2))
+        found.append(weights(model))
+    for name, value in found[0].items():
+        torch.testing.assert_close(found[1][name], value, atol=1e-4, rtol=1e-3)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_with_its_examples(make_model: Make, tmp_path: Path) -> None:
+    model = make_model()
+    for parameter in model.adapters.parameters(GENERATOR):
+        parameter.data.fill_(float("inf"))
+    with pytest.raises(DataError, match=r"step 1: the gradient is not finite; its examples are [0-9a-f]{16}, "):
+        run(model, tmp_path, tiny.plan())
+    assert not list(tmp_path.glob("step-*"))
+
+
+@pytest.fixture(scope="module")
+def two(backbones: Callable[[str], Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of two processes: `pretraining.safetensors`, `joint.safetensors`, `codes.txt`."""
+    folder = tmp_path_factory.mktemp("two")
+    shutil.copytree(backbones("llama").card.path.parent, folder / "backbone")
+    # What `accelerate launch` calls for processes with a GPU each; for CPUs it would want MPI.
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    script = str(Path(__file__).with_name("two_processes.py"))
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*launch, script, str(folder)], env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert (folder / "joint.safetensors").exists(), done.stderr[-3000:]
+    return folder
+
+
+@pytest.mark.parametrize("stage", ["pretraining", "joint"])
+def test_two_processes_make_the_update_of_one(stage: str, two: Path, make_model: Make) -> None:
+    model = make_model()
+    if stage == "joint":
+        one_step(model, joint(model), tiny.question_examples(model)[:3], [QUERY_REASONER, GENERATOR], 1)
+    else:
+        one_step(model, CompressionObjective(model, mse_weight=0.1), tiny.pair_examples(model)[:3], BOTH, 1)
+    found = load_file(two / f"{stage}.safetensors")
+    for name, value in weights(model).items():
+        torch.testing.assert_close(found[name], value, atol=1e-5, rtol=1e-5)
+
+
+def test_processes_stop_together_when_one_is_told_to(two: Path) -> None:
+    assert sorted((two / "codes.txt").read_text().split()) == ["0:143:1", "1:143:1"]
+    assert [path.name for path in (two / "state").iterdir()] == ["step-000001"]
+
+
+def test_fewer_examples_than_processes_are_refused(two: Path) -> None:
+    assert "batch_size = 1 leaves some of 2 processes without examples" in (two / "refusal.txt").read_text()
