@@ -9,7 +9,7 @@ from clara.config.base import Strict
 
 class Synthesis(Strict):
     published: str | None
-    """A file of ready SCP data (our Parquet or JSONL, or the released layout) to use instead of synthesis; null synthesizes."""
+    X
     engine: Literal["auto", "vllm", "openai", "transformers"]
     """What answers the requests; auto takes vLLM where it can run and transformers elsewhere."""
     model: str | None
@@ -20,11 +20,14 @@ class Synthesis(Strict):
     """GPUs over which vLLM splits the model."""
     num_passages: int | None = Field(ge=1)
     """Passages to synthesize from, spread over the corpus; null takes all."""
+    num_passages_for: dict[Literal["simple", "complex", "paraphrase"], int]
+    """Fewer of these passages for a kind that costs much or yields little; kinds not named take all of them."""
     kinds: list[Literal["simple", "complex", "paraphrase"]] = Field(min_length=1)
     """What is asked of each passage."""
     question_sources: list[Literal["model", "facts", "templates"]] = Field(min_length=1)
-    """Where simple questions come from. model: the model asks and answers (paper). facts: the answer is a span of the passage
-    found by form, the model asks for it. templates: question and answer are made by rule. Complex questions are the model's."""
+    """Where simple questions come from. model: the model asks and answers (paper). facts: the answer is a span of the
+    passage found by form, the model asks for it. templates: question and answer are made by rule. Complex questions
+    are the model's."""
     max_rounds: int = Field(ge=1)
     """Rounds of question, answer, validation and supplementary questions; paper 10."""
     questions_per_round: int = Field(ge=1)

@@ -100,7 +100,7 @@ def with_memories(
     memories.require(loaded.compressor_hash)
     if not model.has_query_reasoner:
         raise CheckpointError(
-            f"a {loaded.card.stage} checkpoint cannot select documents; predict with one of joint training"
+            f"a checkpoint of {loaded.card.stage} cannot select documents; predict with one of joint training"
         )
     tasks = select_with_reasoner(model, memories, pools, top_k=top_k)
     origin = [loaded.card.weights_hash, store.read_text("utf-8"), generation.model_dump_json()]

@@ -1,7 +1,7 @@
 """The prompts: one Jinja file each in this folder, rendered strictly, and the version of those that made a row.
 
-A prompt is one text, or a chat: then lines `@system`, `@user` and `@assistant` open its turns. The file is cut into turns
-before values are filled in, so that no passage can open a turn of its own.
+A prompt is one text, or a chat: then lines `@system`, `@user` and `@assistant` open its turns. The file is cut into
+turns before values are filled in, so that no passage can open a turn of its own.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ def render(name: str, **values: object) -> str:
     """The text of prompt `name` with `values` filled in, outer white space removed.
 
     Raises:
-        ConfigError: the prompt is unknown or damaged, a variable of the prompt has no value, or a value has no variable.
+        ConfigError: the prompt is unknown or damaged, a variable has no value, or a value has no variable.
     """
     return "\n\n".join(text for _, text in render_chat(name, **values))
 

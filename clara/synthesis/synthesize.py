@@ -88,16 +88,21 @@ def _work(settings: Synthesis, seed: int, chosen: list[Passage], engine: TextEng
         settings.model_validation,
         drawing,
     )
-    kinds = [kind for kind in KINDS if kind in settings.kinds]
+    asked = {
+        kind: {passage.id for passage in spread(chosen, settings.num_passages_for.get(kind))}
+        for kind in KINDS
+        if kind in settings.kinds
+    }
 
     def tasks() -> Iterator[Steps]:
         for passage in chosen:
-            for kind in kinds:
-                yield steps(passage, kind, plan)
+            for kind, ids in asked.items():
+                if passage.id in ids:
+                    yield steps(passage, kind, plan)
 
     cache = ReplyCache(state)
     try:
-        with Progress("synthesis", total=len(chosen) * len(kinds), unit="passages and kinds") as progress:
+        with Progress("synthesis", total=sum(map(len, asked.values())), unit="passages and kinds") as progress:
             return loop.run(tasks(), engine, cache, on_outcome=progress.update)
     finally:
         cache.close()

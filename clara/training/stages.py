@@ -49,6 +49,7 @@ def pretrain(
         lora.dropout,
     )
     model = ClaraModel(_backbone(backbone, settings), shape, seed=settings.seed)
+    model.set_salience(sorted({pair.document for pair in pairs}))
     examples = pretraining_examples(
         pairs,
         model.tokens,

@@ -17,6 +17,7 @@ from clara.synthesis.synthesize import synthesize
 
 SETTINGS: dict[str, Any] = {
     "published": None, "engine": "auto", "model": None, "base_url": None, "tensor_parallel": 1, "num_passages": 3,
+    "num_passages_for": {},
     "kinds": ["simple", "paraphrase"], "question_sources": ["facts", "templates"], "max_rounds": 1,
     "questions_per_round": 3, "temperature": 0.7, "top_p": 0.95, "max_new_tokens": 64, "model_validation": False,
     "max_failed_share": 0.5,
@@ -48,6 +49,12 @@ def run(
         report = json.loads(names["report.json"].read_text())
     pairs = read_rows(Pair, names["pairs.parquet"])
     return pairs, read_rows(Rejected, names["rejected.parquet"]), report
+
+
+def test_a_kind_can_be_asked_of_fewer_passages(tmp_path: Path) -> None:
+    _, rejected, _ = run(tmp_path, ScriptedEngine(lambda request: "No."), num_passages_for={"paraphrase": 1})
+    assert len({row.document_id for row in rejected if row.kind == "paraphrase"}) == 1
+    assert len({row.document_id for row in rejected if row.kind == "simple"}) > 1
 
 
 def test_every_row_is_accepted_or_rejected_and_counted(tmp_path: Path) -> None:
