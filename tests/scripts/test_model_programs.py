@@ -1,0 +1,270 @@
+"""The programs that need a model, in their order on tiny files, called as a rule calls them."""
+
+import json
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clara import config, program
+from clara.config.rules import settings_for
+from clara.files import read_json
+from clara.model import checkpoint
+from clara.records import Prediction, Question, read_rows, write_rows
+from tests import tiny
+from workflow_scripts import (
+    compress_documents,
+    measure_memory_use,
+    predict,
+    predict_baseline,
+    prepare_backbone,
+    pretrain,
+    train_joint,
+    tune_instructions,
+)
+
+ROOT = Path(__file__).parents[2]
+CHECKPOINT_FILES = {"card.json", "adapters.safetensors", "history.jsonl", "settings.json", "environment.json"}
+
+
+def settings(rule: str, **changes: Any) -> str:
+    values = config.merge(config.load(ROOT / "config.yaml"), config.load(ROOT / "configs/ci.yaml"))
+    few = {"optimization": {"steps": 2, "validate_every": 1, "save_every": 1}}
+    values = config.merge(values, {stage: few for stage in ("pretraining", "instruction", "joint")})
+    values = config.merge(values, {"memory": {"document_max_tokens": 32}, "evaluation": {"memory_use_examples": 8}})
+    return json.dumps(settings_for(rule, config.merge(values, changes)))
+
+
+class World:
+    """The files of a tiny run, and calls of its programs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.backbone = folder / "backbone" / "card.json"
+        self.pretraining = folder / "pretraining" / "card.json"
+        self.instruction = folder / "instruction" / "card.json"
+        self.joint = folder / "joint" / "card.json"
+        self.manifest = folder / "compression" / "manifest.json"
+        self.pairs, self.documents = folder / "pairs.parquet", folder / "documents.parquet"
+        write_rows(self.pairs, tiny.pairs())
+        write_rows(self.documents, tiny.passages())
+        self.candidates = {}
+        for split in ("train.oracle", "test.oracle", "test.normal"):
+            self.candidates[split] = folder / f"nq.{split}.jsonl"
+            write_rows(self.candidates[split], tiny.questions())
+
+    def prepare(self) -> None:
+        prepare_backbone.main(["--settings", settings("prepare_backbone"), "--card", str(self.backbone)])
+
+    def pretrain(self, **changes: Any) -> None:
+        pretrain.main(
+            self.flags(
+                settings("pretrain", **changes), ratio=8, pairs=self.pairs, backbone=self.backbone,
+                state=self.folder / "state/pretrain", card=self.pretraining,
+            )
+        )  # fmt: skip
+
+    def tune(self) -> None:
+        tune_instructions.main(
+            self.flags(
+                settings("tune_instructions"), checkpoint=self.pretraining, candidates=self.candidates["train.oracle"],
+                state=self.folder / "state/tune", card=self.instruction,
+            )
+        )  # fmt: skip
+
+    def compress(self) -> None:
+        compress_documents.main(
+            self.flags(
+                settings("compress_documents"), checkpoint=self.instruction, documents=self.documents,
+                state=self.folder / "state/compress", manifest=self.manifest,
+            )
+        )  # fmt: skip
+
+    def join(self, *, start: Path | None = None) -> None:
+        train_joint.main(
+            self.flags(
+                settings("train_joint"), checkpoint=start or self.instruction, store=self.manifest,
+                candidates=self.candidates["train.oracle"], state=self.folder / "state/joint", card=self.joint,
+            )
+        )  # fmt: skip
+
+    def measure(self, *, checkpoint: Path | None = None, confidence: float = 0.95) -> Any:
+        out = self.folder / "joint" / "memory_use.json"
+        given = settings("measure_memory_use", evaluation={"scoring": {"confidence": confidence}})
+        measure_memory_use.main(
+            self.flags(
+                given, checkpoint=checkpoint or self.joint, candidates=self.candidates["test.oracle"], memory_use=out
+            )
+        )
+        return read_json(out)
+
+    def predict(self, *, candidates: Path | None = None, checkpoint: Path | None = None) -> list[Prediction]:
+        out = self.folder / "predictions" / "clara.jsonl"
+        flags = self.flags(
+            settings("predict"), system="clara", checkpoint=checkpoint or self.joint, store=self.manifest,
+            state=self.folder / "state/predict", predictions=out,
+        )  # fmt: skip
+        pools = [candidates] if candidates else [self.candidates["test.oracle"], self.candidates["test.normal"]]
+        predict.main([*flags, "--candidates", *map(str, pools)])
+        return read_rows(Prediction, out)
+
+    def baseline(self, name: str) -> list[Prediction]:
+        out = self.folder / "predictions" / f"{name}.jsonl"
+        predict_baseline.main(
+            self.flags(
+                settings("predict_baseline"), baseline=name, backbone=self.backbone,
+                candidates=self.candidates["test.oracle"], predictions=out,
+            )
+        )  # fmt: skip
+        return read_rows(Prediction, out)
+
+    @staticmethod
+    def flags(given: str, **paths: object) -> list[str]:
+        pairs = [(f"--{name.replace('_', '-')}", str(value)) for name, value in paths.items()]
+        return ["--settings", given, *(part for pair in pairs for part in pair)]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    made = World(tmp_path_factory.mktemp("chain"))
+    for step in (made.prepare, made.pretrain, made.tune, made.compress, made.join):
+        step()
+    return made
+
+
+@pytest.fixture(autouse=True)
+def _handlers() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_every_stage_leaves_a_whole_checkpoint(world: World) -> None:
+    for card in (world.pretraining, world.instruction, world.joint):
+        assert {path.name for path in card.parent.iterdir()} >= CHECKPOINT_FILES
+        steps = [json.loads(line)["step"] for line in (card.parent / "history.jsonl").read_text().splitlines()]
+        assert (min(steps), max(steps)) == (0, 2)
+    pretraining, instruction, joint = map(checkpoint.read_card, (world.pretraining, world.instruction, world.joint))
+    assert (pretraining.stage, instruction.stage, joint.stage) == ("pretraining", "instruction", "joint")
+    assert pretraining.shape.num_memory == 4
+    assert instruction.parent == pretraining.weights_hash
+    assert joint.parent == instruction.weights_hash
+    assert joint.roles == ["compressor", "generator", "query_reasoner"]
+    assert joint.learned == ["query_reasoner", "generator"]
+
+
+def test_instruction_tuning_goes_on_from_the_pretrained_generator(world: World) -> None:
+    first = json.loads((world.instruction.parent / "history.jsonl").read_text().splitlines()[0])
+    start = checkpoint.load(world.pretraining, dtype="float32").model
+    assert any(b.abs().sum() > 0 for b in start.adapters.state("generator").values())
+    assert first["step"] == 0
+    cards = (world.pretraining, world.instruction)
+    before, after = (checkpoint.state(checkpoint.load(card, dtype="float32").model) for card in cards)
+    moved = max(float((after[key] - before[key]).abs().max()) for key in before if key.startswith("generator.adapter"))
+    assert 0 < moved < 0.01  # two small steps away, not re-initialised
+
+
+def test_joint_training_leaves_the_compressor_as_it_was(world: World) -> None:
+    hashes = [checkpoint.load(card, dtype="float32").compressor_hash for card in (world.instruction, world.joint)]
+    assert hashes[0] == hashes[1] == read_json(world.manifest)["compressor_hash"]
+
+
+def test_memory_use_compares_four_conditions_at_the_confidence_asked_for(world: World) -> None:
+    found = world.measure()
+    assert found["losses"].keys() == {"right", "wrong", "none", "text"}
+    assert found["n"] == 4
+    assert found["confidence"] == 0.95
+    for interval in (*found["losses"].values(), found["wrong_minus_right"]):
+        assert interval["low"] <= interval["mean"] <= interval["high"]
+    gap = found["losses"]["wrong"]["mean"] - found["losses"]["right"]["mean"]
+    assert found["wrong_minus_right"]["mean"] == pytest.approx(gap, abs=2e-6)
+    narrow = world.measure(confidence=0.6)
+    assert narrow["confidence"] == 0.6
+    assert narrow["losses"]["right"]["high"] < found["losses"]["right"]["high"]
+
+
+def test_predictions_rank_every_document_and_read_the_best(world: World) -> None:
+    rows = world.predict()
+    assert [(row.setting, row.id) for row in rows] == [(s, f"q{n}") for s in ("oracle", "normal") for n in range(4)]
+    for row, asked in zip(rows, tiny.questions() * 2, strict=True):
+        assert row.ranking is not None
+        assert row.scores is not None
+        assert sorted(row.ranking) == list(range(len(asked.docs)))
+        assert row.ranking == sorted(range(len(asked.docs)), key=lambda index: -row.scores[index])
+        assert row.selected == row.ranking[:2]
+        assert row.prediction is not None
+
+
+def test_answers_of_an_interrupted_run_are_kept_and_half_a_line_is_not(world: World) -> None:
+    wanted = world.predict()
+    (done,) = (world.folder / "state/predict").glob("answers-*.jsonl")
+    lines = done.read_text().splitlines(keepends=True)
+    marked = lines[0].replace('"prediction":"', '"prediction":"kept ')
+    done.write_text(marked + lines[1][:20])
+    again = world.predict()
+    assert [row.prediction != old.prediction for row, old in zip(again, wanted, strict=True)].count(True) == 1
+    assert sum((row.prediction or "").startswith("kept ") for row in again) == 1
+    done.unlink()
+    assert world.predict() == wanted
+
+
+def test_baselines_answer_from_text_and_from_nothing(world: World) -> None:
+    text, alone = world.baseline("text_rag"), world.baseline("no_retrieval")
+    assert all(len(row.selected) == 2 and row.ranking is not None for row in text)
+    assert all(row.selected == [] and row.ranking is None for row in alone)
+
+
+def test_running_a_training_program_twice_gives_the_same_bytes(world: World) -> None:
+    before = {name: (world.joint.parent / name).read_bytes() for name in ("adapters.safetensors", "history.jsonl")}
+    world.join()
+    assert {name: (world.joint.parent / name).read_bytes() for name in before} == before
+
+
+Call = Callable[[World, Path], object]
+REFUSALS: list[tuple[str, Call]] = [
+    ("does not exist", lambda world, tmp: world.predict(candidates=tmp / "nq.test.oracle.jsonl")),
+    ("holds no rows", lambda world, tmp: world.predict(candidates=empty(tmp))),
+    (r"must be named BENCHMARK\.test\.oracle\.jsonl", lambda world, tmp: world.predict(candidates=tmp / "x.jsonl")),
+    ("is no checkpoint card", lambda world, tmp: world.predict(checkpoint=world.backbone)),
+    ("is no checkpoint card", lambda world, tmp: world.measure(checkpoint=world.manifest)),
+    ("a checkpoint of instruction cannot select", lambda world, tmp: world.predict(checkpoint=world.instruction)),
+    ("was built by a compressor with hash", lambda world, tmp: world.join(start=world.pretraining)),
+    ("of a run with other settings or inputs", lambda world, tmp: world.pretrain(seed=43)),
+    (
+        "--settings is no PrepareBackbone settings",
+        lambda world, tmp: prepare_backbone.main(["--settings", "{}", "--card", "c"]),
+    ),
+]
+
+
+def empty(folder: Path) -> Path:
+    (folder / "nq.test.oracle.jsonl").write_text("")
+    return folder / "nq.test.oracle.jsonl"
+
+
+@pytest.mark.parametrize(("message", "call"), REFUSALS, ids=[message for message, _ in REFUSALS])
+def test_bad_input_ends_in_one_sentence_and_status_2(
+    message: str, call: Call, world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import re
+
+    with pytest.raises(SystemExit) as raised:
+        program.run(lambda: call(world, tmp_path) and None)
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert raised.value.code == 2
+    assert last.startswith("error: ")
+    assert re.search(message, last)
+
+
+def test_too_few_questions_for_memory_use_are_refused(world: World, tmp_path: Path) -> None:
+    from clara.errors import DataError
+    from clara.evaluation import memory_use
+
+    with pytest.raises(DataError, match="at least two questions with gold documents, found 1"):
+        memory_use.choose([[tiny.question(0, docs=[0], gold=[0])], [tiny.question(1, docs=[1], gold=[])]], 8)
+    same: list[Question] = [tiny.question(number, docs=[0, 1], gold=[0]) for number in range(2)]
+    model = checkpoint.load(world.joint, dtype="float32").model
+    with pytest.raises(DataError, match="questions about different documents"):
+        memory_use.measure(model, same, seed=0, confidence=0.9, samples=100)

@@ -1,0 +1,139 @@
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from clara import config
+from clara.config.rules import Pretrain, TrainJoint, TuneInstructions, settings_for
+from clara.errors import CheckpointError, ConfigError, DataError
+from clara.model import checkpoint
+from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
+from clara.model.clara import ClaraModel
+from clara.records import Question
+from clara.training import stages
+from tests import tiny
+
+ROOT = Path(__file__).parents[2]
+
+
+def settings(rule: str, **changes: Any) -> dict[str, Any]:
+    values = config.merge(config.load(ROOT / "config.yaml"), config.load(ROOT / "configs/ci.yaml"))
+    few = {"optimization": {"steps": 1, "validate_every": 1, "learning_rate": 1e-9}}
+    values = config.merge(values, {stage: few for stage in ("pretraining", "instruction", "joint")})
+    return settings_for(rule, config.merge(values, changes))
+
+
+def tune(start: Path, folder: Path, **instruction: Any) -> checkpoint.LoadedCheckpoint:
+    given = TuneInstructions.model_validate(settings("tune_instructions", instruction=instruction))
+    card = folder / "tuned" / "card.json"
+    stages.tune_instructions(
+        given, start=start, questions=tiny.questions(), state=folder / "state", card=card, inputs=[start]
+    )
+    return checkpoint.load(card, dtype="float32")
+
+
+def join(
+    start: Path, folder: Path, *, questions: Sequence[Question] | None = None, **joint: Any
+) -> checkpoint.LoadedCheckpoint:
+    manifest = tiny.store(checkpoint.load(start, dtype="float32"), folder)
+    card = folder / "joint" / "card.json"
+    stages.train_joint(
+        TrainJoint.model_validate(settings("train_joint", joint=joint)),
+        start=start,
+        store=manifest,
+        questions=questions or tiny.questions(),
+        state=folder / "state",
+        card=card,
+        inputs=[start, manifest],
+    )
+    return checkpoint.load(card, dtype="float32")
+
+
+def same(one: ClaraModel, other: ClaraModel, role: str, other_role: str | None = None) -> bool:
+    pairs = zip(one.role_parameters(role), other.role_parameters(other_role or role), strict=True)
+    return all(torch.allclose(a, b, atol=1e-6) for a, b in pairs)
+
+
+@pytest.fixture
+def start(model: ClaraModel, tmp_path: Path) -> Path:
+    return tiny.save(model, tmp_path / "start")
+
+
+def test_instruction_tuning_keeps_the_generator_unless_told_to_reset_it(
+    start: Path, model: ClaraModel, tmp_path: Path
+) -> None:
+    assert same(tune(start, tmp_path / "kept").model, model, GENERATOR)
+    reset = tune(start, tmp_path / "reset", reset_generator=True)
+    assert all(
+        value.abs().max() < 1e-6 for key, value in reset.model.adapters.state(GENERATOR).items() if key[-1] == "B"
+    )
+    assert same(reset.model, model, COMPRESSOR)
+
+
+def test_what_does_not_learn_stays_bit_for_bit(start: Path, model: ClaraModel, tmp_path: Path) -> None:
+    optimization = {"learning_rate": 0.1}
+    tuned = tune(start, tmp_path, learns=[GENERATOR], optimization=optimization)
+    assert tuned.card.learned == [GENERATOR]
+    assert tuned.compressor_hash == checkpoint.load(start, dtype="float32").compressor_hash
+    assert not same(tuned.model, model, GENERATOR)
+
+
+@pytest.mark.parametrize("init", ["compressor", "random"])
+def test_the_query_reasoner_starts_where_it_is_told_to(
+    init: str, start: Path, model: ClaraModel, tmp_path: Path
+) -> None:
+    joined = join(start, tmp_path, reasoner_init=init)
+    assert same(joined.model, model, QUERY_REASONER, COMPRESSOR) == (init == "compressor")
+    model.add_query_reasoner(init, seed=42)  # type: ignore[arg-type]
+    assert same(joined.model, model, QUERY_REASONER)
+
+
+def test_checkpointed_layers_can_be_asked_for(start: Path, tmp_path: Path) -> None:
+    found = [
+        join(start, tmp_path / str(flag), optimization={"gradient_checkpointing": flag, "learning_rate": 1e-2})
+        for flag in (False, True)
+    ]
+    assert same(found[0].model, found[1].model, QUERY_REASONER)
+
+
+def test_a_question_id_on_two_rows_is_refused(start: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="question id q0 stands on two rows"):
+        join(start, tmp_path, questions=[*tiny.questions(), tiny.question(0, docs=[0], gold=[0])])
+
+
+def test_the_store_of_another_compressor_is_refused(
+    start: Path, make_model: Callable[..., ClaraModel], tmp_path: Path
+) -> None:
+    other = tiny.save(make_model(form="plain"), tmp_path / "other")
+    manifest = tiny.store(checkpoint.load(other, dtype="float32"), tmp_path)
+    with pytest.raises(CheckpointError, match="was built by a compressor with hash"):
+        stages.train_joint(
+            TrainJoint.model_validate(settings("train_joint")),
+            start=start, store=manifest, questions=tiny.questions(), state=tmp_path,
+            card=tmp_path / "card.json", inputs=[],
+        )  # fmt: skip
+
+
+def test_more_compression_than_tokens_is_refused(model: ClaraModel, tmp_path: Path) -> None:
+    given = Pretrain.model_validate(settings("pretrain"))
+    with pytest.raises(ConfigError, match=r"ratio 512 exceeds memory\.document_max_tokens = 256"):
+        stages.pretrain(
+            given, ratio=512, pairs=tiny.pairs(), backbone=model.backbone.card.path, state=tmp_path,
+            card=tmp_path / "card.json", inputs=[],
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(("ratio", "memories"), [(4, 64), (16, 16), (100, 2), (256, 1)])
+def test_the_number_of_memories_is_tokens_by_ratio_rounded_down(
+    ratio: int, memories: int, model: ClaraModel, tmp_path: Path
+) -> None:
+    card = tmp_path / "card.json"
+    stages.pretrain(
+        Pretrain.model_validate(settings("pretrain")), ratio=ratio, pairs=tiny.pairs(),
+        backbone=model.backbone.card.path, state=tmp_path / "state", card=card, inputs=[],
+    )  # fmt: skip
+    assert checkpoint.read_card(card).shape.num_memory == memories
+    assert json.loads((tmp_path / "settings.json").read_text())["memory"]["document_max_tokens"] == 256
