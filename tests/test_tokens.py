@@ -13,15 +13,13 @@ TRICKY = "<MEM0> <MEM1><SEP></s><|im_end|><|end|><|start|>[INST] <|pad|> x"
 
 @pytest.fixture
 def make_encoder() -> Callable[..., Encoder]:
-    def make(
-        *, template: str | None = random_backbone.CHAT_TEMPLATE, bos: bool = True, max_tokens: int = 16
-    ) -> Encoder:
+    def make(*, template: str | None = random_backbone.CHAT_TEMPLATE, bos: bool = True) -> Encoder:
         tokenizer = random_backbone.train_tokenizer(400)
         tokenizer.chat_template = template
         if not bos:
             tokenizer.bos_token = None
         added = AddedIds(len(tokenizer), 4)
-        return Encoder(tokenizer, end_of_turn=end_of_turn_id(tokenizer), added=added, document_max_tokens=max_tokens)
+        return Encoder(tokenizer, end_of_turn=end_of_turn_id(tokenizer), added=added, document_max_tokens=16)
 
     return make
 
@@ -182,5 +180,5 @@ def test_a_tokenizer_without_any_end_is_refused() -> None:
 
     tokenizer: Any = random_backbone.train_tokenizer(400)
     tokenizer.chat_template = tokenizer.eos_token = None
-    with pytest.raises(CheckpointError, match="set eos_token in its tokenizer_config.json"):
+    with pytest.raises(CheckpointError, match=r"set eos_token in its tokenizer_config\.json"):
         end_of_turn_id(tokenizer)

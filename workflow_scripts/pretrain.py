@@ -5,7 +5,8 @@
         --backbone results/demo/backbone/card.json --state state/pretrain/by-hand \\
         --card results/demo/pretraining/cr16-base/card.json
 
-Makes a checkpoint in the card's folder: card.json, adapters.safetensors, history.jsonl and what they came from. Run again after an interruption, it goes on from the newest state in --state.
+Makes a checkpoint in the card's folder: card.json, adapters.safetensors, history.jsonl and what they came from.
+Run again after an interruption, it goes on from the newest state in --state.
 """
 
 from clara import program

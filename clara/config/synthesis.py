@@ -9,7 +9,7 @@ from clara.config.base import Strict
 
 class Synthesis(Strict):
     published: str | None
-    X
+    """A file of ready SCP data, in our rows or the released layout, instead of synthesis; null synthesizes."""
     engine: Literal["auto", "vllm", "openai", "transformers"]
     """What answers the requests; auto takes vLLM where it can run and transformers elsewhere."""
     model: str | None

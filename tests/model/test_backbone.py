@@ -16,10 +16,8 @@ from clara.model.generator import generate
 from clara.training.objectives import CompressionObjective, Totals
 from tests import tiny
 
-NO_SYSTEM = random_backbone.CHAT_TEMPLATE.replace(
-    "{{ '<|start|>'",
-    "{% if message.role == 'system' %}{{ raise_exception('no system role') }}{% endif %}{{ '<|start|>'",
-)
+REFUSAL = "{% if message.role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+NO_SYSTEM = random_backbone.CHAT_TEMPLATE.replace("{{ '<|start|>'", REFUSAL + "{{ '<|start|>'", 1)
 WRITINGS: dict[str, dict[str, Any]] = {
     "template": {},
     "no system role": {"chat_template": NO_SYSTEM},
@@ -45,9 +43,8 @@ def test_every_family_compresses_learns_and_answers(
     model.eval()
     with torch.no_grad(), model.adapters.using(GENERATOR):
         memories = model.encode(COMPRESSOR, [model.tokens.to_compress(examples[0].documents[0])]).vectors
-        written = generate(
-            model.backbone, model.generator, [examples[0].prompt], memories, model.added, max_new_tokens=2
-        )
+        prompts = [examples[0].prompt]
+        written = generate(model.backbone, model.generator, prompts, memories, model.added, max_new_tokens=2)
     assert len(written) == 1
 
 
@@ -99,20 +96,14 @@ def test_a_random_model_is_that_of_its_seed(tmp_path: Path) -> None:
 
 
 def test_a_models_own_generation_settings_do_not_reach_greedy_answers(tmp_path: Path) -> None:
-    card = tiny.prepare("llama", tmp_path)
-    plain = tiny.model(backbone.load(card, dtype="float32")).eval()
-    prompt = [plain.tokens.answer_prompt("Who left?", None)]
-    wanted = generate(plain.backbone, None, prompt, None, plain.added, max_new_tokens=8)
-    own = {
-        "do_sample": True,
-        "temperature": 5.0,
-        "repetition_penalty": 30.0,
-        "min_new_tokens": 8,
-        "suppress_tokens": [1],
-    }
-    (card.folder / "generation_config.json").write_text(json.dumps(own))
-    changed = tiny.model(backbone.load(card, dtype="float32")).eval()
-    assert generate(changed.backbone, None, prompt, None, changed.added, max_new_tokens=8) == wanted
+    card = tiny.prepare("mistral", tmp_path)
+    answers = []
+    for own in ({}, {"do_sample": True, "temperature": 5.0, "repetition_penalty": 30.0, "suppress_tokens": [1]}):
+        (card.folder / "generation_config.json").write_text(json.dumps(own))
+        model = tiny.model(backbone.load(card, dtype="float32")).eval()
+        prompt = [model.tokens.answer_prompt("Who left?", None)]
+        answers += generate(model.backbone, None, prompt, None, model.added, max_new_tokens=8)
+    assert answers[0] == answers[1] != ""
 
 
 def test_a_folder_is_used_where_it_lies(tmp_path: Path) -> None:

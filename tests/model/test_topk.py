@@ -7,12 +7,9 @@ from clara.model.topk import Selection, gather_selected, gumbel_noise, top_k
 
 
 def select(scores: Tensor, k: int, temperature: float = 0.02, valid: Tensor | None = None) -> Selection:
-    return top_k(
-        scores,
-        valid=torch.ones_like(scores, dtype=torch.bool) if valid is None else valid,
-        k=k,
-        temperature=temperature,
-    )
+    if valid is None:
+        valid = torch.ones_like(scores, dtype=torch.bool)
+    return top_k(scores, valid=valid, k=k, temperature=temperature)
 
 
 def test_the_best_come_first_and_soft_rows_are_softmaxes_of_what_is_left() -> None:
