@@ -17,6 +17,9 @@ rule build_report:
         + every("joint", "memory_use.json"),
         corpus="results/{run}/corpus/report.json",
         synthesis="results/{run}/synthesis/report.json",
+        templates=sorted(
+            str(path) for path in Path("clara/evaluation/templates").iterdir()
+        ),
     output:
         page=report("results/{run}/report/index.html", category="Page"),
         results_csv=report("results/{run}/report/tables/results.csv", category="Tables"),

@@ -22,7 +22,8 @@ rule synthesize:
     params:
         settings=settings("synthesize"),
         code=PLAN.code("synthesize"),
-        state=state("synthesize"),
+        # One folder for all settings: the replies in it are kept under the hash of what was asked, of whom and how.
+        state="state/{run}/synthesize",
     message:
         "Synthesizing questions, answers and paraphrases"
     shell:
