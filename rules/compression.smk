@@ -15,6 +15,7 @@ rule compress_documents:
     benchmark:
         "benchmarks/{run}/compress_documents/{init}-cr{ratio}-{variant}.jsonl"
     threads: 1
+    priority: 10  # before the baselines, which nothing waits for
     resources:
         mem_mb=2000,
     params:

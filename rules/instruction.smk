@@ -19,6 +19,7 @@ rule tune_instructions:
     benchmark:
         "benchmarks/{run}/tune_instructions/cr{ratio}-{variant}.jsonl"
     threads: 1
+    priority: 10  # before the baselines, which nothing waits for
     resources:
         mem_mb=2900,
     params:

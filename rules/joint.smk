@@ -20,6 +20,7 @@ rule train_joint:
     benchmark:
         "benchmarks/{run}/train_joint/{init}-cr{ratio}-{variant}.jsonl"
     threads: 1
+    priority: 10  # before the baselines, which nothing waits for
     resources:
         mem_mb=2900,
     params:

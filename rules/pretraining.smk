@@ -18,6 +18,7 @@ rule pretrain:
     benchmark:
         "benchmarks/{run}/pretrain/cr{ratio}-{variant}.jsonl"
     threads: 1
+    priority: 10  # before the baselines, which nothing waits for
     resources:
         mem_mb=2900,
     params:

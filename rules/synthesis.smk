@@ -17,6 +17,7 @@ rule synthesize:
     benchmark:
         "benchmarks/{run}/synthesize.jsonl"
     threads: 1
+    priority: 10  # before the baselines, which nothing waits for
     resources:
         mem_mb=3500,
     params:
