@@ -14,8 +14,8 @@ rule compress_documents:
         "logs/{run}/compress_documents/{init}-cr{ratio}-{variant}.log",
     benchmark:
         "benchmarks/{run}/compress_documents/{init}-cr{ratio}-{variant}.jsonl"
-    threads: 1
     priority: 10  # before the baselines, which nothing waits for
+    threads: 1
     resources:
         mem_mb=2000,
     params:

@@ -18,8 +18,8 @@ rule tune_instructions:
         "logs/{run}/tune_instructions/cr{ratio}-{variant}.log",
     benchmark:
         "benchmarks/{run}/tune_instructions/cr{ratio}-{variant}.jsonl"
-    threads: 1
     priority: 10  # before the baselines, which nothing waits for
+    threads: 1
     resources:
         mem_mb=2900,
     params:

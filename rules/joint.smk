@@ -19,8 +19,8 @@ rule train_joint:
         "logs/{run}/train_joint/{init}-cr{ratio}-{variant}.log",
     benchmark:
         "benchmarks/{run}/train_joint/{init}-cr{ratio}-{variant}.jsonl"
-    threads: 1
     priority: 10  # before the baselines, which nothing waits for
+    threads: 1
     resources:
         mem_mb=2900,
     params:

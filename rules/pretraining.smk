@@ -17,8 +17,8 @@ rule pretrain:
         "logs/{run}/pretrain/cr{ratio}-{variant}.log",
     benchmark:
         "benchmarks/{run}/pretrain/cr{ratio}-{variant}.jsonl"
-    threads: 1
     priority: 10  # before the baselines, which nothing waits for
+    threads: 1
     resources:
         mem_mb=2900,
     params:

@@ -16,8 +16,8 @@ rule synthesize:
         "logs/{run}/synthesize.log",
     benchmark:
         "benchmarks/{run}/synthesize.jsonl"
-    threads: 1
     priority: 10  # before the baselines, which nothing waits for
+    threads: 1
     resources:
         mem_mb=3500,
     params:

@@ -24,7 +24,10 @@ CONDITIONS = ("right", "wrong", "none", "text")
 
 
 def choose(pools: Sequence[Sequence[Question]], count: int) -> list[Question]:
-    """`count` questions with gold documents, taken in turn from the benchmarks."""
+    """`count` questions with gold documents: those with fewest first, in turn from the benchmarks.
+
+    One gold document shows most plainly whether its memory is read, and costs least.
+    """
     withgold = [[question for question in pool if question.pos_index] for pool in pools]
     taken = []
     for rank in range(max((len(pool) for pool in withgold), default=0)):
@@ -33,7 +36,7 @@ def choose(pools: Sequence[Sequence[Question]], count: int) -> list[Question]:
         raise DataError(
             f"memory use needs at least two questions with gold documents, found {len(taken)}; add questions"
         )
-    return taken[:count]
+    return sorted(taken, key=lambda question: len(question.pos_index))[:count]
 
 
 @torch.inference_mode()
