@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> None:
     synthesize(
         settings.synthesis,
         seed=settings.seed,
-        dtype=settings.dtype,
+        dtype=settings.synthesis.dtype,
         passages=given.passages,
         card=given.backbone,
         state=given.state,

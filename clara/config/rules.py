@@ -45,7 +45,6 @@ class MakeCandidates(Bm25):
 class Synthesize(Strict):
     seed: int
     synthesis: synthesis.Synthesis
-    dtype: Annotated[str, At("backbone.dtype")]
 
 
 class Pretrain(Strict):

@@ -14,6 +14,9 @@ class Synthesis(Strict):
     """What answers the requests; auto takes vLLM where it can run and transformers elsewhere."""
     model: str | None
     """Generator and verifier; null takes the backbone."""
+    dtype: Literal["bfloat16", "float16", "float32"]
+    """Precision of the model. In float32 a reply does not depend on what else is in its batch, so that an interrupted
+    run ends with the same rows."""
     base_url: str | None
     """Address of an OpenAI-compatible server, for engine openai."""
     tensor_parallel: int = Field(ge=1)

@@ -44,11 +44,13 @@ def predictions(
         done_file: predictions of an interrupted run are read from here and new ones appended; None for neither.
     """
     done = _read_done(done_file)
-    waiting = [task for task in tasks if _key(task) not in done]
-    waiting.sort(key=lambda task: (len(task.selected), _length(task), _key(task)))
+    ordered = sorted(tasks, key=lambda task: (len(task.selected), _length(task), _key(task)))
     with Progress(f"{system} answering", total=len(tasks), unit="questions", done=len(done)) as progress:
-        for start in range(0, len(waiting), batch_size):
-            batch = waiting[start : start + batch_size]
+        for start in range(0, len(ordered), batch_size):
+            # A batch is the same whatever was done before: in low precision, neighbours can turn a close decision.
+            batch = ordered[start : start + batch_size]
+            if all(_key(task) in done for task in batch):
+                continue
             rows = [_row(system, task, text) for task, text in zip(batch, answer(batch), strict=True)]
             _append(done_file, rows)
             done.update({(row.benchmark, row.setting, row.id): row for row in rows})
