@@ -16,7 +16,8 @@ from clara.synthesis.rows import Rejected
 from clara.synthesis.synthesize import synthesize
 
 SETTINGS: dict[str, Any] = {
-    "published": None, "engine": "auto", "model": None, "dtype": "float32", "base_url": None, "tensor_parallel": 1, "num_passages": 3,
+    "published": None, "engine": "auto", "model": None, "dtype": "float32", "base_url": None, "tensor_parallel": 1,
+    "num_passages": 3,
     "num_passages_for": {},
     "kinds": ["simple", "paraphrase"], "question_sources": ["facts", "templates"], "max_rounds": 1,
     "questions_per_round": 3, "temperature": 0.7, "top_p": 0.95, "max_new_tokens": 64, "model_validation": False,
