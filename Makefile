@@ -24,8 +24,9 @@ demo: setup
 	$(BIN)/python workflow_scripts/show_results.py --metrics results/$$run/evaluation/metrics/*.json \
 		--memory-use results/$$run/*/*/memory_use.json --page results/$$run/report/index.html; \
 	own=results/$$run/report/snakemake.html; test $$own -nt results/$$run/report/index.html || \
-		{ $(BIN)/python -m snakemake --report $$own --profile profiles/local >/dev/null 2>&1 && \
-		echo "Snakemake's own report, with run times and the graph: $$own"; }
+		if $(BIN)/python -m snakemake --report $$own --profile profiles/local >/dev/null 2>&1; \
+		then echo "Snakemake's own report, with run times and the graph: $$own"; \
+		else echo "Snakemake's own report could not be written; see: snakemake --report $$own"; fi
 
 # Threads of OpenMP libraries spin while they wait: on two busy cores one thread each is several times faster.
 test: export OMP_NUM_THREADS = 1

@@ -35,6 +35,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
                 f"cannot write {path}: {error.strerror}; free or unlock the disk and run again"
             ) from error
         raise
+    except Exception as error:
+        if os.strerror(errno.ENOSPC) in str(error):  # safetensors and Arrow have errors of their own
+            raise ResourceError(f"cannot write {path}: the disk is full; free it and run again") from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -117,7 +117,7 @@ def parse_row(kind: type[RecordType], row: Any, where: str) -> RecordType:
             f"{'.'.join(str(part) for part in fault['loc']) or 'row'}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
             for fault in error.errors()
         )
-        raise DataError(f"{where} is no {kind.__name__.lower()} row, field {faults}; mend or remove the row") from error
+        raise DataError(f"{where} is no {kind.__name__.lower()} row: field {faults}; mend or remove the row") from error
     if isinstance(record, Question):
         _check_gold(record, where)
     return record

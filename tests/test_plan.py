@@ -57,7 +57,7 @@ def test_settings_do_not_depend_on_the_order_of_keys() -> None:
 @pytest.mark.parametrize(
     ("overrides", "unchanged", "changed"),
     [
-        ({"joint": {"top_k": 3}}, ["pretrain", "compress_documents"], ["train_joint", "predict"]),
+        ({"joint": {"top_k": 4}}, ["pretrain", "compress_documents"], ["train_joint", "predict"]),
         ({"synthesis": {"temperature": 0.1}}, [], ["synthesize", "pretrain", "tune_instructions", "predict"]),
         ({"report": {"title": "X"}}, ["pretrain", "predict"], []),
         ({"candidates": {"size": 9}}, ["pretrain"], ["tune_instructions", "train_joint"]),

@@ -56,6 +56,7 @@ def hold(folder: Path) -> None:
 def at_work(folder: Path) -> list[str]:
     """`program.py, process N` for each process of the workflow in `folder`; none where the system has no /proc."""
     found = []
+    own = ancestors(os.getpid())
     for process in Path("/proc").glob("[0-9]*"):
         try:
             parts = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
@@ -63,8 +64,21 @@ def at_work(folder: Path) -> list[str]:
         except OSError:  # ended meanwhile, or another user's
             continue
         ours = [Path(part).name for part in parts if part.startswith("workflow_scripts/") or part.endswith("snakemake")]
-        if here and ours and int(process.name) != os.getpid():
+        if here and ours and int(process.name) not in own:
             found.append(f"{ours[0]}, process {process.name}")
+    return found
+
+
+def ancestors(process: int) -> set[int]:
+    """A process and those that started it: `dvc_stage.py` waits for this one and is no left-over."""
+    found = set()
+    while process > 1:
+        found.add(process)
+        try:
+            status = Path(f"/proc/{process}/status").read_text()
+        except OSError:
+            break
+        process = next((int(line.split()[1]) for line in status.splitlines() if line.startswith("PPid:")), 0)
     return found
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from clara.files import write_text
 from clara.progress import Progress
 from clara.records import Prediction, Question
 
@@ -85,10 +86,9 @@ def _length(task: Task) -> int:
 def _read_done(path: Path | None) -> dict[tuple[str, str, str], Prediction]:
     if path is None or not path.exists():
         return {}
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    whole = [line for line in lines if line.endswith("\n")]  # a kill can leave half a line
-    if len(whole) < len(lines):
-        path.write_text("".join(whole), encoding="utf-8")
+    *whole, rest = path.read_text(encoding="utf-8").split("\n")
+    if rest:  # a kill can leave half a line
+        write_text(path, "".join(f"{line}\n" for line in whole))
     rows = [Prediction.model_validate_json(line) for line in whole]
     return {(row.benchmark, row.setting, row.id): row for row in rows}
 

@@ -176,6 +176,8 @@ def embedding_weight(backbone: LoadedBackbone) -> nn.Parameter:
 
 
 def _materialise(source: str, target: Path, *, seed: int, revision: str | None, trust: bool) -> Path:
+    if source.endswith(".gguf") and not Path(source).exists():
+        raise ConfigError(f"the GGUF file {source} does not exist; correct backbone.source or install its package")
     if source.startswith("random:") or source.endswith(".gguf"):
         shutil.rmtree(target, ignore_errors=True)  # shards of an earlier model would be taken for this one's
     if source.startswith("random:"):
@@ -196,8 +198,6 @@ def _materialise(source: str, target: Path, *, seed: int, revision: str | None, 
 def _convert_gguf(file: Path, target: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    if not file.exists():
-        raise ConfigError(f"the GGUF file {file} does not exist; correct backbone.source or install its package")
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(
             file.parent, gguf_file=file.name, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)

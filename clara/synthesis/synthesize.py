@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from clara.config.synthesis import Synthesis
+from clara.data.sources import local_file
 from clara.errors import DataError
 from clara.files import read_json, write_json
 from clara.progress import Progress
@@ -50,7 +51,7 @@ def synthesize(
         DataError: more passages failed than `max_failed_share` allows. The three files are written all the same.
     """
     if settings.published is not None:
-        ready = published.read(Path(settings.published))
+        ready = published.read(local_file(settings.published))
         write_rows(pairs, ready)
         write_rows(rejected, [])
         documents = len({pair.document_id for pair in ready})

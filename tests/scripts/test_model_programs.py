@@ -100,10 +100,13 @@ class World:
         )
         return read_json(out)
 
-    def predict(self, *, candidates: Path | None = None, checkpoint: Path | None = None) -> list[Prediction]:
+    def predict(
+        self, *, candidates: Path | None = None, checkpoint: Path | None = None, batch_size: int = 8
+    ) -> list[Prediction]:
         out = self.folder / "predictions" / "clara.jsonl"
+        given = settings("predict", evaluation={"generation": {"batch_size": batch_size}})
         flags = self.flags(
-            settings("predict"), system="clara", checkpoint=checkpoint or self.joint, store=self.manifest,
+            given, system="clara", checkpoint=checkpoint or self.joint, store=self.manifest,
             state=self.folder / "state/predict", predictions=out,
         )  # fmt: skip
         pools = [candidates] if candidates else [self.candidates["test.oracle"], self.candidates["test.normal"]]
@@ -198,16 +201,28 @@ def test_predictions_rank_every_document_and_read_the_best(world: World) -> None
 
 
 def test_answers_of_an_interrupted_run_are_kept_and_half_a_line_is_not(world: World) -> None:
-    wanted = world.predict()
+    for old in (world.folder / "state/predict").glob("answers-*.jsonl"):
+        old.unlink()
+    wanted = world.predict(batch_size=1)
     (done,) = (world.folder / "state/predict").glob("answers-*.jsonl")
     lines = done.read_text().splitlines(keepends=True)
     marked = lines[0].replace('"prediction":"', '"prediction":"kept ')
     done.write_text(marked + lines[1][:20])
-    again = world.predict()
+    again = world.predict(batch_size=1)
     assert [row.prediction != old.prediction for row, old in zip(again, wanted, strict=True)].count(True) == 1
     assert sum((row.prediction or "").startswith("kept ") for row in again) == 1
     done.unlink()
-    assert world.predict() == wanted
+    assert world.predict(batch_size=1) == wanted
+
+
+def test_a_batch_of_which_some_is_done_is_answered_again(world: World) -> None:
+    for old in (world.folder / "state/predict").glob("answers-*.jsonl"):
+        old.unlink()
+    wanted = world.predict(batch_size=4)
+    (done,) = (world.folder / "state/predict").glob("answers-*.jsonl")
+    lines = done.read_text().splitlines(keepends=True)
+    done.write_text(lines[0].replace('"prediction":"', '"prediction":"kept '))
+    assert world.predict(batch_size=4) == wanted
 
 
 def test_baselines_answer_from_text_and_from_nothing(world: World) -> None:

@@ -103,7 +103,7 @@ def followers(rules: set[str], config: dict[str, Any]) -> set[str]:
     ("path", "value"),
     [
         ("corpus.passages.words", 50),
-        ("backbone.attention", "eager"),
+        ("backbone.attention", "sdpa"),
         ("benchmarks.nq.num_test", 5),
         ("candidates.bm25_k1", 1.2),
         ("synthesis.temperature", 0.5),
