@@ -4,8 +4,11 @@ import ast
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+RECORD = ROOT / "docs" / "results" / "demo"
 
 
 def test_every_path_of_the_file_table_and_every_link_exists() -> None:
@@ -37,3 +40,10 @@ def test_the_python_example_uses_what_the_package_has() -> None:
     attributes = {node.attr for node in ast.walk(ast.parse(code[1])) if isinstance(node, ast.Attribute)}
     known = {*dir(Clara), *Answer._fields, "load"}
     assert attributes <= known
+
+
+@pytest.mark.parametrize(("block", "table"), [("results-table", "results"), ("memory_use", "memory_use")])
+def test_the_tables_are_those_of_the_recorded_run(block: str, table: str) -> None:
+    found = re.search(rf"<!-- {block}:begin -->\n(.*?)<!-- {block}:end -->", README, re.DOTALL)
+    assert found
+    assert found[1].strip() == (RECORD / f"{table}.md").read_text(encoding="utf-8").strip()
