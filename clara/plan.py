@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from clara.config import merge
+from clara.config.locations import expand
 from clara.config.rules import RULES, settings_for
 from clara.fingerprint import Project
 
@@ -160,7 +161,7 @@ def failures(logs: Path, since: float) -> list[str]:
 
 
 def _existing(*paths: str | None) -> list[str]:
-    expanded = [os.path.expanduser(os.path.expandvars(path)) for path in paths if path]
+    expanded = [expand(path) for path in paths if path]
     return [path for path in expanded if os.path.isfile(path)]
 
 

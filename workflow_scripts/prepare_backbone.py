@@ -7,6 +7,7 @@ Makes card.json and, for a GGUF file or a random model, the folder model/ beside
 """
 
 from clara import program
+from clara.config.locations import expand
 from clara.config.rules import PrepareBackbone, parse_settings
 from clara.data.sources import resolve
 
@@ -21,7 +22,7 @@ def main(argv: list[str] | None = None) -> None:
 
     from clara.model import backbone
 
-    source = settings.source
+    source = expand(settings.source)
     if source.startswith("package:"):
         source = str(resolve(source))
     backbone.prepare(

@@ -1,13 +1,13 @@
 """The whole configuration: types, loading, and refusals that name path, value and what was expected."""
 
-import re
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError
 
-from clara.config.base import Strict
+from clara.config import checks
+from clara.config.base import Distinct, Seed, Strict
 from clara.config.corpus import Benchmark, Candidates, Corpus
 from clara.config.evaluation import Evaluation, Report
 from clara.config.model import Backbone, Lora, Memory
@@ -16,11 +16,8 @@ from clara.config.synthesis import Synthesis
 from clara.config.training import Compression, Instruction, Joint, Pretraining
 from clara.errors import ConfigError
 
-SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
-"""Names that become parts of paths: runs, benchmarks, variants."""
-
-VARYING = ("memory", "lora", "pretraining", "instruction", "compression", "joint", "evaluation")
-"""Sections that a variant may override."""
+NAMED = ("benchmarks", "variants")
+"""Sections whose keys are names that the user gives; an overlay drops an entry by null."""
 
 
 class Config(Strict):
@@ -28,11 +25,11 @@ class Config(Strict):
 
     run: str
     """Name of the folder under `results/`."""
-    seed: int = Field(ge=0)
+    seed: Seed
     """Seed of every random choice."""
-    ratios: list[int] = Field(min_length=1)
+    ratios: Distinct[int] = Field(min_length=1)
     """Nominal compression ratios: document_max_tokens // ratio memory vectors a document."""
-    inits: list[Literal["pretraining", "instruction"]] = Field(min_length=1)
+    inits: Distinct[Literal["pretraining", "instruction"]] = Field(min_length=1)
     """Checkpoints that joint training starts from."""
     variants: dict[str, dict[str, Any]]
     """Named overrides of the stages' settings; `base` has none."""
@@ -52,11 +49,25 @@ class Config(Strict):
 
 
 def merge(base: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
-    """`base` with `overrides` laid over it, mapping by mapping; neither is changed."""
+    """`base` with `overrides` laid over it, mapping by mapping; neither is changed.
+
+    Null is a value like any other, except for a benchmark or a variant that `base` has: there it takes the entry away.
+    """
+    merged = _laid_over(base, overrides)
+    for section in NAMED:
+        inherited, entries = base.get(section), merged.get(section)
+        if isinstance(inherited, dict) and isinstance(entries, dict):
+            merged[section] = {
+                name: entry for name, entry in entries.items() if entry is not None or name not in inherited
+            }
+    return merged
+
+
+def _laid_over(base: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in overrides.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = merge(merged[key], value) if both else value
+        merged[key] = _laid_over(merged[key], value) if both else value
     return merged
 
 
@@ -82,69 +93,24 @@ def validate(values: dict[str, Any]) -> Config:
         ConfigError: names each bad key's path, its value and what was expected, all faults together.
     """
     faults: list[str] = []
-    config = _checked(Config, values, "", faults)
+    config = _checked(values, "", faults)
     if config is not None:
-        faults += _cross_checks(config)
+        faults += checks.names(config)
         for name, overrides in config.variants.items():
-            _checked(Config, merge(values, overrides), f"variants.{name}: ", faults)
+            found: list[str] = []
+            _checked(merge(values, overrides), f"variants.{name}: ", found)
+            faults += [fault for fault in found if fault.removeprefix(f"variants.{name}: ") not in faults]
     if faults or config is None:
         raise ConfigError("the configuration is not usable: " + "; ".join(faults))
     return config
 
 
-def _checked(model: type[Config], values: dict[str, Any], prefix: str, faults: list[str]) -> Config | None:
+def _checked(values: dict[str, Any], prefix: str, faults: list[str]) -> Config | None:
+    """The typed configuration; null, and its faults added, where it has some."""
     try:
-        return model.model_validate(values)
+        config = Config.model_validate(values)
     except ValidationError as error:
-        for fault in error.errors():
-            faults.append(prefix + _sentence(fault))
+        faults += [prefix + checks.sentence(fault) for fault in error.errors()]
         return None
-
-
-def _sentence(fault: Any) -> str:
-    path = ".".join(str(part) for part in fault["loc"])
-    if fault["type"] == "extra_forbidden":
-        return f"{path} is no known key; remove it or see config.yaml for the known ones"
-    if fault["type"] == "missing":
-        return f"{path} is missing; config.yaml shows its default"
-    hint = ""
-    value = fault["input"]
-    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
-        hint = f" (YAML 1.1 reads {value} as text; write {float(value)!r} or {value.replace('e', '.0e')})"
-    if isinstance(value, bool):
-        hint = " (YAML 1.1 reads on, off, yes and no as true or false; put the word in quotes)"
-    return f"{path} = {value!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}{hint}"
-
-
-def _cross_checks(config: Config) -> list[str]:
-    faults = []
-    for name in [config.run, *config.benchmarks, *config.variants]:
-        if not SAFE_NAME.fullmatch(name):
-            faults.append(f"the name {name!r} must be letters, digits and underscores, because it becomes a folder")
-    for name, overrides in config.variants.items():
-        for section in sorted(overrides.keys() - set(VARYING)):
-            faults.append(
-                f"variants.{name}.{section}: only {', '.join(VARYING)} vary; what comes before them is shared, so put "
-                "another value into a configuration of its own with another `run`"
-            )
-    if "base" not in config.variants or config.variants["base"]:
-        faults.append("variants.base must exist and be empty ({}); put overrides under another name")
-    for ratio in config.ratios:
-        if not 1 <= ratio <= config.memory.document_max_tokens:
-            faults.append(
-                f"ratios: {ratio} must lie between 1 and memory.document_max_tokens "
-                f"= {config.memory.document_max_tokens}"
-            )
-    for stage in (config.pretraining, config.instruction, config.joint):
-        plan = stage.optimization
-        if plan.batch_size % plan.micro_batch_size:
-            name = type(stage).__name__.lower()
-            faults.append(
-                f"{name}.optimization.batch_size = {plan.batch_size} must be a multiple of micro_batch_size "
-                f"= {plan.micro_batch_size}"
-            )
-    if config.evaluation.top_k > config.candidates.size:
-        faults.append(
-            f"evaluation.top_k = {config.evaluation.top_k} exceeds candidates.size = {config.candidates.size}"
-        )
-    return faults
+    faults += [prefix + fault for fault in checks.between(config)]
+    return config

@@ -1,16 +1,16 @@
 """Settings of the corpus, the benchmarks and their candidate pools."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from clara.config.base import Strict
+from clara.config.base import Distinct, Location, Strict, Text, matching
 
 
 class Source(Strict):
-    location: str
+    location: Location
     """`package:DISTRIBUTION/FILE`, a path, or an http(s) URL."""
-    sha256: str | None
+    sha256: Annotated[str, matching("[0-9a-fA-F]{64}", "64 hexadecimal digits")] | None
     """Expected SHA-256 of the file; null accepts any."""
     format: Literal["mediawiki", "jsonl"]
     """mediawiki: export XML, plain or .bz2. jsonl: rows {"title", "text"}, plain or .gz."""
@@ -27,6 +27,8 @@ class Passages(Strict):
 
 class Corpus(Strict):
     source: Source
+    license: Text | None
+    """Licence and authors of the text, named on the report; null prints nothing."""
     passages: Passages
 
 
@@ -34,11 +36,11 @@ class Benchmark(Strict):
     format: Literal["supports", "rows", "nq", "hotpotqa", "musique", "2wiki"]
     """supports: questions that name supporting articles of the corpus. rows: questions with 20 candidate documents
     (`docs`, `pos_index`), the released evaluation files among them. The others: the official release files."""
-    train: str | None
+    train: Location | None
     """File with training questions; null: the questions of `test` beyond the first `num_test`."""
-    test: str
+    test: Location
     """File with test questions. `$NAME` in a path stands for an environment variable."""
-    test_normal: str | None
+    test_normal: Location | None
     """File with test questions whose candidates come from retrieval; null: made here by BM25 over the corpus."""
     num_train: int | None = Field(ge=1)
     """Training questions kept; null keeps all."""
@@ -49,7 +51,7 @@ class Benchmark(Strict):
 class Candidates(Strict):
     size: int = Field(ge=2)
     """Documents in a question's pool; paper 20."""
-    settings: list[Literal["oracle", "normal"]] = Field(min_length=1)
+    settings: Distinct[Literal["oracle", "normal"]] = Field(min_length=1)
     """oracle: the gold documents are among them. normal: the retriever's best, gold not forced."""
     bm25_k1: float = Field(ge=0)
     """BM25 term saturation."""

@@ -1,10 +1,10 @@
 """Settings of evaluation and report."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from clara.config.base import Strict
+from clara.config.base import Distinct, Strict, Text
 
 
 class Generation(Strict):
@@ -15,7 +15,7 @@ class Generation(Strict):
 
 
 class Scoring(Strict):
-    recall_at: list[int] = Field(min_length=1)
+    recall_at: Distinct[Annotated[int, Field(ge=1)]] = Field(min_length=1)
     """Cut-offs of Recall@k."""
     bootstrap_samples: int = Field(ge=100)
     """Resamples behind each interval."""
@@ -28,7 +28,7 @@ class Evaluation(Strict):
     """Documents that the generator reads; paper 5."""
     generation: Generation
     scoring: Scoring
-    baselines: list[Literal["no_retrieval", "text_rag", "bm25"]]
+    baselines: Distinct[Literal["no_retrieval", "text_rag", "bm25"]]
     """no_retrieval: the backbone alone. text_rag: the backbone with the text of BM25's best documents.
     bm25: ranking only."""
     memory_use_examples: int = Field(ge=8)
@@ -36,7 +36,7 @@ class Evaluation(Strict):
 
 
 class Report(Strict):
-    title: str
+    title: Text
     """Heading of the page."""
     questions_shown: int | None = Field(ge=0)
     """Questions of each benchmark and setting that the page lists with every system's answer; null lists all."""

@@ -1,17 +1,30 @@
 """Settings of the model: backbone, memory, adapters."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from clara.config.base import Strict
+from clara.config.base import Location, Strict, Text
+
+RANDOM = "random:"
+RANDOM_FAMILIES = ("llama", "mistral", "qwen2", "phi3", "gemma")
+"""Architectures of which a small model with random weights can be made on the spot."""
+
+
+def _of_known_family(source: str) -> str:
+    if source.startswith(RANDOM) and source.removeprefix(RANDOM) not in RANDOM_FAMILIES:
+        raise ValueError(f"should be one of {', '.join(RANDOM + name for name in RANDOM_FAMILIES)}")
+    return source
+
+
+BackboneSource = Annotated[Location, AfterValidator(_of_known_family)]
 
 
 class Backbone(Strict):
-    source: str
+    source: BackboneSource
     """Where the language model comes from: `package:DISTRIBUTION/FILE.gguf`, a local folder, a GGUF file, a Hub name,
     or `random:FAMILY` (a two-layer model with random weights, for tests)."""
-    revision: str | None
+    revision: Text | None
     """Commit or tag of a Hub model; null takes its default branch."""
     dtype: Literal["bfloat16", "float16", "float32"]
     """Precision of weights and arithmetic; adapters are trained in float32 all the same."""

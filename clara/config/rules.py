@@ -5,7 +5,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import ValidationError
 
 from clara.config import corpus, evaluation, model, synthesis, training
-from clara.config.base import At, Strict
+from clara.config.base import At, Seed, Strict, Text
 from clara.errors import ConfigError
 
 SettingsType = TypeVar("SettingsType", bound=Strict)
@@ -16,9 +16,9 @@ class FetchCorpus(Strict):
 
 
 class PrepareBackbone(Strict):
-    seed: int
-    source: Annotated[str, At("backbone.source")]
-    revision: Annotated[str | None, At("backbone.revision")]
+    seed: Seed
+    source: Annotated[model.BackboneSource, At("backbone.source")]
+    revision: Annotated[Text | None, At("backbone.revision")]
     trust_remote_code: Annotated[bool, At("backbone.trust_remote_code")]
 
 
@@ -38,17 +38,17 @@ class Bm25(Strict):
 
 
 class MakeCandidates(Bm25):
-    seed: int
+    seed: Seed
     size: Annotated[int, At("candidates.size")]
 
 
 class Synthesize(Strict):
-    seed: int
+    seed: Seed
     synthesis: synthesis.Synthesis
 
 
 class Pretrain(Strict):
-    seed: int
+    seed: Seed
     backbone: model.Backbone
     memory: model.Memory
     lora: model.Lora
@@ -56,7 +56,7 @@ class Pretrain(Strict):
 
 
 class TuneInstructions(Strict):
-    seed: int
+    seed: Seed
     backbone: model.Backbone
     instruction: training.Instruction
 
@@ -67,13 +67,13 @@ class CompressDocuments(Strict):
 
 
 class TrainJoint(Strict):
-    seed: int
+    seed: Seed
     backbone: model.Backbone
     joint: training.Joint
 
 
 class MeasureMemoryUse(Strict):
-    seed: int
+    seed: Seed
     backbone: model.Backbone
     memory_use_examples: Annotated[int, At("evaluation.memory_use_examples")]
     confidence: Annotated[float, At("evaluation.scoring.confidence")]
@@ -95,13 +95,14 @@ class RankBm25(Bm25):
 
 
 class Score(Strict):
-    seed: int
+    seed: Seed
     scoring: Annotated[evaluation.Scoring, At("evaluation.scoring")]
 
 
 class BuildReport(Strict):
     run: str
-    seed: int
+    seed: Seed
+    license: Annotated[Text | None, At("corpus.license")]
     scoring: Annotated[evaluation.Scoring, At("evaluation.scoring")]
     report: evaluation.Report
 

@@ -1,33 +1,33 @@
 """Settings of SCP synthesis."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from clara.config.base import Strict
+from clara.config.base import Distinct, Location, Strict, matching
 
 
 class Synthesis(Strict):
-    published: str | None
+    published: Location | None
     """A file of ready SCP data, in our rows or the released layout, instead of synthesis; null synthesizes."""
     engine: Literal["auto", "vllm", "openai", "transformers"]
     """What answers the requests; auto takes vLLM where it can run and transformers elsewhere."""
-    model: str | None
+    model: Location | None
     """Generator and verifier; null takes the backbone."""
     dtype: Literal["bfloat16", "float16", "float32"]
     """Precision of the model. In float32 a reply does not depend on what else is in its batch, so that an interrupted
     run ends with the same rows."""
-    base_url: str | None
+    base_url: Annotated[str, matching("https?://.+", "an http(s) address")] | None
     """Address of an OpenAI-compatible server, for engine openai."""
     tensor_parallel: int = Field(ge=1)
     """GPUs over which vLLM splits the model."""
     num_passages: int | None = Field(ge=1)
     """Passages to synthesize from, spread over the corpus; null takes all."""
-    num_passages_for: dict[Literal["simple", "complex", "paraphrase"], int]
+    num_passages_for: dict[Literal["simple", "complex", "paraphrase"], Annotated[int, Field(ge=0)]]
     """Fewer of these passages for a kind that costs much or yields little; kinds not named take all of them."""
-    kinds: list[Literal["simple", "complex", "paraphrase"]] = Field(min_length=1)
+    kinds: Distinct[Literal["simple", "complex", "paraphrase"]] = Field(min_length=1)
     """What is asked of each passage."""
-    question_sources: list[Literal["model", "facts", "templates"]] = Field(min_length=1)
+    question_sources: Distinct[Literal["model", "facts", "templates"]] = Field(min_length=1)
     """Where simple questions come from. model: the model asks and answers (paper). facts: the answer is a span of the
     passage found by form, the model asks for it. templates: question and answer are made by rule. Complex questions
     are the model's."""

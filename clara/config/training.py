@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from clara.config.base import Strict
+from clara.config.base import Distinct, Strict
 
 
 class Optimization(Strict):
@@ -47,7 +47,7 @@ class Pretraining(Strict):
     qa_target: Literal["list", "answer"]
     """list: the model writes all questions and answers of a document (paper). answer: the question is given, the
     answer is written, one pair an example."""
-    kinds: list[Literal["simple", "complex", "paraphrase"]] = Field(min_length=1)
+    kinds: Distinct[Literal["simple", "complex", "paraphrase"]] = Field(min_length=1)
     """Which synthesized rows are trained on (Tables 3 and 19)."""
     pairs_together: int = Field(ge=1)
     """Examples of one document that follow one another; in one micro-batch their document is compressed once."""
@@ -67,20 +67,26 @@ class Instruction(Strict):
     """Longest answer."""
     reset_generator: bool
     """Start the generator adapter anew, as the released code does; false keeps the pretrained one."""
-    learns: list[Literal["compressor", "generator"]] = Field(min_length=1)
+    learns: Distinct[Literal["compressor", "generator"]] = Field(min_length=1)
     """What is trained; [generator] gives the paper's Table 12."""
 
 
 class Joint(Strict):
     optimization: Optimization
+    objective: Literal["answer", "ranking"]
+    """answer: the loss of the answer, no relevance labels (paper). ranking: multi-positive InfoNCE on the labels, for
+    the query reasoner alone: the supervised reranker that the paper compares with (Table 7, rows `Sup-`); of the other
+    settings it reads temperature, temperature_end, reasoner_init and, for the logged recall, top_k."""
     top_k: int = Field(ge=1)
     """Documents selected; paper 5."""
     temperature: float = Field(gt=0)
     """Softmax temperature of the selection's gradient at the first step, in units of cosine; released code 0.02."""
     temperature_end: float = Field(gt=0)
     """The same at the last step; in between it moves geometrically."""
-    selection: Literal["straight_through", "gumbel", "soft"]
-    """straight_through: Algorithm 1. gumbel: the same with Gumbel noise on the scores. soft: mixture of documents."""
+    selection: Literal["straight_through", "gumbel", "soft", "marginal"]
+    """straight_through: Algorithm 1. gumbel: the same with Gumbel noise on the scores. soft: mixture of documents.
+    marginal: -log of the answer's probability summed over the selected documents, each read alone and weighted by the
+    softmax of its score (the probability path of appendix A); answers still read all of them together."""
     mask_epsilon: float = Field(ge=0, lt=1)
     """What is left of the mask of a document that an earlier slot took: 0 excludes it (eq. 3.3); the released code's
     1.0e-8, whose logarithm is added after the division by the temperature (Algorithm 1), lets it through."""
@@ -88,8 +94,12 @@ class Joint(Strict):
     """Longest answer."""
     reasoner_init: Literal["compressor", "random"]
     """Where the query reasoner starts (Table 14)."""
-    learns: list[Literal["query_reasoner", "generator"]] = Field(min_length=1)
-    """What is trained; [generator] gives the paper's Table 13."""
+    learns: Distinct[Literal["query_reasoner", "generator"]] = Field(min_length=1)
+    """What objective answer trains; [generator] gives the paper's Table 13."""
+
+    def trained(self) -> list[str]:
+        """The roles that learn: ranking reaches none but the query reasoner."""
+        return ["query_reasoner"] if self.objective == "ranking" else list(self.learns)
 
 
 class Compression(Strict):

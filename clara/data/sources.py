@@ -2,11 +2,11 @@
 
 import difflib
 import importlib.metadata
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from clara.config.locations import expand
 from clara.errors import ConfigError, DataError, ResourceError
 
 PACKAGE = "package:"
@@ -37,7 +37,7 @@ def resolve(location: str) -> Path | Remote:
         return package_file(location.removeprefix(PACKAGE))
     if re.match(r"[a-z][a-z0-9+.-]+://", location, re.IGNORECASE):
         raise ConfigError(f"the location {location} must be package:DISTRIBUTION/FILE, a path or an http(s) URL")
-    path = expand(location)
+    path = Path(expand(location))
     if not path.exists():
         raise DataError(f"{path} does not exist (from the location {location}); check the path in the configuration")
     return path
@@ -55,20 +55,6 @@ def local_file(location: str) -> Path:
     if not found.is_file():
         raise DataError(f"{found} must be a file and is a folder; name the file in the configuration")
     return found
-
-
-def expand(location: str) -> Path:
-    """`location` as a path with `$NAME`, `${NAME}` and `~` replaced.
-
-    Raises:
-        ConfigError: an environment variable is not set; names it.
-    """
-    text = os.path.expanduser(os.path.expandvars(location))
-    missing = re.search(r"\$(\w+|\{\w+\})", text)
-    if missing:
-        name = missing.group(1).strip("{}")
-        raise ConfigError(f"the location {location} needs the environment variable {name}; set it: export {name}=…")
-    return Path(text)
 
 
 def package_file(name: str) -> Path:

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from clara.config.model import RANDOM_FAMILIES
 from clara.errors import ConfigError
-
-FAMILIES = ("llama", "mistral", "qwen2", "phi3", "gemma")
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<|start|>' + message['role'] + '\n' + message['content'] + '<|end|>' + '\n' }}"
@@ -23,15 +22,15 @@ def build(family: str, folder: Path, *, seed: int, hidden: int = 64, layers: int
     """Writes a random model of `family` and its tokenizer to `folder` in the transformers layout.
 
     Raises:
-        ConfigError: the family is not one of `FAMILIES`.
+        ConfigError: the family is not one of `RANDOM_FAMILIES`.
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
     automatic: Any = AutoModelForCausalLM
 
-    if family not in FAMILIES:
-        raise ConfigError(f"backbone.source = random:{family}: the families are {', '.join(FAMILIES)}")
+    if family not in RANDOM_FAMILIES:
+        raise ConfigError(f"backbone.source = random:{family}: the families are {', '.join(RANDOM_FAMILIES)}")
     tokenizer = train_tokenizer(vocab)
     sizes: dict[str, Any] = {
         "vocab_size": len(tokenizer),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from clara.config.model import RANDOM_FAMILIES
 from clara.errors import CheckpointError, ConfigError, DataError, ResourceError
 from clara.model import backbone, random_backbone
 from clara.model.adapters import COMPRESSOR, GENERATOR
@@ -27,7 +28,7 @@ WRITINGS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("writing", WRITINGS)
-@pytest.mark.parametrize("family", random_backbone.FAMILIES)
+@pytest.mark.parametrize("family", RANDOM_FAMILIES)
 def test_every_family_compresses_learns_and_answers(
     family: str, writing: str, backbones: Callable[[str], LoadedBackbone]
 ) -> None:
@@ -48,7 +49,7 @@ def test_every_family_compresses_learns_and_answers(
     assert len(written) == 1
 
 
-@pytest.mark.parametrize("family", random_backbone.FAMILIES)
+@pytest.mark.parametrize("family", RANDOM_FAMILIES)
 def test_logits_of_last_states_are_the_models_own(family: str, make_model: Callable[..., ClaraModel]) -> None:
     loaded = make_model(family).eval().backbone
     ids = torch.tensor([[5, 6, 7]])
@@ -82,7 +83,7 @@ def test_heads_that_scale_or_cap_their_logits_are_followed(family: str, sizes: d
 
 
 def test_tied_and_untied_heads_are_both_among_the_families(backbones: Callable[[str], LoadedBackbone]) -> None:
-    tied = {family: backbones(family).model.config.tie_word_embeddings for family in random_backbone.FAMILIES}
+    tied = {family: backbones(family).model.config.tie_word_embeddings for family in RANDOM_FAMILIES}
     assert set(tied.values()) == {True, False}
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("Snakefile", "config.yaml", "configs", "rules", "profiles", "clara", "workflow_scripts", "data", "dvc.yaml")
 LOCAL = ("--profile", "profiles/local")
+DATA = dict.fromkeys(("CLARA_DATA", "CLARA_CORPUS", "CLARA_BENCHMARKS"), "/data")
+"""Environment variables that the shipped configurations read; nothing lies there."""
 CI = (*LOCAL, "--configfile", "configs/ci.yaml")
 
 
@@ -26,8 +28,9 @@ def copy_checkout(folder: Path) -> Path:
 
 
 def environment() -> dict[str, str]:
-    """The environment of a user who has not set anything of ours."""
-    return {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "SNAKEMAKE_PROFILE")}
+    """The environment of a user who has set nothing of ours but where the data of the shipped configurations lie."""
+    kept = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "SNAKEMAKE_PROFILE")}
+    return DATA | kept
 
 
 def run(folder: Path, *command: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:

@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 
 from clara import config as configuration
-from tests.workflow.checkout import CI, LOCAL, ROOT, planned, run, snakemake
+from tests.workflow.checkout import CI, DATA, LOCAL, ROOT, planned, run, snakemake
 
 OVERLAYS = sorted((ROOT / "configs").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", OVERLAYS, ids=lambda path: path.stem)
-def test_a_shipped_configuration_is_valid(path: Path) -> None:
+def test_a_shipped_configuration_is_valid(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in DATA.items():
+        monkeypatch.setenv(name, value)
     merged = configuration.merge(configuration.load(ROOT / "config.yaml"), configuration.load(path))
     assert configuration.validate(merged).run.replace("_", "-") == path.stem
 

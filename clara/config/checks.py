@@ -1,0 +1,86 @@
+"""What no single setting can know: faults between settings, and the sentences in which faults are told."""
+
+import math
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    from clara.config import Config
+
+SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
+"""Names that become parts of paths: runs, benchmarks, variants."""
+
+VARYING = ("memory", "lora", "pretraining", "instruction", "compression", "joint", "evaluation")
+"""Sections that a variant may override."""
+
+EXPONENT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+")
+
+
+def sentence(fault: Any) -> str:
+    """What is wrong with one key: its path, its value and what was expected."""
+    path = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        return f"{path} is no known key; remove it or see config.yaml for the known ones"
+    if fault["type"] == "missing":
+        return f"{path} is missing; config.yaml shows its default"
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"{path} = {fault['input']!r}: {message[0].lower()}{message[1:]}{_hint(fault['type'], fault['input'])}"
+
+
+def _hint(kind: str, value: Any) -> str:
+    """What YAML 1.1 made of a value that was meant otherwise, and how to write it."""
+    if isinstance(value, bool):
+        return " (YAML 1.1 reads on, off, yes and no as true or false; put the word in quotes)"
+    is_text = isinstance(value, str) and EXPONENT.fullmatch(value) is not None
+    if not is_text and not (kind.startswith("int_") and isinstance(value, float)):
+        return ""
+    number = float(value)
+    if kind.startswith("int_") or not math.isfinite(number):
+        return f" (write {int(number)})" if number.is_integer() else ""
+    written = yaml.safe_dump(number).split("\n")[0]
+    return f" (YAML 1.1 reads {value} as text, because a number has a point and its exponent a sign; write {written})"
+
+
+def names(config: "Config") -> Iterator[str]:
+    """Faults of the names, which become folders, and of the sections that variants override."""
+    for name in [config.run, *config.benchmarks, *config.variants]:
+        if not SAFE_NAME.fullmatch(name):
+            yield f"the name {name!r} must be letters, digits and underscores, because it becomes a folder"
+    for name, overrides in config.variants.items():
+        for section in sorted(overrides.keys() & set(type(config).model_fields) - set(VARYING)):
+            yield (
+                f"variants.{name}.{section}: only {', '.join(VARYING)} vary; what comes before them is shared, so put "
+                "another value into a configuration of its own with another `run`"
+            )
+    if "base" not in config.variants or config.variants["base"]:
+        yield "variants.base must exist and be empty ({}); put overrides under another name"
+
+
+def between(config: "Config") -> Iterator[str]:
+    """Faults between the settings of one variant."""
+    limit = config.memory.document_max_tokens
+    for ratio in config.ratios:
+        if not 1 <= ratio <= limit:
+            yield f"ratios = {ratio}: should lie between 1 and memory.document_max_tokens = {limit}"
+    for stage in ("pretraining", "instruction", "joint"):
+        plan = getattr(config, stage).optimization
+        if plan.batch_size % plan.micro_batch_size:
+            yield (
+                f"{stage}.optimization.batch_size = {plan.batch_size}: should be a multiple of micro_batch_size "
+                f"= {plan.micro_batch_size}"
+            )
+    for stage in ("instruction", "joint", "evaluation"):
+        top_k = getattr(config, stage).top_k
+        if top_k > config.candidates.size:
+            yield f"{stage}.top_k = {top_k}: should not exceed candidates.size = {config.candidates.size}"
+    unmade = set(config.pretraining.kinds) - set(config.synthesis.kinds)
+    if unmade and config.synthesis.published is None:
+        yield (
+            f"pretraining.kinds = {config.pretraining.kinds}: should be among synthesis.kinds = "
+            f"{config.synthesis.kinds}, or nothing is there to learn from"
+        )
+    if config.synthesis.engine == "openai" and config.synthesis.base_url is None:
+        yield "synthesis.base_url = None: should be the server's address for engine openai: http://localhost:8000/v1"

@@ -1,0 +1,111 @@
+"""Settings that cannot work are refused before any job, each in a sentence with path, value and what was expected."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from clara import config as configuration
+from clara.config.locations import expand
+from clara.errors import ConfigError
+
+BASE = configuration.load(Path(__file__).resolve().parents[2] / "config.yaml")
+
+REFUSED = {
+    "joint: {temperature: .inf}": "joint.temperature = inf: input should be a finite number",
+    "lora: {dropout: .nan}": "lora.dropout = nan: input should be a finite number",
+    "seed: .inf": "seed = inf: input should be a valid integer",
+    "evaluation: {scoring: {recall_at: [0, -3]}}": "recall_at.0 = 0: input should be greater.*recall_at.1 = -3: input",
+    "evaluation: {scoring: {recall_at: [1, 3, 1]}}": "evaluation.scoring.recall_at = .1, 3, 1.: should name 1 once",
+    "synthesis: {num_passages_for: {simple: -1}}": "synthesis.num_passages_for.simple = -1: input should be greater",
+    "joint: {top_k: 21}": "joint.top_k = 21: should not exceed candidates.size = 20",
+    "instruction: {top_k: 21}": "instruction.top_k = 21: should not exceed candidates.size = 20",
+    "candidates: {size: 2}": "evaluation.top_k = 3: should not exceed candidates.size = 2",
+    "synthesis: {engine: openai}": "synthesis.base_url = None: should be the server's address",
+    "synthesis: {base_url: localhost}": "synthesis.base_url = 'localhost': should be an http.s. address",
+    "backbone: {source: 'random:foo'}": "backbone.source = 'random:foo': should be one of random:llama, ",
+    "backbone: {source: ''}": "backbone.source = '': string should have at least 1 character",
+    "backbone: {source: '${CLARA_UNSET}/m'}": r"CLARA_UNSET\}/m': .*needs the environment variable CLARA_UNSET; set",
+    "synthesis: {published: $CLARA_UNSET/p}": "synthesis.published = .* needs the environment variable CLARA_UNSET",
+    "benchmarks: {nq: {test: ''}}": "benchmarks.nq.test = '': string should have at least 1 character",
+    "corpus: {source: {location: ''}}": "corpus.source.location = '': string should have",
+    "corpus: {source: {sha256: abc}}": "corpus.source.sha256 = 'abc': should be 64 hexadecimal digits",
+    "seed: 4294967296": "seed = 4294967296: input should be less than or equal to 4294967295",
+    "joint: {optimization: {micro_batch_size: 3}}": "joint.optimization.batch_size = .*: should be a multiple of micro",
+    "synthesis: {kinds: []}": "synthesis.kinds = ..: list should have at least 1 item",
+    "synthesis: {kinds: [riddle]}": "synthesis.kinds.0 = 'riddle': input should be 'simple', 'complex' or 'paraphrase'",
+    "synthesis: {kinds: [complex]}": "pretraining.kinds = .'simple'.: should be among synthesis.kinds = .'complex'.",
+    "ratios: [4, 16, 4]": "ratios = .4, 16, 4.: should name 4 once",
+    "ratios: [257]": "ratios = 257: should lie between 1 and memory.document_max_tokens = 256",
+    "variants: {x: {nonsense: {top_k: 1}}}": "usable: variants.x: nonsense is no known key; remove it",
+    "variants: {x: {joint: {nonsense: 1}}}": "variants.x: joint.nonsense is no known key",
+    "variants: {x: {memory: {document_max_tokens: 8}}}": "variants.x: ratios = 16: should lie between 1 and",
+    "benchmarks: {squad: null}": "benchmarks.squad = None: input should be a valid dictionary",
+}
+
+
+def overlaid(text: str) -> dict[str, Any]:
+    return configuration.merge(BASE, yaml.safe_load(text))
+
+
+@pytest.mark.parametrize(("overlay", "sentence"), REFUSED.items(), ids=REFUSED)
+def test_it_is_refused(overlay: str, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        configuration.validate(overlaid(overlay))
+
+
+def test_the_same_fault_is_told_once_however_many_variants_have_it() -> None:
+    with pytest.raises(ConfigError) as caught:
+        configuration.validate(overlaid("joint: {top_k: 99}\nvariants: {soft: {joint: {selection: soft}}}"))
+    assert str(caught.value).count("joint.top_k = 99") == 1
+
+
+@pytest.mark.parametrize("written", ["1e3", "1.0e3", "1.e3", "1e-5", "1E-5", "5e+2"])
+@pytest.mark.parametrize("key", ["learning_rate", "steps"])
+def test_what_the_message_advises_to_write_is_read_as_that_number(key: str, written: str) -> None:
+    overlay = f"joint: {{optimization: {{{key}: {written}}}}}"
+    with pytest.raises(ConfigError) as caught:
+        configuration.validate(overlaid(overlay))
+    advice = re.search(r"write ([^)]+)\)", str(caught.value))
+    if key == "steps" and float(written) < 1:
+        assert advice is None
+        return
+    assert advice is not None
+    read = yaml.safe_load(advice[1])
+    assert read == float(written)
+    assert isinstance(read, int if key == "steps" else float)
+
+
+def test_a_whole_number_with_a_point_is_no_count() -> None:
+    with pytest.raises(ConfigError, match=r"joint.optimization.steps = 1000.0: .*integer \(write 1000\)"):
+        configuration.validate(overlaid("joint: {optimization: {steps: 1.0e+3}}"))
+
+
+def test_null_in_an_overlay_drops_a_benchmark_or_a_variant() -> None:
+    merged = overlaid("benchmarks: {musique: null, nq: {num_train: null}}")
+    assert list(merged["benchmarks"]) == ["nq", "hotpotqa", "2wiki"]
+    assert "musique" in BASE["benchmarks"]
+    with_variant = configuration.merge(merged, {"variants": {"soft": {"joint": {"selection": "soft"}}}})
+    assert list(configuration.merge(with_variant, {"variants": {"soft": None}})["variants"]) == ["base"]
+    configuration.validate(merged)
+
+
+def test_null_elsewhere_is_a_value() -> None:
+    merged = overlaid("corpus: {license: null, passages: {per_article: null}}\nbenchmarks: {nq: {num_test: null}}")
+    config = configuration.validate(merged)
+    assert (config.corpus.license, config.corpus.passages.per_article, config.benchmarks["nq"].num_test) == (None,) * 3
+
+
+def test_environment_variables_are_expanded_where_a_path_is_read_and_not_in_the_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CLARA_MODELS", "/models")
+    merged = overlaid("backbone: {source: '${CLARA_MODELS}/small'}")
+    source = configuration.validate(merged).backbone.source
+    assert source == "${CLARA_MODELS}/small"
+    assert expand(source) == expand("$CLARA_MODELS/small") == "/models/small"
+    monkeypatch.setenv("CLARA_MODELS", "")
+    with pytest.raises(ConfigError, match="needs the environment variable CLARA_MODELS"):
+        expand(source)
