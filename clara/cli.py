@@ -8,7 +8,7 @@ import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec
 
 import typer
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from clara.serving import Clara
 
 RESULTS = Path("results")
+Precision = Literal["float32", "bfloat16", "float16"]
 DEFAULT_TOP_K = 5
 EXIT_ERROR = 2
 
@@ -64,6 +65,23 @@ def import_released(
 
     card = released.import_released(source, target, base=base)
     typer.echo(f"{target}: a checkpoint of {card.stage} with {', '.join(card.roles)}; clara info {target}")
+
+
+@app.command()
+@answers_errors
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="Folder of a training stage, or its card.json")],
+    role: Annotated[str, typer.Argument(help="compressor, query_reasoner or generator")],
+    target: Annotated[Path, typer.Argument(help="New folder that takes the language model with the role merged in")],
+    dtype: Annotated[Precision, typer.Option(help="Precision of the weights; below float32 they are rounded")] = (
+        "float32"
+    ),
+) -> None:
+    """Write one role of a checkpoint, merged into its language model, as a plain transformers folder."""
+    from clara.model.export import export as write
+
+    write(checkpoint / "card.json" if checkpoint.is_dir() else checkpoint, role, target, dtype=dtype)
+    typer.echo(f"{target}: the {role} of {checkpoint}, for transformers and vLLM")
 
 
 @app.command()

@@ -89,9 +89,11 @@ rule measure_memory_use:
         prompts=PLAN.prompts("measure_memory_use"),
         checkpoint="results/{run}/{stage}/{name}/card.json",
         weights="results/{run}/{stage}/{name}/adapters.safetensors",
+        history="results/{run}/{stage}/{name}/history.jsonl",
         candidates=candidates("test", ["oracle"]),
     output:
         memory_use="results/{run}/{stage}/{name}/memory_use.json",
+        diagnostics="results/{run}/{stage}/{name}/diagnostics.json",
     log:
         "logs/{run}/measure_memory_use/{stage}/{name}.log",
     benchmark:
@@ -106,7 +108,8 @@ rule measure_memory_use:
         "Measuring what the generator takes from its memories: {wildcards.stage} {wildcards.name}"
     shell:
         "OMP_NUM_THREADS={threads} python {input.script} --settings {params.settings:q}"
-        " --checkpoint {input.checkpoint:q} --candidates {input.candidates:q} --memory-use {output.memory_use:q}"
+        " --checkpoint {input.checkpoint:q} --history {input.history:q} --candidates {input.candidates:q}"
+        " --memory-use {output.memory_use:q} --diagnostics {output.diagnostics:q}"
         " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"
 
 

@@ -15,6 +15,9 @@ rule build_report:
         memory_use=every("pretraining", "memory_use.json")
         + every("instruction", "memory_use.json")
         + every("joint", "memory_use.json"),
+        diagnostics=every("pretraining", "diagnostics.json")
+        + every("instruction", "diagnostics.json")
+        + every("joint", "diagnostics.json"),
         corpus="results/{run}/corpus/report.json",
         synthesis="results/{run}/synthesis/report.json",
         templates=sorted(
@@ -50,7 +53,7 @@ rule build_report:
         "Writing the report"
     shell:
         "python {input.script} --settings {params.settings:q} --metrics {input.metrics:q} --histories {input.histories:q}"
-        " --memory-use {input.memory_use:q} --corpus-report {input.corpus:q} --synthesis-report {input.synthesis:q}"
+        " --memory-use {input.memory_use:q} --diagnostics {input.diagnostics:q} --corpus-report {input.corpus:q} --synthesis-report {input.synthesis:q}"
         " --predictions {input.predictions:q} --candidates {input.candidates:q} --page {output.page:q}"
         " --results-csv {output.results_csv:q} --results-md {output.results_md:q} --results-tex {output.results_tex:q}"
         " --memory-use-csv {output.memory_use_csv:q} --memory-use-md {output.memory_use_md:q}"

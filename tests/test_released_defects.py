@@ -18,8 +18,9 @@ from clara.model.clara import ClaraModel
 from clara.model.topk import top_k
 from clara.records import Pair
 from clara.training.examples import Example, pretraining_examples
+from clara.training.joint import JointObjective
 from clara.training.loop import train
-from clara.training.objectives import CompressionObjective, JointObjective, Totals
+from clara.training.objectives import CompressionObjective, Totals
 from clara.training.sampling import Sampler
 from tests import tiny
 

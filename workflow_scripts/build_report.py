@@ -3,7 +3,8 @@
 Example (a rule lists the files; by hand):
     python workflow_scripts/build_report.py --settings "$(cat settings.json)" \\
         --metrics R/evaluation/metrics/*.json --predictions R/evaluation/predictions/*.jsonl \\
-        --histories R/*/*/history.jsonl --memory-use R/*/*/memory_use.json --candidates R/candidates/*.test.*.jsonl \\
+        --histories R/*/*/history.jsonl --memory-use R/*/*/memory_use.json --diagnostics R/*/*/diagnostics.json \\
+        --candidates R/candidates/*.test.*.jsonl \\
         --corpus-report R/corpus/report.json --synthesis-report R/synthesis/report.json \\
         --page R/report/index.html --results-csv R/report/tables/results.csv …
 
@@ -15,7 +16,7 @@ from clara.config.rules import BuildReport, parse_settings
 from clara.evaluation.report import Inputs, Options, Outputs, build_report
 from clara.evaluation.scoring import Resampling
 
-MANY = ("metrics", "histories", "memory_use", "predictions", "candidates")
+MANY = ("metrics", "histories", "memory_use", "diagnostics", "predictions", "candidates")
 
 
 def _flag(name: str) -> str:

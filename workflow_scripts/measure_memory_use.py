@@ -1,11 +1,14 @@
-"""Measures whether a checkpoint's generator reads its memories.
+"""Measures whether a checkpoint's generator reads its memories, and what words they lie near.
 
     python workflow_scripts/measure_memory_use.py --settings "$SETTINGS" \\
         --checkpoint results/demo/joint/instruction-cr16-base/card.json \\
+        --history results/demo/joint/instruction-cr16-base/history.jsonl \\
         --candidates results/demo/candidates/*.test.oracle.jsonl \\
-        --memory-use results/demo/joint/instruction-cr16-base/memory_use.json
+        --memory-use results/demo/joint/instruction-cr16-base/memory_use.json \\
+        --diagnostics results/demo/joint/instruction-cr16-base/diagnostics.json
 
-Makes memory_use.json: losses with the right documents' memories, wrong ones, none, and the text.
+Makes memory_use.json: losses with the right documents' memories, wrong ones, none, and the text; and diagnostics.json:
+tokens near document memories, words under the head of query memories, validation loss, gradient norms by adapter.
 """
 
 from clara import program
@@ -18,12 +21,12 @@ def main(argv: list[str] | None = None) -> None:
     """Parses the flags and measures."""
     flags = program.parser(__doc__)
     flags.add_argument("--settings", required=True)
-    program.add_paths(flags, "--checkpoint", "--memory-use", many=("--candidates",))
+    program.add_paths(flags, "--checkpoint", "--history", "--memory-use", "--diagnostics", many=("--candidates",))
     given = flags.parse_args(argv)
     settings = parse_settings(MeasureMemoryUse, given.settings)
     pools = [read_rows(Question, path) for path in given.candidates]
 
-    from clara.evaluation import memory_use
+    from clara.evaluation import diagnostics, memory_use
     from clara.model import checkpoint
 
     questions = memory_use.choose(pools, settings.memory_use_examples)
@@ -32,6 +35,7 @@ def main(argv: list[str] | None = None) -> None:
         model, questions, seed=settings.seed, confidence=settings.confidence, samples=settings.bootstrap_samples
     )
     write_json(given.memory_use, measured)
+    write_json(given.diagnostics, diagnostics.diagnose(model, questions, given.history))
 
 
 if __name__ == "__main__":

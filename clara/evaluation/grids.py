@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from clara.evaluation.labels import benchmark_label, benchmark_order, is_main, metric_label, setting_label, system_label
-from clara.evaluation.results import CONDITIONS, CheckpointUse, Interval, SystemScore
+from clara.evaluation.results import CONDITIONS, CheckpointDiagnostics, CheckpointUse, Interval, SystemScore
 from clara.evaluation.scoring import AVERAGE
 
 
@@ -115,5 +115,46 @@ def memory_use_grid(uses: Sequence[CheckpointUse]) -> Grid:
                 *(cell(getattr(row.use.losses, condition)) for condition in CONDITIONS),
             ]
             for row in uses
+        ],
+    )
+
+
+def validation_grid(diagnostics: Sequence[CheckpointDiagnostics]) -> Grid:
+    """Last validation loss by stage (rows) and compression ratio (columns)."""
+    ratios = sorted({row.checkpoint.name.ratio for row in diagnostics})
+    places = {
+        (row.checkpoint.stage, row.checkpoint.name._replace(ratio=0).label, row.checkpoint.name.ratio): row.found
+        for row in diagnostics
+    }
+    kinds = list(dict.fromkeys(place[:2] for place in places))
+
+    def cell(kind: tuple[str, str], ratio: int) -> Cell:
+        found = places.get((*kind, ratio))
+        return Cell(f"{found.validation_loss.last:.3f}" if found and found.validation_loss else "")
+
+    return Grid(
+        "Validation loss after the last step, by compression ratio",
+        "Stage",
+        [Head(f"CR {ratio}", f"CR {ratio}") for ratio in ratios],
+        [stage + label.removeprefix("CR 0") for stage, label in kinds],
+        [[cell(kind, ratio) for ratio in ratios] for kind in kinds],
+    )
+
+
+def diagnostics_grid(diagnostics: Sequence[CheckpointDiagnostics]) -> Grid:
+    """Gradient norms by adapter and the share of memories near a word of their document, by checkpoint."""
+    roles = list(dict.fromkeys(role for row in diagnostics for role in row.found.gradient_norms))
+    return Grid(
+        "Gradient norm of each adapter at the last logged step, and document memories near a word of their document",
+        "Checkpoint",
+        [*(Head(role.replace("_", " ").capitalize(), role) for role in roles), Head("Memories near (%)", "near")],
+        [row.checkpoint.label for row in diagnostics],
+        [
+            [
+                *(Cell(f"{norms[role]:.3g}" if role in norms else "") for role in roles),
+                Cell(f"{100 * row.found.share_named:.0f}"),
+            ]
+            for row in diagnostics
+            for norms in [row.found.gradient_norms]
         ],
     )

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from clara.evaluation.comparisons import COMPARED, Comparison
 from clara.evaluation.figure_style import GRID, INK
 from clara.evaluation.findings import Finding
-from clara.evaluation.grids import Grid, memory_use_grid, result_grids
+from clara.evaluation.grids import Grid, diagnostics_grid, memory_use_grid, result_grids, validation_grid
 from clara.evaluation.labels import is_main, metric_label, setting_label, system_label
 from clara.evaluation.provenance import Beside, backbones, environment_facts, read_besides, report_tables
 from clara.evaluation.questions import Section
-from clara.evaluation.results import CheckpointUse, History, SystemScore
+from clara.evaluation.results import CheckpointDiagnostics, CheckpointUse, History, SystemScore
 from clara.evaluation.scoring import AVERAGE
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class Content(NamedTuple):
     findings: list[Finding]
     scores: Sequence[SystemScore]
     uses: Sequence[CheckpointUse]
+    diagnostics: Sequence[CheckpointDiagnostics]
     comparisons: Sequence[Comparison]
     histories: Sequence[History]
     sections: Sequence[Section]
@@ -83,6 +84,8 @@ def render(content: Content) -> str:
         sizes=_sizes(content),
         settings=_setting_tables(content.scores),
         memory_use=memory_use_grid(content.uses),
+        diagnostics=diagnostics_grid(content.diagnostics),
+        validation=validation_grid(content.diagnostics),
         trainings=_trainings(content.histories, besides),
         corpus=report_tables(content.corpus_report),
         synthesis=report_tables(content.synthesis_report),

@@ -1,7 +1,7 @@
 """Predictions: what CLaRa and the baselines answer, written before anything is scored."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from clara.config.evaluation import Generation
@@ -94,6 +94,7 @@ def with_memories(
 
     Raises:
         CheckpointError: the store is of another compressor, or the checkpoint has no query reasoner.
+        ConfigError: a prompt is longer than the language model's context.
     """
     model = loaded.model
     memories = MemoryStore(store)
@@ -109,14 +110,18 @@ def with_memories(
     origin_id = text_id("\n".join(origin))
     done_file = state / f"answers-{origin_id}.jsonl" if state else None
 
+    def prompt(task: Task) -> list[int]:
+        return model.tokens.answer_prompt(task.question.question, len(task.selected))
+
     def answer(batch: Sequence[Task]) -> list[str]:
         documents = [task.question.docs[index] for task in batch for index in task.selected]
-        prompts = [model.tokens.answer_prompt(task.question.question, len(task.selected)) for task in batch]
         vectors = memories.memories(documents).to(model.backbone.device) if documents else None
+        prompts = [prompt(task) for task in batch]
         return generate(
             model.backbone, model.generator, prompts, vectors, model.added, max_new_tokens=generation.max_new_tokens
         )
 
+    _require_room(model.backbone, tasks, prompt, generation)
     with model.adapters.merged(GENERATOR):
         return predictions(system, tasks, answer, batch_size=generation.batch_size, done_file=done_file)
 
@@ -128,11 +133,22 @@ def with_backbone(
     added = AddedIds(backbone.vocab_size, 0)
     tokens = Encoder(backbone.tokenizer, end_of_turn=backbone.end_of_turn, added=added, document_max_tokens=1)
 
+    def prompt(task: Task) -> list[int]:
+        texts = [task.question.docs[index] for index in task.selected]
+        return tokens.answer_prompt(task.question.question, texts or None)
+
     def answer(batch: Sequence[Task]) -> list[str]:
-        prompts = []
-        for task in batch:
-            texts = [task.question.docs[index] for index in task.selected]
-            prompts.append(tokens.answer_prompt(task.question.question, texts or None))
+        prompts = [prompt(task) for task in batch]
         return generate(backbone, None, prompts, None, added, max_new_tokens=generation.max_new_tokens)
 
+    _require_room(backbone, tasks, prompt, generation)
     return predictions(system, tasks, answer, batch_size=generation.batch_size, done_file=None)
+
+
+def _require_room(
+    backbone: LoadedBackbone, tasks: Sequence[Task], prompt: Callable[[Task], list[int]], generation: Generation
+) -> None:
+    """Refuses a question whose prompt and answer are too long before the first is answered: the longest come last."""
+    for task in tasks:
+        length = len(prompt(task)) + generation.max_new_tokens
+        backbone.require_room(length, f"the prompt of question {task.question.id} with its answer")

@@ -14,7 +14,15 @@ from clara.evaluation.findings import findings
 from clara.evaluation.grids import Grid, main_grids, memory_use_grid
 from clara.evaluation.labels import MAIN_METRICS, system_name, system_order
 from clara.evaluation.questions import read_pools, sections
-from clara.evaluation.results import CheckpointUse, History, SystemScore, read_histories, read_memory_use, read_scores
+from clara.evaluation.results import (
+    CheckpointUse,
+    History,
+    SystemScore,
+    read_diagnostics,
+    read_histories,
+    read_memory_use,
+    read_scores,
+)
 from clara.evaluation.scoring import Resampling, check
 from clara.files import read_json, write_text
 from clara.records import Prediction, read_rows
@@ -27,6 +35,8 @@ class Inputs(NamedTuple):
     histories: Sequence[Path]
     """In their checkpoints' folders; `settings.json` and `environment.json` beside them are read when present."""
     memory_use: Sequence[Path]
+    """In their checkpoints' folders."""
+    diagnostics: Sequence[Path]
     """In their checkpoints' folders."""
     predictions: Sequence[Path]
     candidates: Sequence[Path]
@@ -90,6 +100,7 @@ def build_report(inputs: Inputs, outputs: Outputs, options: Options) -> None:
         findings=findings(uses, histories, scores, compared, chance),
         scores=scores,
         uses=uses,
+        diagnostics=read_diagnostics(inputs.diagnostics),
         comparisons=compared,
         histories=histories,
         sections=shown,

@@ -83,6 +83,49 @@ class CheckpointUse(NamedTuple):
     use: MemoryUse
 
 
+class Ends(Record):
+    """First and last value of a training."""
+
+    first: float
+    last: float
+
+
+class Near(Record):
+    """A document, and the tokens nearest to each of its memory vectors."""
+
+    document: str
+    nearest: list[list[str]]
+
+
+class Lens(Record):
+    """A question, the words that the head reads from its memories, and those of them that it does not contain."""
+
+    question: str
+    words: list[str]
+    new: list[str]
+
+
+class Diagnostics(Record):
+    """What `clara.evaluation.diagnostics` found of one checkpoint."""
+
+    steps: int
+    validation_loss: Ends | None
+    gradient_norms: dict[str, float]
+    """By adapter, at the last logged step, before the norm is limited."""
+    documents: list[Near]
+    share_named: float
+    """Of the document memories, those near a token that occurs in the document; 0 to 1."""
+    questions: list[Lens]
+    """None before joint training."""
+
+
+class CheckpointDiagnostics(NamedTuple):
+    """The diagnostics of one checkpoint."""
+
+    checkpoint: Checkpoint
+    found: Diagnostics
+
+
 class Point(Record):
     """A logged step."""
 
@@ -140,6 +183,14 @@ def read_memory_use(files: Iterable[Path]) -> list[CheckpointUse]:
     """The memory use of every checkpoint, sorted by stage and ratio."""
     uses = [CheckpointUse(checkpoint_of(path), parse_row(MemoryUse, read_json(path), str(path))) for path in files]
     return sorted(uses, key=lambda row: row.checkpoint.order)
+
+
+def read_diagnostics(files: Iterable[Path]) -> list[CheckpointDiagnostics]:
+    """The diagnostics of every checkpoint, sorted by stage and ratio."""
+    found = [
+        CheckpointDiagnostics(checkpoint_of(path), parse_row(Diagnostics, read_json(path), str(path))) for path in files
+    ]
+    return sorted(found, key=lambda row: row.checkpoint.order)
 
 
 def read_histories(files: Iterable[Path]) -> list[History]:

@@ -52,8 +52,40 @@ class LoadedBackbone:
 
     @property
     def body(self) -> Any:
-        """The model without its head: embeddings in, last hidden states out."""
+        """The model without its head."""
         return self.model.get_decoder()
+
+    def states(self, embedded: Tensor) -> Tensor:
+        """Last hidden states `[batch, tokens, dim]` of input embeddings of that shape.
+
+        Raises:
+            ConfigError: there are more tokens than the model can read.
+        """
+        self.require_room(embedded.shape[1], "the longest text or prompt of a batch")
+        states: Tensor = self.body(inputs_embeds=embedded, use_cache=False).last_hidden_state
+        return states
+
+    @property
+    def context(self) -> int | None:
+        """Tokens that the model can read at most; None where its configuration sets no limit."""
+        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        return None if limit is None else int(limit)
+
+    def require_room(self, tokens: int, what: str) -> None:
+        """Refuses what does not fit the model's context: nothing is ever cut in silence.
+
+        Args:
+            tokens: tokens to read and to write, together.
+            what: names them in the message.
+
+        Raises:
+            ConfigError: they are too many.
+        """
+        if self.context is not None and tokens > self.context:
+            raise ConfigError(
+                f"{what} takes {tokens} tokens, but the language model reads at most {self.context}; lower top_k, "
+                "document_max_tokens or the length of answers, or raise the ratio"
+            )
 
     @property
     def hidden_size(self) -> int:

@@ -13,6 +13,7 @@ from clara.errors import CheckpointError
 from clara.files import atomic_path, read_json, sha256_file, write_json
 from clara.model import backbone as backbones
 from clara.model.adapters import COMPRESSOR, QUERY_REASONER
+from clara.model.backbone import BackboneCard
 from clara.model.clara import ClaraModel, Shape
 
 CARD_SCHEMA = 1
@@ -127,6 +128,25 @@ def read_card(path: Path) -> CheckpointCard:
     return card
 
 
+def read_backbone(path: Path, card: CheckpointCard) -> BackboneCard:
+    """The card of the backbone that the checkpoint at `path` was trained on.
+
+    Raises:
+        CheckpointError: the backbone there is another one now.
+    """
+    origin = backbones.read_card((path.parent / card.backbone).resolve())
+    for name, ours, theirs in (
+        ("weights", origin.model_hash, card.model_hash),
+        ("tokenizer", origin.tokenizer_hash, card.tokenizer_hash),
+    ):
+        if ours != theirs:
+            raise CheckpointError(
+                f"{path} was trained on a backbone whose {name} hash is {theirs[:12]}, but {origin.folder} has "
+                f"{ours[:12]}; use the backbone it was trained on or train again"
+            )
+    return origin
+
+
 class LoadedCheckpoint(NamedTuple):
     """A model and what is known of it."""
 
@@ -152,16 +172,7 @@ def load(
         CheckpointError: weights are damaged, or the backbone is not the one it was trained on.
     """
     card = read_card(path)
-    origin = backbones.read_card((path.parent / card.backbone).resolve())
-    for name, ours, theirs in (
-        ("weights", origin.model_hash, card.model_hash),
-        ("tokenizer", origin.tokenizer_hash, card.tokenizer_hash),
-    ):
-        if ours != theirs:
-            raise CheckpointError(
-                f"{path} was trained on a backbone whose {name} hash is {theirs[:12]}, but {origin.folder} has "
-                f"{ours[:12]}; use the backbone it was trained on or train again"
-            )
+    origin = read_backbone(path, card)
     loaded = backbones.load(origin, dtype=dtype, attention=attention, trust_remote_code=trust_remote_code)
     model = ClaraModel(loaded, card.shape)
     if QUERY_REASONER in card.roles:

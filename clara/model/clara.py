@@ -62,7 +62,8 @@ class ClaraModel(nn.Module):
                 GENERATOR: Generator(rows[-1]),
             }
         ).to(backbone.device)
-        self._learning: tuple[str, ...] = ()
+        self.learning: tuple[str, ...] = ()
+        """Roles that learn, as `set_learning` left them."""
 
     @property
     def has_query_reasoner(self) -> bool:
@@ -113,7 +114,7 @@ class ClaraModel(nn.Module):
     def set_learning(self, roles: Sequence[str]) -> list[nn.Parameter]:
         """Lets exactly `roles` learn and gives back their parameters."""
         self.requires_grad_(False)
-        self._learning = tuple(roles)
+        self.learning = tuple(roles)
         learning = [parameter for role in roles for parameter in self.role_parameters(role)]
         for parameter in learning:
             parameter.requires_grad_(True)
@@ -123,7 +124,7 @@ class ClaraModel(nn.Module):
         """As in torch, but a role that does not learn drops nothing: what is frozen gives the same every time."""
         super().train(mode)
         for role in self.roles:
-            self.adapters.set_dropout(role, mode and role in self._learning)
+            self.adapters.set_dropout(role, mode and role in self.learning)
         return self
 
     def checkpoint_layers(self) -> None:

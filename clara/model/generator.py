@@ -60,7 +60,7 @@ class Generator(nn.Module):
         rows = [prompt + target for prompt, target in zip(prompts, targets, strict=True)]
         ids = _pad_right(rows).to(backbone.device)
         embedded = self.embed(backbone, ids, memories, added)
-        hidden = backbone.body(inputs_embeds=embedded, use_cache=False).last_hidden_state
+        hidden = backbone.states(embedded)
         lengths = torch.tensor([[len(prompt), len(target)] for prompt, target in zip(prompts, targets, strict=True)])
         offsets = torch.arange(ids.shape[1])
         predicting = (offsets >= lengths[:, :1] - 1) & (offsets < lengths.sum(1, keepdim=True) - 1)
@@ -90,9 +90,14 @@ def generate(
         memories: one a slot, in order.
         added: ids of the added tokens.
         max_new_tokens: tokens of an answer at most.
+
+    Raises:
+        CheckpointError: the slots do not match the memories.
+        ConfigError: a prompt and its answer are longer than the model's context.
     """
     _check_slots(prompts, memories, added)
     width = max(len(prompt) for prompt in prompts)
+    backbone.require_room(width + max_new_tokens, f"the longest prompt with {max_new_tokens} tokens of answer")
     ids = torch.tensor([[0] * (width - len(prompt)) + prompt for prompt in prompts]).to(backbone.device)
     mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]).to(backbone.device)
     table = backbone.model.get_input_embeddings()

@@ -58,7 +58,7 @@ class MemoryEncoder(nn.Module):
         plain = table(ids.clamp(max=added.vocab_size - 1))
         own = self.rows[(ids - added.vocab_size).clamp(0, self.rows.shape[0] - 1)].to(plain.dtype)
         embedded = torch.where((ids >= added.vocab_size)[..., None], own, plain)
-        hidden = backbone.body(inputs_embeds=embedded, use_cache=False).last_hidden_state
+        hidden = backbone.states(embedded)
         positions = (lengths[:, None] - added.num_memory) + torch.arange(added.num_memory, device=ids.device)
         states = hidden.gather(1, positions[..., None].expand(-1, -1, hidden.shape[-1]))
         vectors = states

@@ -7,8 +7,6 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-SelectionForm = Literal["straight_through", "gumbel", "soft"]
-
 
 class Selection(NamedTuple):
     """What was selected for each question."""
@@ -65,7 +63,7 @@ def gather_selected(
     memories: Float[Tensor, "batch candidates *shape"],
     selection: Selection,
     *,
-    form: SelectionForm = "straight_through",
+    form: Literal["straight_through", "soft"] = "straight_through",
 ) -> Float[Tensor, "batch k *shape"]:
     """The selected memories, zero in invalid slots.
 

@@ -18,6 +18,7 @@ from clara.model.clara import ClaraModel
 from clara.training import optim, state
 from clara.training.examples import Example
 from clara.training.objectives import Objective, Totals
+from clara.training.processes import any_process, join_launch, sum_gradients, total
 from clara.training.runlog import RunLog
 from clara.training.sampling import Sampler
 
@@ -46,8 +47,9 @@ def train(
     Raises:
         ConfigError: the state is of a run with another `identity`, or there are more processes than examples a step.
         DataError: a step's loss or gradient is not finite; names the step and its examples.
+        ResourceError: another process of the launch has ended.
     """
-    accelerator = Accelerator(mixed_precision="no")
+    accelerator = join_launch()
     if plan.batch_size < accelerator.num_processes:
         raise ConfigError(
             f"batch_size = {plan.batch_size} leaves some of {accelerator.num_processes} processes without examples; "
@@ -74,7 +76,7 @@ def train(
                     | {"learning_rate": _rate(step, plan), "seconds": round(time.perf_counter() - started, 3)},
                 )
             last = step == plan.steps
-            stopping = _any_process(bool(stopped), accelerator)
+            stopping = any_process(bool(stopped), accelerator)
             if step % plan.validate_every == 0 or last:
                 log.add(step, "validation", validate(model, objective, validation, plan, accelerator))
             if (step % plan.save_every == 0 or last or stopping) and accelerator.is_main_process:
@@ -99,7 +101,7 @@ def optimizer_step(
     seed: int,
     accelerator: Accelerator,
 ) -> dict[str, Tensor]:
-    """One optimizer step over `examples`, in micro-batches over all processes; gives loss, metrics and gradient norm.
+    """One optimizer step over `examples`, in micro-batches over all processes; gives loss, metrics and gradient norms.
 
     Every micro-batch's loss is divided by the totals of the whole step, so that accumulation and the number of
     processes change nothing but rounding.
@@ -118,9 +120,10 @@ def optimizer_step(
         outcome.loss.backward()  # type: ignore[no-untyped-call]
         for name, value in {"loss": outcome.loss.detach(), **outcome.metrics}.items():
             sums[name] = sums.get(name, 0) + value
-    if accelerator.num_processes > 1:
-        _sum_over_processes(parameters, accelerator)
-        sums = {name: accelerator.reduce(value, reduction="sum") for name, value in sums.items()}
+    sum_gradients(parameters, accelerator)
+    sums = {name: total(value, accelerator) for name, value in sums.items()}
+    for role in model.learning:
+        sums[f"grad_norm_{role}"] = _norm(model.role_parameters(role))
     sums["grad_norm"] = torch.nn.utils.clip_grad_norm_(parameters, plan.max_grad_norm)
     if not torch.isfinite(sums["grad_norm"]):
         raise DataError(
@@ -165,6 +168,11 @@ def _resume(
     return found.step
 
 
+def _norm(parameters: Sequence[nn.Parameter]) -> Tensor:
+    """Norm of the gradients of `parameters`, before they are scaled down."""
+    return torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+
+
 def _named(parameters: Sequence[nn.Parameter]) -> dict[str, Tensor]:
     return {str(number): parameter.detach().cpu().contiguous() for number, parameter in enumerate(parameters)}
 
@@ -204,22 +212,6 @@ def _seed(seed: int, *parts: int) -> int:
 def _autocast(model: ClaraModel) -> torch.autocast:
     dtype = model.backbone.dtype
     return torch.autocast(model.backbone.device.type, dtype=dtype, enabled=dtype != torch.float32)
-
-
-def _sum_over_processes(parameters: Sequence[nn.Parameter], accelerator: Accelerator) -> None:
-    """Sums gradients over the processes in one message: only the small trained part is ever sent."""
-    gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
-    flat: Any = accelerator.reduce(torch.cat([gradient.flatten() for gradient in gradients]), reduction="sum")
-    for parameter, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
-        parameter.grad = part.view_as(parameter)
-
-
-def _any_process(flag: bool, accelerator: Accelerator) -> bool:
-    """Whether the flag is up anywhere: all processes stop after the same step, or they would wait for each other."""
-    if accelerator.num_processes == 1:
-        return flag
-    total: Any = accelerator.reduce(torch.tensor(float(flag), device=accelerator.device), reduction="sum")
-    return bool(total > 0)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The three stages: from settings and records to a checkpoint folder."""
 
 import hashlib
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ from clara.model.clara import ClaraModel, Shape
 from clara.model.store import MemoryStore
 from clara.records import Pair, Question
 from clara.training.examples import Example, hold_out, instruction_examples, joint_examples, pretraining_examples
+from clara.training.joint import JointObjective, RankingObjective
 from clara.training.loop import train
-from clara.training.objectives import CompressionObjective, JointObjective, Objective
+from clara.training.objectives import CompressionObjective, Objective
 from clara.training.runlog import write_history
 from clara.training.sampling import Sampler
 
@@ -125,7 +127,14 @@ def train_joint(
     card: Path,
     inputs: list[Path],
 ) -> None:
-    """Trains query reasoner and generator through the differentiable top-k (section 3) and writes the checkpoint."""
+    """Trains query reasoner and generator through the differentiable top-k (section 3) and writes the checkpoint.
+
+    With the objective `ranking` the query reasoner alone learns, from relevance labels.
+
+    Raises:
+        DataError: a question's id stands twice, or no question can be learned from.
+        CheckpointError: the store is of another compressor.
+    """
     joint = settings.joint
     loaded = checkpoint.load(start, **settings.backbone.loading())
     model = loaded.model
@@ -133,21 +142,28 @@ def train_joint(
     memories.require(loaded.compressor_hash)
     if not model.has_query_reasoner:
         model.add_query_reasoner(joint.reasoner_init, seed=settings.seed)
-    examples = joint_examples(questions, model.tokens, top_k=joint.top_k, max_target_tokens=joint.max_target_tokens)
-    objective = JointObjective(
-        model,
-        store=memories,
-        top_k=joint.top_k,
-        temperature=(joint.temperature, joint.temperature_end),
-        selection=joint.selection,
-        gold=_gold(questions),
-        mask_epsilon=joint.mask_epsilon,
-    )
+    gold, tau = _gold(questions), (joint.temperature, joint.temperature_end)
+    objective: Objective
+    if joint.objective == "ranking":
+        questions = _rankable(questions)
+        objective = RankingObjective(model, store=memories, top_k=joint.top_k, temperature=tau, gold=gold)
+    else:
+        objective = JointObjective(
+            model,
+            store=memories,
+            top_k=joint.top_k,
+            temperature=tau,
+            selection=joint.selection,
+            gold=gold,
+            mask_epsilon=joint.mask_epsilon,
+        )
+    slots = 1 if joint.selection == "marginal" else joint.top_k
+    examples = joint_examples(questions, model.tokens, top_k=slots, max_target_tokens=joint.max_target_tokens)
     _run(
         "joint",
         model,
         objective,
-        list(joint.learns),
+        joint.trained(),
         examples,
         joint.optimization,
         settings,
@@ -175,6 +191,9 @@ def _run(
 ) -> None:
     if plan.gradient_checkpointing:
         model.checkpoint_layers()
+    for example in examples:  # before the first step, not at the step that draws the longest
+        length = len(example.prompt) + len(example.target)
+        model.backbone.require_room(length, f"the prompt of {example.key} with its target")
     training, validation = hold_out(examples, count=plan.validation_examples, seed=settings.seed)
     rows = train(
         model,
@@ -220,3 +239,20 @@ def _gold(questions: Sequence[Question]) -> dict[str, list[int]]:
             )
         gold[question.id] = question.pos_index
     return gold
+
+
+def _rankable(questions: Sequence[Question]) -> list[Question]:
+    """Questions with gold documents and with others; says how many are left out.
+
+    Raises:
+        DataError: there are none.
+    """
+    kept = [question for question in questions if 0 < len(question.pos_index) < len(question.docs)]
+    if not kept:
+        raise DataError(
+            f"none of {len(questions)} questions has both gold and other documents among its candidates, so no ranking "
+            "can be learned; use candidates whose pos_index names the gold ones"
+        )
+    if left := len(questions) - len(kept):
+        print(f"{left} of {len(questions)} questions lack gold or other documents; left out", file=sys.stderr)
+    return kept

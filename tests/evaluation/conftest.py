@@ -32,6 +32,7 @@ class Run:
             metrics=[folder / f"evaluation/metrics/{system}.json" for system in SYSTEMS],
             histories=[at / "history.jsonl" for at in self._checkpoints()],
             memory_use=[at / "memory_use.json" for at in self._checkpoints()],
+            diagnostics=[at / "diagnostics.json" for at in self._checkpoints()],
             predictions=[folder / f"evaluation/predictions/{system}.jsonl" for system in SYSTEMS],
             candidates=[folder / f"candidates/{b}.test.{s}.jsonl" for b, s in self.pools],
             corpus_report=folder / "corpus/report.json",
@@ -94,6 +95,17 @@ class Run:
             pos_index=row.pos_index,
         )
 
+    def _diagnostics(self, *, joint: bool) -> dict[str, Any]:
+        asked = [{"question": "Which river?", "words": ["river", "long"], "new": ["long"]}]
+        return {
+            "steps": 20,
+            "validation_loss": {"first": 4.0, "last": 2.25},
+            "gradient_norms": {"generator": 0.5, **({"query_reasoner": 0.25} if joint else {"compressor": 0.125})},
+            "documents": [{"document": "Town 0\nTown 0 lies on the River 0.", "nearest": [["River", "<b>"], ["0"]]}],
+            "share_named": 0.5,
+            "questions": asked if joint else [],
+        }
+
     def _write_checkpoint(self, at: Path) -> None:
         noise = self._random.random
         at.mkdir(parents=True)
@@ -110,6 +122,7 @@ class Run:
         wrong_minus_right = {"mean": gap, "low": gap - 0.08, "high": gap + 0.08}
         use = {"n": 64, "confidence": 0.95, "losses": losses, "wrong_minus_right": wrong_minus_right}
         write_json(at / "memory_use.json", use)
+        write_json(at / "diagnostics.json", self._diagnostics(joint=at.parent.name == "joint"))
         environment = {"command": ["train.py"], "libraries": {"torch": "2.13"}, "device": at.name, "wall_seconds": 61.5}
         write_json(at / "environment.json", environment)
         write_json(at / "settings.json", {"seed": 42, "backbone": {"source": "package:toy/toy/Toy-1M.gguf"}})

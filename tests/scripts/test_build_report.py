@@ -25,9 +25,9 @@ def test_the_flags_are_those_of_the_documentation() -> None:
 def test_a_missing_input_ends_in_one_sentence_and_leaves_no_output(tmp_path: Path) -> None:
     scoring = {"recall_at": [1], "bootstrap_samples": 100, "confidence": 0.95}
     report = {"title": "Toy", "questions_shown": None}
-    settings = {"run": "toy", "seed": 1, "scoring": scoring, "report": report}
-    names = "metrics histories memory-use predictions candidates corpus-report synthesis-report page results-csv"
-    names += " results-md results-tex memory-use-csv memory-use-md memory-use-tex loss-figure recall-figure"
+    settings = {"run": "toy", "seed": 1, "license": "CC0", "scoring": scoring, "report": report}
+    names = "metrics histories memory-use diagnostics predictions candidates corpus-report synthesis-report page"
+    names += " results-csv results-md results-tex memory-use-csv memory-use-md memory-use-tex loss-figure recall-figure"
     names += " memory-use-figure answers-figure"
     flags = [part for name in names.split() for part in (f"--{name}", str(tmp_path / name))]
     command = [sys.executable, PROJECT / "workflow_scripts/build_report.py", "--settings", json.dumps(settings), *flags]

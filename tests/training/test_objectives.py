@@ -11,7 +11,8 @@ from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
 from clara.model.clara import ClaraModel, cosine_scores
 from clara.model.compression import compress
 from clara.model.store import MemoryStore
-from clara.training.objectives import CompressionObjective, JointObjective, Totals, pad_pools
+from clara.training.joint import JointObjective, pad_pools
+from clara.training.objectives import CompressionObjective, Totals
 from tests import tiny
 
 Make = Callable[..., ClaraModel]
@@ -171,7 +172,7 @@ def test_noise_is_for_training_only(model: ClaraModel) -> None:
 
 
 def test_the_temperature_moves_geometrically(model: ClaraModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    from clara.training import objectives
+    from clara.training import joint as objectives
 
     seen = []
     top_k = objectives.top_k

@@ -1,0 +1,196 @@
+"""The objectives of joint training: answers through the selection, and the supervised ranking it is compared with."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple, Protocol
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from clara.losses import marginal_losses, ranking_losses
+from clara.model.adapters import QUERY_REASONER
+from clara.model.clara import ClaraModel, cosine_scores
+from clara.model.topk import Selection, gather_selected, gumbel_noise, top_k
+from clara.training.examples import Example
+from clara.training.objectives import Outcome, Totals
+
+SelectionForm = Literal["straight_through", "gumbel", "soft", "marginal"]
+
+
+class MemorySource(Protocol):
+    """Gives stored memories of documents."""
+
+    def memories(self, documents: Sequence[str]) -> Float[Tensor, "documents memory dim"]:
+        """Memories of `documents`, in their order."""
+        ...
+
+
+class ScoredPools(NamedTuple):
+    """Questions' candidates as the query reasoner sees them."""
+
+    memories: Float[Tensor, "batch candidates memory dim"]
+    scores: Float[Tensor, "batch candidates"]
+    """Cosine of question and candidate."""
+    valid: Bool[Tensor, "batch candidates"]
+    """False on padding."""
+
+
+class JointObjective(nn.Module):
+    """Joint training: CE of the answer given the memories that the query reasoner selects; no relevance labels.
+
+    With the selection `marginal` the loss is -log Σ_j p_j p(answer | document j): each of the k best documents is read
+    alone, and p is the softmax of their scores / τ. Only the probabilities p carry gradient to the scores
+    (paper, appendix A, path I); in the other forms only the memories do (path II). Its examples' prompts hold one slot.
+
+    Args:
+        model: query reasoner and generator are used; documents come from `store`, never through the compressor.
+        store: gives the memories of documents.
+        top_k: documents selected.
+        temperature: τ at progress 0 and 1, in units of cosine; geometric in between.
+        selection: how gradient reaches the scores.
+        gold: key of an example → indices of its gold documents, for the logged recall only.
+        mask_epsilon: what is left of the mask of a document that an earlier slot took.
+    """
+
+    def __init__(
+        self,
+        model: ClaraModel,
+        *,
+        store: MemorySource,
+        top_k: int,
+        temperature: tuple[float, float],
+        selection: SelectionForm,
+        gold: Mapping[str, Sequence[int]],
+        mask_epsilon: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.store = store
+        self.k = top_k
+        self.temperature = temperature
+        self.selection: SelectionForm = selection
+        self.gold = gold
+        self.mask_epsilon = mask_epsilon
+
+    def forward(self, examples: Sequence[Example], totals: Totals, *, progress: float, seed: int) -> Outcome:
+        """The share of `examples`; pools may differ in size."""
+        pools = score_pools(self.model, self.store, examples)
+        temperature = annealed(self.temperature, progress)
+        noise = None
+        if self.selection == "gumbel" and self.model.training:
+            noise = gumbel_noise(pools.scores, torch.Generator().manual_seed(seed))
+        chosen = top_k(
+            pools.scores,
+            valid=pools.valid,
+            k=self.k,
+            temperature=temperature,
+            noise=noise,
+            mask_epsilon=self.mask_epsilon,
+        )
+        if self.selection == "marginal":
+            losses = self._marginal_losses(examples, pools, chosen, temperature)
+        else:
+            form = self.selection if self.selection == "soft" else "straight_through"
+            memories = gather_selected(pools.memories, chosen, form=form)
+            prompts, targets = [item.prompt for item in examples], [item.target for item in examples]
+            losses = self.model.losses(prompts, targets, memories[chosen.valid]).sums
+        ce = losses.sum() / totals.tokens
+        recall = recall_sum(examples, chosen, self.gold) / totals.examples
+        return Outcome(ce, {"ce": ce.detach(), **sharpness(chosen, totals), f"recall@{self.k}": recall})
+
+    def _marginal_losses(
+        self, examples: Sequence[Example], pools: ScoredPools, chosen: Selection, temperature: float
+    ) -> Float[Tensor, " batch"]:
+        constant = chosen._replace(weights=chosen.weights.detach())
+        memories = gather_selected(pools.memories, constant)[chosen.valid]
+        readers = [item for item, row in zip(examples, chosen.valid.tolist(), strict=True) for real in row if real]
+        found = self.model.losses([item.prompt for item in readers], [item.target for item in readers], memories).sums
+        likelihood = found.new_zeros(chosen.valid.shape).masked_scatter(chosen.valid, -found)
+        logits = (pools.scores.gather(1, chosen.indices) / temperature).masked_fill(~chosen.valid, -torch.inf)
+        return marginal_losses(logits.log_softmax(-1), likelihood)
+
+
+class RankingObjective(nn.Module):
+    """The supervised reranker (Table 7, rows `Sup-`): multi-positive InfoNCE on relevance labels, in nats a question.
+
+    Only the query reasoner learns; no answer is read.
+
+    Args:
+        model: its query reasoner is used.
+        store: gives the memories of documents.
+        top_k: cut-off of the logged recall.
+        temperature: τ at progress 0 and 1, in units of cosine; geometric in between.
+        gold: key of an example → indices of its gold documents, at least one.
+    """
+
+    def __init__(
+        self,
+        model: ClaraModel,
+        *,
+        store: MemorySource,
+        top_k: int,
+        temperature: tuple[float, float],
+        gold: Mapping[str, Sequence[int]],
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.store = store
+        self.k = top_k
+        self.temperature = temperature
+        self.gold = gold
+
+    def forward(self, examples: Sequence[Example], totals: Totals, *, progress: float, seed: int) -> Outcome:
+        """The share of `examples`; pools may differ in size."""
+        pools = score_pools(self.model, self.store, examples)
+        temperature = annealed(self.temperature, progress)
+        positive = torch.zeros_like(pools.valid)
+        for row, item in enumerate(examples):
+            positive[row, list(self.gold[item.key])] = True
+        losses = ranking_losses(pools.scores / temperature, positive=positive, valid=pools.valid)
+        loss = losses.sum() / totals.examples
+        chosen = top_k(pools.scores.detach(), valid=pools.valid, k=self.k, temperature=temperature)
+        recall = recall_sum(examples, chosen, self.gold) / totals.examples
+        return Outcome(loss, {**sharpness(chosen, totals), f"recall@{self.k}": recall})
+
+
+def score_pools(model: ClaraModel, store: MemorySource, examples: Sequence[Example]) -> ScoredPools:
+    """The candidates of each example with their scores by the query reasoner (eq. 3.1)."""
+    inputs = [model.tokens.to_compress(example.question) for example in examples]
+    questions = model.encode(QUERY_REASONER, inputs).vectors
+    pools, valid = pad_pools([store.memories(example.documents) for example in examples])
+    pools, valid = pools.to(questions.device), valid.to(questions.device)
+    return ScoredPools(pools, cosine_scores(questions, pools, valid), valid)
+
+
+def annealed(temperature: tuple[float, float], progress: float) -> float:
+    """τ at `progress` (0 to 1): geometric from the first to the second value."""
+    start, end = temperature
+    return start * (end / start) ** progress
+
+
+def sharpness(chosen: Selection, totals: Totals) -> dict[str, Tensor]:
+    """Shares of the mean greatest weight (`p_max`) and entropy (nats) of the first slot's soft row."""
+    row = chosen.weights[:, 0].detach()
+    entropy = -(row * row.clamp(min=1e-12).log()).sum(-1)
+    return {"p_max": row.max(-1).values.sum() / totals.examples, "entropy": entropy.sum() / totals.examples}
+
+
+def recall_sum(examples: Sequence[Example], chosen: Selection, gold: Mapping[str, Sequence[int]]) -> Tensor:
+    """Sum over the examples of the share of their gold documents that were selected."""
+    found = 0.0
+    for example, row, real in zip(examples, chosen.indices.tolist(), chosen.valid.tolist(), strict=True):
+        wanted = set(gold[example.key])
+        taken = {index for index, is_real in zip(row, real, strict=True) if is_real}
+        found += len(wanted & taken) / max(len(wanted), 1)
+    return torch.tensor(found, device=chosen.indices.device)
+
+
+def pad_pools(pools: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Pools of unequal size as one tensor `[batch, candidates, memory, dim]` and its validity mask."""
+    width = max(len(pool) for pool in pools)
+    padded = pools[0].new_zeros(len(pools), width, *pools[0].shape[1:])
+    valid = torch.zeros(len(pools), width, dtype=torch.bool)
+    for number, pool in enumerate(pools):
+        padded[number, : len(pool)] = pool
+        valid[number, : len(pool)] = True
+    return padded, valid

@@ -1,0 +1,55 @@
+"""Several processes on one training run: each takes its share of a step, and what is small is summed."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from clara.errors import ResourceError
+
+
+def join_launch() -> Accelerator:
+    """This process's place among those of its launch; NCCL between GPUs, gloo between CPUs.
+
+    `accelerate launch` takes its processes to have a GPU each: unless told so here, those without one would train
+    each for itself.
+    """
+    return Accelerator(mixed_precision="no", cpu=not torch.cuda.is_available())
+
+
+def total(value: Tensor, accelerator: Accelerator) -> Tensor:
+    """`value` summed over all processes.
+
+    Raises:
+        ResourceError: another process has ended.
+    """
+    if accelerator.num_processes == 1:
+        return value
+    try:
+        found: Any = accelerator.reduce(value, reduction="sum")
+        summed: Tensor = found
+    except RuntimeError as error:  # of gloo and NCCL alike
+        raise ResourceError(
+            f"process {accelerator.process_index} of {accelerator.num_processes} lost another one, which was killed or "
+            "failed (its own message, if it left one, says why); launch again to go on from the last saved state"
+        ) from error
+    return summed
+
+
+def sum_gradients(parameters: Sequence[nn.Parameter], accelerator: Accelerator) -> None:
+    """Sums gradients over the processes in one message: only the small trained part is ever sent."""
+    if accelerator.num_processes == 1:
+        return
+    gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
+    flat = total(torch.cat([gradient.flatten() for gradient in gradients]), accelerator)
+    for parameter, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
+        parameter.grad = part.view_as(parameter)
+
+
+def any_process(flag: bool, accelerator: Accelerator) -> bool:
+    """Whether the flag is up anywhere: all processes stop after the same step, or they would wait for each other."""
+    if accelerator.num_processes == 1:
+        return flag
+    return bool(total(torch.tensor(float(flag), device=accelerator.device), accelerator) > 0)
