@@ -1,11 +1,15 @@
 """A copy of the project in a test's folder, and Snakemake run in it."""
 
+import json
 import os
-import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+from tests.workflow import many_dry_runs
+from tests.workflow.many_dry_runs import jobs
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("Snakefile", "config.yaml", "configs", "rules", "profiles", "clara", "workflow_scripts", "data", "dvc.yaml")
@@ -55,9 +59,16 @@ def planned(folder: Path, *arguments: str) -> dict[str, int]:
     """Rule → number of jobs that a run would start, by a dry run; collecting rules left out."""
     done = snakemake(folder, "-n", *arguments)
     assert done.returncode == 0, done.stderr
-    table = re.search(r"job +count\n-+ +-+\n(.*?)\ntotal ", done.stdout + done.stderr, re.DOTALL)
-    rows = [line.split() for line in table[1].splitlines()] if table else []
-    return {name: int(count) for name, count in rows if name != "all"}
+    return jobs(done.stdout + done.stderr)
+
+
+def planned_for_each(folder: Path, overlays: list[dict[str, Any]], *arguments: str) -> list[dict[str, int]]:
+    """The same for each of many mappings laid over the configuration, in one process."""
+    (folder / "overlays.json").write_text(json.dumps(overlays))
+    done = run(folder, str(Path(many_dry_runs.__file__)), "overlays.json", "plans.json", *arguments)
+    assert done.returncode == 0, done.stderr
+    plans: list[dict[str, int]] = json.loads((folder / "plans.json").read_text())
+    return plans
 
 
 def pretend_finished(folder: Path, *arguments: str) -> None:

@@ -1,0 +1,69 @@
+"""What many configurations would run, by one process that loads Snakemake once and forks for each of them.
+
+    python tests/workflow/many_dry_runs.py OVERLAYS.json PLANS.json SNAKEMAKE-ARGUMENTS…
+
+Reads a list of mappings to lay over the configuration and writes a list of mappings: rule → number of jobs. Snakemake
+is asked each time in the current folder, in earnest; only Python's imports and the parsing of the project's code, which
+takes the most time, are shared.
+"""
+
+import contextlib
+import functools
+import io
+import json
+import multiprocessing
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+def jobs(output: str) -> dict[str, int]:
+    """Rule → number of jobs, from what a dry run prints; collecting rules left out."""
+    table = re.search(r"job +count\n-+ +-+\n(.*?)\ntotal ", output, re.DOTALL)
+    rows = [line.split() for line in table[1].splitlines()] if table else []
+    return {name: int(count) for name, count in rows if name != "all"}
+
+
+def dry_run(arguments: list[str], numbered: tuple[int, dict[str, Any]]) -> dict[str, int]:
+    """The plan of one configuration.
+
+    Raises:
+        RuntimeError: Snakemake refused it.
+    """
+    from snakemake.cli import main
+
+    number, overlay = numbered
+    path = Path(f"overlay-{number}.yaml")
+    path.write_text(yaml.safe_dump(overlay), encoding="utf-8")
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
+        try:
+            main(["-n", *arguments, str(path)])
+        except SystemExit as end:
+            if end.code:
+                raise RuntimeError(f"{overlay}: {text.getvalue()}") from None
+    return jobs(text.getvalue())
+
+
+def main() -> None:
+    """Reads the overlays, asks for each, writes the plans."""
+    source, target, *arguments = sys.argv[1:]
+    overlays = json.loads(Path(source).read_text(encoding="utf-8"))
+    sys.path.insert(0, os.getcwd())
+
+    from clara import plan
+
+    plan.Project = functools.cache(plan.Project)  # type: ignore[misc, assignment]
+    dry_run(arguments, (0, {}))  # fills the caches that the forks inherit
+    workers = len(os.sched_getaffinity(0))
+    with multiprocessing.get_context("fork").Pool(workers, maxtasksperchild=1) as pool:
+        plans = pool.map(functools.partial(dry_run, arguments), list(enumerate(overlays, 1)), chunksize=1)
+    Path(target).write_text(json.dumps(plans), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
