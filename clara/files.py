@@ -1,15 +1,65 @@
-"""Files that are whole or absent: atomic writing, hashes, JSON."""
+"""Files that are whole or absent: atomic writing, hashes, JSON; and reading that answers in one sentence."""
 
+import bz2
 import errno
+import gzip
 import hashlib
 import json
+import lzma
+import math
 import os
+import re
+import shutil
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from clara.errors import DataError, ResourceError
+
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
+"""What only writing meets."""
+NO_ACCESS = {
+    errno.EACCES, errno.EPERM, errno.EIO, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP
+}  # fmt: skip
+"""What reading and writing may meet."""
+HALF_SIGN = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """A block that opens, unpacks or decodes the file `path`.
+
+    Raises:
+        DataError: the file is missing, a folder, damaged or not UTF-8.
+        ResourceError: it may not be read.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist; check its path, or run the step that makes it") from error
+    except (IsADirectoryError, NotADirectoryError) as error:
+        raise DataError(f"{path} is no file ({error.strerror}); name the file") from error
+    except PermissionError as error:
+        raise ResourceError(f"cannot read {path}: {error.strerror}; allow it and run again") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 ({error.reason}); convert the file to UTF-8") from error
+    except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+        raise DataError(f"{path} is damaged or cut short ({error}); delete it and fetch or make it again") from error
+
+
+def unpacked(packed: IO[bytes]) -> IO[bytes]:
+    """The content of an open file, plain or packed by bzip2, gzip or xz; the content tells, not the name."""
+    start = packed.read(6)
+    packed.seek(0)
+    if start.startswith(b"BZh"):
+        return bz2.open(packed, "rb")
+    if start.startswith(b"\x1f\x8b"):
+        return gzip.open(packed, "rb")  # type: ignore[return-value]
+    if start.startswith(b"\xfd7zXZ"):
+        return lzma.open(packed, "rb")
+    return packed
 
 
 @contextmanager
@@ -23,14 +73,47 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with _writing(path, temporary):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            _flush(temporary)
+            temporary.replace(path)
+        finally:
+            with suppress(OSError):
+                temporary.unlink()
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """An empty temporary sibling folder that takes the place of the folder `path` when the block ends well.
+
+    Raises:
+        ResourceError: as `atomic_path`.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.part")
+    with _writing(path, temporary):
+        try:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            yield temporary
+            for file in temporary.iterdir():
+                _flush(file)
+            shutil.rmtree(path, ignore_errors=True)
+            temporary.rename(path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _writing(path: Path, temporary: Path) -> Iterator[None]:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+        place = error.filename
+        own = place is None or (isinstance(place, str) and Path(place) in (path, temporary, *path.parents))
+        if error.errno in NO_ROOM or (error.errno in NO_ACCESS and own):
             raise ResourceError(
                 f"cannot write {path}: {error.strerror}; free or unlock the disk and run again"
             ) from error
@@ -39,8 +122,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
         if os.strerror(errno.ENOSPC) in str(error):  # safetensors and Arrow have errors of their own
             raise ResourceError(f"cannot write {path}: the disk is full; free it and run again") from error
         raise
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def write_text(path: Path, text: str) -> None:
@@ -60,20 +146,60 @@ def read_json(path: Path) -> Any:
     Raises:
         DataError: the file is missing, not UTF-8 or not JSON.
     """
+    with reading(path):
+        text = Path(path).read_text(encoding="utf-8")
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist; run the step that makes it") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        return parse_json(text)
+    except ValueError as error:
         raise DataError(
             f"{path} is not valid JSON ({error}); delete it and run the step that makes it again"
         ) from error
 
 
+def parse_json(text: str, *, strict: bool = True) -> Any:
+    """The value of a JSON text, without what no later step could use: NaN, infinite numbers, halves of a character.
+
+    Args:
+        text: one value.
+        strict: refuse line breaks and tabs within strings, as the standard does.
+
+    Raises:
+        ValueError: says what is wrong, and where in the text.
+    """
+    try:
+        value = json.loads(text, strict=strict, parse_constant=_no_number, parse_float=_finite)
+    except json.JSONDecodeError as error:
+        line = f"line {error.lineno} " if error.lineno > 1 else ""
+        raise ValueError(f"{error.msg} at {line}column {error.colno}") from error
+    except RecursionError as error:
+        raise ValueError("lists or objects are nested too deeply") from error
+    if HALF_SIGN.search(text):  # rare, so that most texts are not gone through twice
+        try:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ValueError("a string holds half of a surrogate pair, \\ud800 to \\udfff, alone") from error
+    return value
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"the number {text[:20]} is too large")
+    return value
+
+
 def sha256_file(path: Path) -> str:
-    """Hexadecimal SHA-256 of the file's bytes."""
+    """Hexadecimal SHA-256 of the file's bytes.
+
+    Raises:
+        DataError, ResourceError: as `reading`.
+    """
     digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
+    with reading(path), Path(path).open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from clara.errors import ClaraError
+from clara.files import NO_ACCESS, NO_ROOM
 
 EXIT_ERROR = 2
 EXIT_TERMINATED = 143
@@ -41,14 +42,20 @@ def run(main: Callable[[], None]) -> NoReturn:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_ERROR)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+        if error.errno not in NO_ROOM | NO_ACCESS | {errno.ENOENT} or (
+            error.filename is None and error.errno not in NO_ROOM
+        ):
             raise
-        print(
-            f"error: cannot write {error.filename or 'a result'}: {os.strerror(error.errno)}; free or unlock the disk "
-            "and run again",
-            file=sys.stderr,
-        )
+        print(f"error: {_refusal(error)}", file=sys.stderr)
         sys.exit(EXIT_ERROR)
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(0)
+
+
+def _refusal(error: OSError) -> str:
+    """The sentence for a file that was refused to a library, which passed the system's error on."""
+    if error.errno in NO_ROOM:
+        return f"cannot write {error.filename or 'a result'}: {error.strerror}; free or unlock the disk and run again"
+    doing = "read" if os.path.exists(error.filename) and not os.access(error.filename, os.R_OK) else "open"
+    return f"cannot {doing} {error.filename}: {error.strerror}; correct the path or its rights and run again"

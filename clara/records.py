@@ -1,17 +1,20 @@
 """Typed rows of the files that pass between stages, and their reading and writing."""
 
 import gzip
-import io
-import json
+import reprlib
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import IO, Any, BinaryIO, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from clara.errors import DataError
-from clara.files import atomic_path, text_id
+from clara.errors import CheckpointError, ClaraError, DataError
+from clara.files import atomic_path, parse_json, read_json, reading, text_id, unpacked
+
+MAX_FAULTS = 5
+"""Faults of one row that its message lists."""
 
 
 class Record(BaseModel):
@@ -97,6 +100,7 @@ def document_id(document: str) -> str:
 
 
 RecordType = TypeVar("RecordType", bound=Record)
+CardType = TypeVar("CardType")
 
 
 @lru_cache
@@ -113,14 +117,19 @@ def parse_row(kind: type[RecordType], row: Any, where: str) -> RecordType:
     try:
         record: RecordType = _adapter(kind).validate_python(row)
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc']) or 'row'}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
-            for fault in error.errors()
-        )
+        faults = "; ".join(_sentence(fault, row) for fault in error.errors()[:MAX_FAULTS])
         raise DataError(f"{where} is no {kind.__name__.lower()} row: field {faults}; mend or remove the row") from error
     if isinstance(record, Question):
         _check_gold(record, where)
     return record
+
+
+def _sentence(fault: Any, row: Any) -> str:
+    place = ".".join(str(part) for part in fault["loc"]) or "row"
+    if fault["type"] == "missing" and len(fault["loc"]) == 1:
+        return f"{place}: field required, there are {', '.join(map(str, row)) or 'none'}"
+    # reprlib shortens, and stops where a value is nested deeply.
+    return f"{place}: {fault['msg'][0].lower()}{fault['msg'][1:]}, found {reprlib.repr(fault['input'])}"
 
 
 def _check_gold(record: Question, where: str) -> None:
@@ -131,30 +140,55 @@ def _check_gold(record: Question, where: str) -> None:
         )
 
 
-def open_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Line numbers from 1 and non-empty lines of a UTF-8 text file, gzipped or not.
+def read_card_file(kind: type[CardType], path: Path, what: str, *, remedy: str) -> CardType:
+    """The JSON object in `path` as a `kind`.
+
+    Args:
+        kind: a record or dataclass.
+        path: the file.
+        what: it is, for messages.
+        remedy: for messages.
 
     Raises:
-        DataError: the file is missing, empty, damaged or not UTF-8.
+        DataError: the file is missing or is no JSON.
+        CheckpointError: a field is missing or of another type; names it.
     """
-    path = Path(path)
-    empty = True
-    number = 0
+    content = read_json(path)
     try:
-        raw = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
-        with raw, io.TextIOWrapper(raw, encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    empty = False
-                    yield number, line
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist; check the path in the configuration") from error
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path} is not UTF-8 after line {number} ({error.reason}); convert the file to UTF-8"
+        card: CardType = TypeAdapter(kind).validate_python(content)
+    except ValidationError as error:
+        raise CheckpointError(
+            f"{path} is no {what} (field {_sentence(error.errors()[0], content)}); {remedy}"
         ) from error
-    except (EOFError, gzip.BadGzipFile) as error:
-        raise DataError(f"{path} is a damaged gzip file after line {number}; fetch it again") from error
+    return card
+
+
+def open_lines(path: Path) -> Iterator[tuple[str, str]]:
+    """`FILE line N` and the text of each line that is not empty, of a UTF-8 file, packed or not.
+
+    Raises:
+        DataError: the file is missing, damaged, not UTF-8 or holds no rows.
+    """
+    with reading(path), Path(path).open("rb") as packed, unpacked(packed) as file:
+        yield from decoded_lines(path, file)
+
+
+def decoded_lines(path: Path, file: IO[bytes]) -> Iterator[tuple[str, str]]:
+    """The same of a file that is open; `path` is its name.
+
+    Raises:
+        DataError: a line is not UTF-8, or there is none.
+    """
+    empty = True
+    for number, line in enumerate(file, 1):
+        where = f"{path} line {number}"
+        try:
+            text = line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(f"{where} is not UTF-8 ({error.reason}); convert the file to UTF-8") from error
+        if text.strip():
+            empty = False
+            yield where, text
     if empty:
         raise DataError(f"{path} holds no rows; expected JSON lines")
 
@@ -165,14 +199,20 @@ def read_json_lines(path: Path) -> Iterator[tuple[str, Any]]:
     Raises:
         DataError: as `open_lines`, or a line is no JSON.
     """
-    for number, line in open_lines(path):
-        where = f"{path} line {number}"
-        try:
-            yield where, json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(
-                f"{where} is not JSON ({error.msg} at column {error.colno}); mend or remove the line"
-            ) from error
+    for where, line in open_lines(path):
+        yield where, json_line(line, where)
+
+
+def json_line(line: str, where: str) -> Any:
+    """The JSON value of a line.
+
+    Raises:
+        DataError: it is no JSON; `where` names file and line.
+    """
+    try:
+        return parse_json(line)
+    except ValueError as error:
+        raise DataError(f"{where} is not JSON ({error}); mend or remove the line") from error
 
 
 def read_rows(kind: type[RecordType], path: Path) -> list[RecordType]:
@@ -192,25 +232,34 @@ def _parquet_rows(path: Path) -> list[dict[str, Any]]:
     import pyarrow.parquet
 
     try:
-        rows: list[dict[str, Any]] = pyarrow.parquet.read_table(path).to_pylist()
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist; run the step that makes it") from error
-    except (pyarrow.ArrowInvalid, OSError) as error:
+        with reading(path), Path(path).open("rb") as file:
+            table = pyarrow.parquet.read_table(file, page_checksum_verification=True)
+            rows: list[dict[str, Any]] = table.to_pylist()
+    except ClaraError:
+        raise
+    except Exception as error:  # the reader raises many kinds on a damaged file
         raise DataError(f"{path} is no readable Parquet file ({error}); delete it and run its step again") from error
     return rows
 
 
 def write_rows(path: Path, rows: Iterable[Record]) -> None:
-    """Writes records as JSON lines or Parquet, by the ending of `path`; whole or not at all."""
+    """Writes records as JSON lines, gzipped or not, or as Parquet, by the ending of `path`; whole or not at all."""
     path = Path(path)
     if path.suffix == ".parquet":
         import pyarrow
         import pyarrow.parquet
 
-        values = [row.model_dump() for row in rows]
+        table = pyarrow.Table.from_pylist([row.model_dump() for row in rows])
         with atomic_path(path) as temporary:
-            pyarrow.parquet.write_table(pyarrow.Table.from_pylist(values), temporary, compression="zstd")
+            pyarrow.parquet.write_table(table, temporary, compression="zstd", write_page_checksum=True)
         return
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with atomic_path(path) as temporary, temporary.open("wb") as plain, _packed(plain, path) as file:
         for row in rows:
-            file.write(row.model_dump_json() + "\n")
+            file.write(row.model_dump_json().encode("utf-8") + b"\n")
+
+
+def _packed(plain: BinaryIO, path: Path) -> AbstractContextManager[IO[bytes]]:
+    if path.suffix != ".gz":
+        return nullcontext(plain)
+    # Neither time nor name: the same rows give the same bytes.
+    return gzip.GzipFile(filename="", fileobj=plain, mode="wb", mtime=0)  # type: ignore[return-value]

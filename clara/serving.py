@@ -71,12 +71,9 @@ class Clara:
     def score(
         self, query_memories: Float[Tensor, "questions memory dim"], document_memories: Float[Tensor, "docs memory dim"]
     ) -> Float[Tensor, "questions docs"]:
-        """Cosine of every question with every document, over flattened memories (eq. 3.1)."""
-        queries, documents = (
-            torch.nn.functional.normalize(memories.flatten(1).float(), dim=-1)
-            for memories in (query_memories, document_memories)
-        )
-        return queries @ documents.T
+        """Score of every question with every document: the checkpoint's own form, cosine or late interaction."""
+        documents = document_memories[None]
+        return torch.cat([self.model.scores(question[None], documents) for question in query_memories])
 
     def select(self, scores: Float[Tensor, "questions docs"], k: int) -> Int[Tensor, "questions k"]:
         """Indices of the k best documents of each question, best first; among equals the first."""
@@ -200,9 +197,21 @@ def load(folder: str | Path, *, dtype: str | None = None) -> Clara:
     if not card.exists():
         raise CheckpointError(f"{card} does not exist; name the folder of a finished training stage")
     settings = card.parent / "settings.json"
-    trained = read_json(settings)["backbone"] if settings.exists() else {"dtype": "float32"}
+    trained = _trained(settings) if settings.exists() else {"dtype": "float32"}
     attention = trained.get("attention", "sdpa")
     return Clara(checkpoint.load(card, dtype=dtype or trained["dtype"], attention=attention, inference=True))
+
+
+def _trained(settings: Path) -> dict[str, str]:
+    """The section `backbone` of a stage's settings."""
+    content = read_json(settings)
+    section = content.get("backbone") if isinstance(content, dict) else None
+    if not isinstance(section, dict) or not isinstance(section.get("dtype"), str):
+        raise CheckpointError(
+            f"{settings} must hold backbone.dtype, such as float32; restore the file that the stage wrote beside the "
+            "checkpoint"
+        )
+    return section
 
 
 def _texts(texts: Sequence[str], method: str) -> Sequence[str]:

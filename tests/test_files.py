@@ -1,11 +1,23 @@
 import errno
 import hashlib
+import os
+import zlib
 from pathlib import Path
 
 import pytest
 
 from clara.errors import DataError, ResourceError
-from clara.files import atomic_path, read_json, sha256_file, text_id, write_json, write_text
+from clara.files import (
+    atomic_folder,
+    atomic_path,
+    parse_json,
+    read_json,
+    reading,
+    sha256_file,
+    text_id,
+    write_json,
+    write_text,
+)
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
@@ -47,11 +59,74 @@ def test_json_comes_back_as_it_was(tmp_path: Path) -> None:
     assert (tmp_path / "a.json").read_text().startswith('{\n  "b"')
 
 
-@pytest.mark.parametrize("content", [b"{", b"\xff"])
-def test_what_is_no_json_is_refused(content: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"{", r"is not valid JSON \(Expecting property name .* at column 2\); delete it and run the step"),
+        (b'{"a":\n 01}', r"is not valid JSON \(.* at line 2 column 3\)"),
+        (b"\xff", "is not UTF-8"),
+        (b'["\\ud83d\\ude00", "\\ud800"]', "half of a surrogate pair"),
+        (b'{"\\udc00": 1}', "half of a surrogate pair"),
+        (b"1" * 5000, "Exceeds the limit"),
+        (b"1e999", "the number 1e999 is too large"),
+        (b"[NaN]", "NaN is no JSON number"),
+        (b"[-Infinity]", "-Infinity is no JSON number"),
+        (b"[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_what_is_no_json_is_refused(content: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_bytes(content)
-    with pytest.raises(DataError, match="is not valid JSON"):
+    with pytest.raises(DataError, match=message):
         read_json(tmp_path / "a.json")
+
+
+def test_json_keeps_whole_pairs_and_backslashes_that_only_look_like_halves() -> None:
+    assert parse_json(r'["\ud83d\ude00", "\\ud800", 1.5e300, 12]') == ["\U0001f600", r"\ud800", 1.5e300, 12]
+    assert parse_json('"a\nb"', strict=False) == "a\nb"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied"), ResourceError, "cannot read f: Permission denied"),
+        (IsADirectoryError(errno.EISDIR, "Is a directory"), DataError, r"f is no file \(Is a directory\)"),
+        (zlib.error("invalid code"), DataError, r"f is damaged or cut short \(invalid code\)"),
+        (OSError(errno.EIO, "Input/output error"), DataError, "f is damaged or cut short"),
+    ],
+)
+def test_what_reading_meets_is_said_in_a_sentence(error: Exception, kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind, match=message), reading(Path("f")):
+        raise error
+
+
+def test_an_input_that_cannot_be_read_is_not_called_an_output(tmp_path: Path) -> None:
+    def fail() -> None:
+        with atomic_path(tmp_path / "x"):
+            raise PermissionError(errno.EACCES, "Permission denied", "elsewhere/input")
+
+    with pytest.raises(PermissionError, match="elsewhere/input"):
+        fail()
+
+
+def test_a_folder_is_whole_or_not_there(tmp_path: Path) -> None:
+    def write(text: str, *, error: Exception | None = None) -> None:
+        with atomic_folder(tmp_path / "f") as folder:
+            (folder / "a").write_text(text)
+            if error is not None:
+                raise error
+
+    write("old")
+    write("new")
+    with pytest.raises(ResourceError, match=r"cannot write .*f: No space left on device; free or unlock"):
+        write("half", error=OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "anywhere"))
+    assert (tmp_path / "f" / "a").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["f"]
+
+
+def test_a_file_where_a_folder_should_be_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("")
+    with pytest.raises(ResourceError, match=r"cannot write .*a/b: "):
+        write_text(tmp_path / "a" / "b", "x")
 
 
 def test_hashes_are_sha256_of_bytes(tmp_path: Path) -> None:

@@ -58,16 +58,67 @@ def test_missing_empty_foreign_and_damaged_files_are_refused(tmp_path: Path) -> 
     with pytest.raises(DataError, match="holds no rows"):
         read_rows(Question, lines(tmp_path, "", " "))
     (tmp_path / "latin.jsonl").write_bytes(json.dumps(ROW).encode() + b"\n\xe9\n")
-    with pytest.raises(DataError, match="is not UTF-8"):
+    with pytest.raises(DataError, match=r"latin\.jsonl line 2 is not UTF-8"):
         read_rows(Question, tmp_path / "latin.jsonl")
     (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(json.dumps(ROW).encode() * 50)[:40])
-    with pytest.raises(DataError, match="is a damaged gzip file"):
+    with pytest.raises(DataError, match="is damaged or cut short"):
         read_rows(Question, tmp_path / "cut.jsonl.gz")
     with pytest.raises(DataError, match=r"none\.parquet does not exist"):
         read_rows(Passage, tmp_path / "none.parquet")
     (tmp_path / "bad.parquet").write_text("PAR1 no")
     with pytest.raises(DataError, match="is no readable Parquet file"):
         read_rows(Passage, tmp_path / "bad.parquet")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (json.dumps({**ROW, "question": "\ud800"}), "line 2 is not JSON .a string holds half of a surrogate pair"),
+        ('{"id": ' + "7" * 5000 + "}", "line 2 is not JSON .Exceeds the limit"),
+        ("[" * 100_000, "line 2 is not JSON .lists or objects are nested too deeply"),
+        ('{"score": NaN}', "line 2 is not JSON .NaN is no JSON number"),
+    ],
+)
+def test_what_no_later_step_could_use_is_refused_where_it_stands(line: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=message):
+        read_rows(Question, lines(tmp_path, ROW, line))
+
+
+@pytest.mark.parametrize("byte", [15, 25, 60])
+def test_gzip_with_a_changed_byte_is_refused(byte: int, tmp_path: Path) -> None:
+    content = bytearray(gzip.compress(json.dumps(ROW).encode() * 5))
+    content[byte] ^= 0x55
+    (tmp_path / "a.jsonl.gz").write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.jsonl\.gz"):
+        read_rows(Question, tmp_path / "a.jsonl.gz")
+
+
+def test_rows_are_packed_where_the_name_says_so_and_the_same_each_time(tmp_path: Path) -> None:
+    rows = [Passage(id="1", title="É", text="x")]
+    for name in ("a.jsonl.gz", "b.jsonl.gz"):
+        write_rows(tmp_path / name, rows)
+    content = (tmp_path / "a.jsonl.gz").read_bytes()
+    assert gzip.decompress(content).decode() == rows[0].model_dump_json() + "\n"
+    assert content == (tmp_path / "b.jsonl.gz").read_bytes()
+    assert content[4:8] == bytes(4)  # the time
+    assert read_rows(Passage, tmp_path / "a.jsonl.gz") == rows
+
+
+def test_a_parquet_file_with_a_changed_byte_in_its_data_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "p.parquet"
+    write_rows(path, [Passage(id="1", title="T", text="a text that stands there as it is")])
+    content = path.read_bytes()
+    place = content.index(b"as it is")  # the data; further on stand statistics
+    path.write_bytes(content[:place] + b"X" + content[place + 1 :])
+    with pytest.raises(DataError, match=r"p\.parquet is (no readable|damaged)"):
+        read_rows(Passage, path)
+
+
+def test_a_fault_says_what_was_found(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"field docs\.1: input should be a valid string, found 5; mend"):
+        read_rows(Question, lines(tmp_path, {**ROW, "docs": ["x", 5]}))
+    with pytest.raises(DataError, match="field pos_index: field required, there are id, question"):
+        read_rows(Question, lines(tmp_path, {key: ROW[key] for key in ("id", "question", "golden_answers", "docs")}))
 
 
 def test_a_document_is_title_and_text_and_its_id_that_of_both() -> None:

@@ -1,20 +1,16 @@
 """Articles of a corpus file, read as a stream: memory holds one page at a time."""
 
-import bz2
-import gzip
-import io
-import json
-import lzma
 import xml.etree.ElementTree as ElementTree
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from clara.data.wikitext import article_paragraphs, is_disambiguation
 from clara.errors import DataError
+from clara.files import reading, unpacked
 from clara.progress import Progress
+from clara.records import decoded_lines, json_line
 
 
 class Article(NamedTuple):
@@ -43,26 +39,15 @@ def read_articles(path: Path, kind: str, dropped: Counter[str]) -> Iterator[Arti
         raise DataError(f"{path} is empty, expected a corpus; fetch it again")
     read = _wiki_articles if kind == "mediawiki" else _row_articles
     with (
+        reading(path),
         path.open("rb") as packed,
-        _unpacked(packed) as file,
+        unpacked(packed) as file,
         Progress("read corpus", total=size, unit="B") as progress,
     ):
         for article in read(path, file, dropped):
             # Bytes of the packed file: the only measure of which the end is known.
             progress.update(packed.tell())
             yield article
-
-
-def _unpacked(packed: IO[bytes]) -> IO[bytes]:
-    start = packed.read(6)
-    packed.seek(0)
-    if start.startswith(b"BZh"):
-        return bz2.open(packed, "rb")
-    if start.startswith(b"\x1f\x8b"):
-        return gzip.open(packed, "rb")  # type: ignore[return-value]
-    if start.startswith(b"\xfd7zXZ"):
-        return lzma.open(packed, "rb")
-    return packed
 
 
 def _wiki_articles(path: Path, file: IO[bytes], dropped: Counter[str]) -> Iterator[Article]:
@@ -110,8 +95,8 @@ def _pages(path: Path, file: IO[bytes]) -> Iterator[ElementTree.Element]:
         raise DataError(
             f"{path} line {line} column {column} is not well-formed XML ({error}); fetch the dump again"
         ) from error
-    except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
-        raise _damaged(path, error) from error
+    except (LookupError, ValueError) as error:  # from the parser, of the encoding that the first line declares
+        raise DataError(f"{path} is in an encoding that cannot be read ({error}); convert the dump to UTF-8") from error
 
 
 def _local_name(element: ElementTree.Element) -> str:
@@ -119,36 +104,15 @@ def _local_name(element: ElementTree.Element) -> str:
 
 
 def _row_articles(path: Path, file: IO[bytes], dropped: Counter[str]) -> Iterator[Article]:
-    number = 0
-    try:
-        with io.TextIOWrapper(file, encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                if not line.strip():
-                    continue
-                title, text = _row(line, f"{path} line {number}")
-                if text.strip():
-                    yield Article(title, iter([text]))
-                else:
-                    dropped["no_text"] += 1
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path} is not UTF-8 after line {number} ({error.reason}); convert the file to UTF-8"
-        ) from error
-    except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
-        raise _damaged(path, error) from error
+    for where, line in decoded_lines(path, file):
+        title, text = _row(json_line(line, where), where)
+        if text.strip():
+            yield Article(title, iter([text]))
+        else:
+            dropped["no_text"] += 1
 
 
-def _row(line: str, where: str) -> tuple[str, str]:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{where} is not JSON ({error.msg} at column {error.colno}); mend or remove the line"
-        ) from error
+def _row(row: Any, where: str) -> tuple[str, str]:
     if not isinstance(row, dict) or not isinstance(row.get("text"), str) or not isinstance(row.get("title", ""), str):
         raise DataError(f'{where} must be an object with strings "title" and "text"; mend or remove the line')
     return row.get("title", ""), row["text"]
-
-
-def _damaged(path: Path, error: Exception) -> DataError:
-    return DataError(f"{path} is damaged or cut short ({error}); delete it and fetch it again")

@@ -1,90 +1,154 @@
-"""Questions from the rows of the benchmarks' own files: one small function a format."""
+"""Questions from the rows of the benchmarks' own files: the layout of each format, and its way to a question."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 
 from clara.data.prose import squeeze
 from clara.data.question_files import Row
 from clara.files import text_id
-from clara.records import Question, document_text, parse_row
+from clara.records import Question, Record, document_text, parse_row
 
 Parser = Callable[[Row], Question | None]
 """From a row to a question; null for a row that the benchmark marks as having no answer."""
 
+Texts = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+"""A list of texts; a single text stands for a list of one."""
+Name = Annotated[str, Field(coerce_numbers_to_str=True)]
+"""A text; some files number their questions."""
+
+
+class Layout(Record):
+    """A row, or a part of one, as a benchmark's files write it. A field that is null counts as absent."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, row: Any) -> Any:
+        return {key: value for key, value in row.items() if value is not None} if isinstance(row, dict) else row
+
+
+class Pooled(Layout):
+    """A question with its pool: our rows, and the released training and evaluation files, which have no ids."""
+
+    id: Name | None = None
+    question: str
+    golden_answers: Texts = Field(validation_alias=AliasChoices("golden_answers", "answer", "gold_answer"))
+    docs: Texts = Field(validation_alias=AliasChoices("docs", "context", "content"))
+    pos_index: list[int]
+    type: Name = ""
+
+
+class Context(Layout):
+    """A passage of NQ."""
+
+    title: str = ""
+    text: str
+    isgold: bool = False
+    hasanswer: bool = False
+
+    @property
+    def document(self) -> str:
+        """Title and text, in the form that all documents have."""
+        return document_text(squeeze(self.title), self.text.strip())
+
+
+class NqDpr(Layout):
+    """A question of NQ in the layout of DPR."""
+
+    id: Name | None = None
+    question: str
+    answers: Texts = Field(validation_alias=AliasChoices("answers", "answer"))
+    positive_ctxs: list[Context] = Field(min_length=1)
+    hard_negative_ctxs: list[Context] = Field(default_factory=list)
+
+
+class NqOpen(Layout):
+    """A question of NQ in the layout of nq-open files."""
+
+    id: Name | None = None
+    question: str
+    answers: Texts = Field(validation_alias=AliasChoices("answers", "answer"))
+    ctxs: list[Context]
+
+
+class HotpotQA(Layout):
+    """A question of HotpotQA (distractor) or 2WikiMultiHopQA."""
+
+    id: Name = Field(validation_alias=AliasChoices("_id", "id"))
+    question: str
+    answer: Texts
+    context: list[tuple[str, list[str]]]
+    """Title and sentences of each paragraph."""
+    supporting_facts: list[tuple[str, int]]
+    """Title of a paragraph and number of a sentence in it."""
+    type: Name = ""
+
+
+class Paragraph(Layout):
+    """A paragraph of MuSiQue."""
+
+    title: str = ""
+    paragraph_text: str
+    is_supporting: bool = False
+
+
+class MuSiQue(Layout):
+    """A question of MuSiQue."""
+
+    id: Name
+    question: str
+    answer: Texts
+    answer_aliases: list[str] = Field(default_factory=list)
+    paragraphs: list[Paragraph]
+
 
 def from_rows(row: Row) -> Question:
-    """A question with its own pool: our rows, and the released training and evaluation files."""
-    return _question(
-        row,
-        identity=row.values.get("id"),
-        answers=row.texts("golden_answers", "answer", "gold_answer"),
-        docs=row.texts("docs", "context", "content"),
-        pos_index=row.field("pos_index"),
-        kind=str(row.values.get("type") or ""),
-    )
+    """A question that has its pool already."""
+    read = parse_row(Pooled, row.values, row.where)
+    return _question(row, read.id, read.question, read.golden_answers, read.docs, read.pos_index, read.type)
 
 
 def from_nq(row: Row) -> Question:
-    """A question of NQ in the layout of DPR (`positive_ctxs`) or of nq-open files (`ctxs`).
+    """A question of NQ, in the layout of DPR where the row has `positive_ctxs`.
 
     DPR's first positive context is the annotated passage; its other positives merely contain an answer. They are left
     out: as distractors they would be wrong, as gold they would make the ranking easy.
     """
     if "positive_ctxs" in row.values:
-        positives = _documents(row, "positive_ctxs", "text")
-        if not positives:
-            raise row.fault("positive_ctxs is empty, expected the annotated passage first")
-        others = _documents(row, "hard_negative_ctxs", "text") if "hard_negative_ctxs" in row.values else []
-        docs, gold = [positives[0], *others], [True] + [False] * len(others)
-    else:
-        docs = _documents(row, "ctxs", "text")
-        gold = _gold_flags(row.objects("ctxs"))
-    identity = row.values.get("id")
-    return _pooled(row, identity=identity, answers=row.texts("answers", "answer"), docs=docs, gold=gold, kind="single")
-
-
-def _gold_flags(contexts: list[dict[str, Any]]) -> list[bool]:
-    key = "isgold" if any("isgold" in context for context in contexts) else "hasanswer"
-    return [bool(context.get(key)) for context in contexts]
+        dpr = parse_row(NqDpr, row.values, row.where)
+        docs = [context.document for context in [dpr.positive_ctxs[0], *dpr.hard_negative_ctxs]]
+        gold = [place == 0 for place in range(len(docs))]
+        return _pooled(row, dpr.id, dpr.question, dpr.answers, docs, gold, "single")
+    read = parse_row(NqOpen, row.values, row.where)
+    marked = any("isgold" in context.model_fields_set for context in read.ctxs)
+    gold = [context.isgold if marked else context.hasanswer for context in read.ctxs]
+    docs = [context.document for context in read.ctxs]
+    return _pooled(row, read.id, read.question, read.answers, docs, gold, "single")
 
 
 def from_hotpotqa(row: Row) -> Question:
-    """A question of HotpotQA (distractor) or 2WikiMultiHopQA: `context` of titles and sentences, `supporting_facts`."""
-    titles, docs = [], []
-    for entry in row.field("context"):
-        if not (
-            isinstance(entry, list) and len(entry) == 2 and isinstance(entry[0], str) and isinstance(entry[1], list)
-        ):
-            raise row.fault("context must be a list of [title, [sentence, …]]")
-        titles.append(entry[0])
-        docs.append(document_text(entry[0], squeeze(" ".join(entry[1]))))
-    supporting = {fact[0] for fact in row.field("supporting_facts")}
+    """A question of HotpotQA or 2WikiMultiHopQA; gold are the paragraphs that hold a supporting fact."""
+    read = parse_row(HotpotQA, row.values, row.where)
+    titles = [title for title, _ in read.context]
+    docs = [document_text(title, squeeze(" ".join(sentences))) for title, sentences in read.context]
+    supporting = {title for title, _ in read.supporting_facts}
     lost = sorted(supporting - set(titles))
     if lost:
         raise row.fault(f"supporting_facts names {lost[0]!r}, but context has no paragraph of that title")
-    return _pooled(
-        row,
-        identity=row.field("_id", "id"),
-        answers=row.texts("answer"),
-        docs=docs,
-        gold=[title in supporting for title in titles],
-        kind=str(row.values.get("type") or ""),
-    )
+    gold = [title in supporting for title in titles]
+    return _pooled(row, read.id, read.question, read.answer, docs, gold, read.type)
 
 
 def from_musique(row: Row) -> Question | None:
     """A question of MuSiQue; null where it is marked as not answerable."""
     if row.values.get("answerable") is False:
         return None
-    identity = str(row.field("id"))
-    return _pooled(
-        row,
-        identity=identity,
-        answers=[*row.texts("answer"), *(row.values.get("answer_aliases") or [])],
-        docs=_documents(row, "paragraphs", "paragraph_text"),
-        gold=[bool(paragraph.get("is_supporting")) for paragraph in row.objects("paragraphs")],
-        kind=identity.partition("__")[0],
-    )
+    read = parse_row(MuSiQue, row.values, row.where)
+    docs = [document_text(squeeze(part.title), part.paragraph_text.strip()) for part in read.paragraphs]
+    gold = [part.is_supporting for part in read.paragraphs]
+    hops = read.id.partition("__")[0]
+    return _pooled(row, read.id, read.question, [*read.answer, *read.answer_aliases], docs, gold, hops)
 
 
 PARSERS: dict[str, Parser] = {
@@ -96,30 +160,24 @@ PARSERS: dict[str, Parser] = {
 }
 
 
-def _documents(row: Row, name: str, text: str) -> list[str]:
-    documents = []
-    for number, entry in enumerate(row.objects(name)):
-        if not isinstance(entry.get(text), str):
-            raise row.fault(f'{name}[{number}] has no text "{text}"')
-        documents.append(document_text(squeeze(str(entry.get("title") or "")), entry[text].strip()))
-    return documents
-
-
-def _pooled(row: Row, *, identity: Any, answers: list[str], docs: list[str], gold: list[bool], kind: str) -> Question:
+def _pooled(
+    row: Row, identity: str | None, question: str, answers: list[str], docs: list[str], gold: list[bool], kind: str
+) -> Question:
     """A question whose pool is `docs` without repetitions; a document is gold if one of its copies is."""
     order = list(dict.fromkeys(docs))
     golden = {document for document, right in zip(docs, gold, strict=True) if right}
     if not golden:
         raise row.fault("no document is marked as gold")
     index = [place for place, document in enumerate(order) if document in golden]
-    return _question(row, identity=identity, answers=answers, docs=order, pos_index=index, kind=kind)
+    return _question(row, identity, question, answers, order, index, kind)
 
 
-def _question(row: Row, *, identity: Any, answers: list[str], docs: list[str], pos_index: Any, kind: str) -> Question:
-    question = row.field("question")
+def _question(
+    row: Row, identity: str | None, question: str, answers: list[str], docs: list[str], pos_index: list[int], kind: str
+) -> Question:
     values = {
         # The released files have no ids; the question's hash is the same in every file of a benchmark.
-        "id": str(identity) if identity is not None else text_id(str(question)),
+        "id": text_id(question) if identity is None else identity,
         "question": question,
         "golden_answers": list(dict.fromkeys(answers)),
         "docs": docs,

@@ -10,14 +10,27 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clara.errors import CheckpointError, ClaraError, ConfigError, ResourceError
-from clara.files import read_json, sha256_file, write_json
+from clara.errors import CheckpointError, ClaraError, ConfigError
+from clara.files import sha256_file, write_json
+from clara.hub import fetch_model
 from clara.model import random_backbone
+from clara.model.model_folder import read_model, read_tokenizer, require_usable
+from clara.records import Record, read_card_file
 from clara.tokens import end_of_turn_id
 
 CARD_SCHEMA = 1
 EMBEDDINGS_SAMPLED = 65536
 """Input embeddings that statistics are taken over; bounds memory for very large vocabularies."""
+
+
+class _Card(Record):
+    """`card.json` as it is written."""
+
+    path: str
+    source: str
+    model_hash: str
+    tokenizer_hash: str
+    files: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -139,14 +152,8 @@ def prepare(source: str, card: Path, *, seed: int, revision: str | None, trust_r
         ConfigError, CheckpointError, ResourceError: the source cannot be used; says why and what to do.
     """
     folder = _materialise(source, card.parent / "model", seed=seed, revision=revision, trust=trust_remote_code)
+    require_usable(folder, trust_remote_code=trust_remote_code)
     weights = sorted(folder.glob("*.safetensors"))
-    if not weights:
-        raise CheckpointError(
-            f"{folder} holds no *.safetensors weights; point backbone.source at a complete model folder"
-        )
-    for name in ("config.json", "tokenizer.json"):
-        if not (folder / name).exists():
-            raise CheckpointError(f"{folder} has no {name}; point backbone.source at a complete model folder")
     hashes = {path.name: sha256_file(path) for path in [folder / "config.json", *weights]}
     write_json(
         card,
@@ -169,14 +176,10 @@ def read_card(card: Path) -> BackboneCard:
     Raises:
         CheckpointError: it is of another kind, or its folder has lost files.
     """
-    content = read_json(card)
-    try:
-        folder = card.parent / content["path"]
-        result = BackboneCard(card, folder, content["source"], content["model_hash"], content["tokenizer_hash"])
-        files = content["files"]
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{card} is no backbone card; delete it and run prepare_backbone again") from error
-    lost = [name for name in [*files, "tokenizer.json"] if not (folder / name).exists()]
+    content = read_card_file(_Card, card, "backbone card", remedy="delete it and run prepare_backbone again")
+    folder = card.parent / content.path
+    result = BackboneCard(card, folder, content.source, content.model_hash, content.tokenizer_hash)
+    lost = [name for name in [*content.files, "tokenizer.json"] if not (folder / name).exists()]
     if lost:
         raise CheckpointError(f"{folder} has lost {', '.join(lost)}; delete {card} and run prepare_backbone again")
     return result
@@ -184,20 +187,16 @@ def read_card(card: Path) -> BackboneCard:
 
 def load(card: BackboneCard, *, dtype: str, attention: str = "sdpa", trust_remote_code: bool = False) -> LoadedBackbone:
     """The frozen model on the best device, in evaluation mode."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
-    from transformers.utils.logging import disable_progress_bar
+    from transformers import GenerationConfig
 
-    disable_progress_bar()  # type: ignore[no-untyped-call]
-    model: Any = AutoModelForCausalLM.from_pretrained(
-        card.folder, dtype=getattr(torch, dtype), attn_implementation=attention, trust_remote_code=trust_remote_code
-    )
+    model = read_model(card.folder, dtype=dtype, attention=attention, trust_remote_code=trust_remote_code)
     # Every process of a launch has a GPU of its own, by its local rank.
     device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
     model.to(device).eval().requires_grad_(False)
     model.config.use_cache = False
     # A model's own generation settings (sampling, penalties, forced tokens) would change greedy answers.
     model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]
-    tokenizer = AutoTokenizer.from_pretrained(card.folder, trust_remote_code=trust_remote_code)
+    tokenizer = read_tokenizer(card.folder, trust_remote_code=trust_remote_code)
     return LoadedBackbone(model, tokenizer, end_of_turn_id(tokenizer), card)
 
 
@@ -224,7 +223,7 @@ def _materialise(source: str, target: Path, *, seed: int, revision: str | None, 
         raise ConfigError(
             f"backbone.source = {source} is neither a model folder nor a GGUF file; name one, or a Hub model"
         )
-    return _download(source, revision)
+    return fetch_model(source, revision=revision, setting="backbone.source", trust_remote_code=trust)
 
 
 def _convert_gguf(file: Path, target: Path) -> None:
@@ -247,19 +246,6 @@ def _convert_gguf(file: Path, target: Path) -> None:
     # Half precision holds what 4-bit weights can say: perplexity is that of float32 to four digits.
     model.half().save_pretrained(target)
     tokenizer.save_pretrained(target)
-
-
-def _download(name: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        patterns = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
-        return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
-    except Exception as error:  # offline, unknown, gated: each with its own class
-        raise ResourceError(
-            f"the Hub model {name} could not be fetched ({type(error).__name__}); check name and network, or set "
-            "backbone.source to a local folder"
-        ) from error
 
 
 def _combined(hashes: dict[str, str]) -> str:

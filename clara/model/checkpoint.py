@@ -4,17 +4,18 @@ import hashlib
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from clara.errors import CheckpointError
-from clara.files import atomic_path, read_json, sha256_file, write_json
+from clara.files import atomic_path, sha256_file, write_json
 from clara.model import backbone as backbones
 from clara.model.adapters import COMPRESSOR, QUERY_REASONER
 from clara.model.backbone import BackboneCard
 from clara.model.clara import ClaraModel, Shape
+from clara.records import read_card_file
 
 CARD_SCHEMA = 1
 WEIGHTS = "adapters.safetensors"
@@ -111,13 +112,7 @@ def read_card(path: Path) -> CheckpointCard:
     Raises:
         CheckpointError: it is no checkpoint card, or its weights are missing or damaged.
     """
-    content: Any = read_json(path)
-    try:
-        card = CheckpointCard(**{**content, "shape": Shape(**content["shape"])})
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{path} is no checkpoint card ({error}); name the card.json of a training stage"
-        ) from error
+    card = read_card_file(CheckpointCard, path, "checkpoint card", remedy="name the card.json of a training stage")
     if card.schema != CARD_SCHEMA:
         raise CheckpointError(f"{path} has schema {card.schema}, this version reads {CARD_SCHEMA}; make it again")
     weights = path.parent / WEIGHTS
@@ -174,12 +169,25 @@ def load(
     card = read_card(path)
     origin = read_backbone(path, card)
     loaded = backbones.load(origin, dtype=dtype, attention=attention, trust_remote_code=trust_remote_code)
+    tensors = load_file(path.parent / WEIGHTS)
+    _require_shape(card, tensors, path)
     model = ClaraModel(loaded, card.shape)
     if QUERY_REASONER in card.roles:
         model.add_query_reasoner("random")
-    tensors = load_file(path.parent / WEIGHTS)
     load_state(model, tensors)
     model.requires_grad_(False)
     if inference:
         model.adapters.cast(model.backbone.dtype)
     return LoadedCheckpoint(model.eval(), card, role_hash(tensors, COMPRESSOR, model_hash=card.model_hash))
+
+
+def _require_shape(card: CheckpointCard, tensors: dict[str, Tensor], path: Path) -> None:
+    """Refuses a card that says other sizes than its weights have, before memory is taken for them."""
+    rows = tensors.get(f"{COMPRESSOR}.own.rows")
+    ranks = {tensor.shape[0] for key, tensor in tensors.items() if key.endswith(".A")}
+    found = (None if rows is None else rows.shape[0] - 1, ranks)
+    if found != (card.shape.num_memory, {card.shape.rank}):
+        raise CheckpointError(
+            f"{path} says num_memory {card.shape.num_memory} and rank {card.shape.rank}, but its weights have "
+            f"{found[0]} and {sorted(ranks)}; restore the card that was written with them"
+        )

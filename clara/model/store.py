@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -12,8 +11,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from clara.errors import CheckpointError, DataError
-from clara.files import read_json, sha256_file, write_json
-from clara.records import Passage, document_id, read_rows
+from clara.files import sha256_file, write_json
+from clara.records import Passage, document_id, read_card_file, read_rows
 
 STORE_SCHEMA = 1
 DOCUMENTS = "documents.parquet"
@@ -61,6 +60,13 @@ class MemoryStore:
             if not (self.folder / shard.file).exists():
                 raise CheckpointError(f"{self.folder / shard.file} is missing; delete {path} and compress again")
         self._rows = {passage.id: number for number, passage in enumerate(self.documents)}
+        sizes = [shard.documents for shard in self.manifest.shards]
+        wanted, full = self.manifest.num_documents, max(sizes, default=0)
+        if not sum(sizes) == len(self.documents) == wanted or any(size != full for size in sizes[:-1]):
+            raise CheckpointError(
+                f"{path} lists {wanted} documents and shards of {sizes}, but {DOCUMENTS} has {len(self.documents)}; "
+                "delete the store and compress again"
+            )
 
     @cached_property
     def documents(self) -> list[Passage]:
@@ -70,11 +76,14 @@ class MemoryStore:
     @cached_property
     def _tensors(self) -> list[Tensor]:
         try:
-            return [_mapped(self.folder / shard.file) for shard in self.manifest.shards]
+            return [_mapped(self.folder / shard.file, self._shape(shard)) for shard in self.manifest.shards]
         except (OSError, SafetensorError) as error:
             raise CheckpointError(
                 f"a shard in {self.folder} is damaged ({error}); delete it and compress again"
             ) from error
+
+    def _shape(self, shard: Shard) -> list[int]:
+        return [shard.documents, self.manifest.num_memory, self.manifest.dim]
 
     def memories(self, documents: Sequence[str]) -> Float[Tensor, "documents memory dim"]:
         """Memories of documents given by their text.
@@ -121,13 +130,7 @@ def read_manifest(path: Path) -> Manifest:
     Raises:
         CheckpointError: the file is no manifest of this version.
     """
-    content: Any = read_json(path)
-    try:
-        manifest = Manifest(**{**content, "shards": [Shard(**shard) for shard in content["shards"]]})
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{path} is no store manifest ({error}); name the manifest.json of compression"
-        ) from error
+    manifest = read_card_file(Manifest, path, "store manifest", remedy="name the manifest.json of compression")
     if manifest.schema != STORE_SCHEMA:
         raise CheckpointError(f"{path} has schema {manifest.schema}, this version reads {STORE_SCHEMA}; compress again")
     return manifest
@@ -138,7 +141,12 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
     write_json(path, asdict(manifest))
 
 
-def _mapped(path: Path) -> Tensor:
+def _mapped(path: Path, shape: list[int]) -> Tensor:
     with safe_open(path, framework="pt") as file:
         tensor: Tensor = file.get_tensor("memories")
+    if list(tensor.shape) != shape:
+        raise CheckpointError(
+            f"{path} holds memories of shape {list(tensor.shape)}, the manifest says {shape}; delete the store and "
+            "compress again"
+        )
     return tensor

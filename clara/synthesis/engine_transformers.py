@@ -28,14 +28,14 @@ class TransformersEngine:
 
     def __init__(self, folder: Path, *, dtype: str, identity: str) -> None:
         import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        from clara.model.model_folder import read_model, read_tokenizer
 
         self.model = identity
         self.capacity = BATCH_SIZE * BATCHES_AHEAD
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-        model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
-        self._model: Any = model.to(self._device).eval()
+        self._tokenizer: Any = read_tokenizer(folder)
+        self._model: Any = read_model(folder, dtype=dtype).to(self._device).eval()
         self._context = int(getattr(self._model.config, "max_position_embeddings", 1 << 30))
         end = self._model.generation_config.eos_token_id
         ends = end if isinstance(end, list) else [end]
@@ -63,11 +63,24 @@ class TransformersEngine:
             return done
         self._rows.sort(key=lambda row: (len(row.ids), row.key))
         batch, self._rows = self._rows[-BATCH_SIZE:], self._rows[:-BATCH_SIZE]
-        return self._decode(batch)
+        return self._decode_in_memory(batch)
 
     def close(self) -> None:
         """Drops the model and its memory."""
         del self._model
+
+    def _decode_in_memory(self, rows: list[_Row]) -> list[tuple[str, Reply]]:
+        """The replies of a batch; where memory does not hold it, of its halves; a row that does not fit alone fails."""
+        try:
+            return self._decode(rows)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            reason = str(error).splitlines()[0]
+        if len(rows) == 1:
+            return [(rows[0].key, failure(f"out of memory with a prompt of {len(rows[0].ids)} tokens: {reason}"))]
+        middle = len(rows) // 2
+        return self._decode_in_memory(rows[:middle]) + self._decode_in_memory(rows[middle:])
 
     def _encode(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
@@ -115,6 +128,14 @@ class TransformersEngine:
         whole = [*self._encode(row.request.beginning), *(ids[:-1] if ended else ids)]
         text = self._tokenizer.decode(whole, skip_special_tokens=True)
         return Reply(text, "stop" if ended else "length", len(row.ids), len(ids))
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory is used up; on a CPU torch has no class of its own for that."""
+    import torch
+
+    told = isinstance(error, RuntimeError) and "not enough memory" in str(error)
+    return told or isinstance(error, (MemoryError, torch.OutOfMemoryError))
 
 
 def _draw(logits: Any, row: _Row, so_far: list[int], generator: Any) -> int:

@@ -1,9 +1,9 @@
 """From the text of a reply to what was asked for; None where the text does not hold it."""
 
-import json
 import re
 from typing import Any
 
+from clara.files import parse_json
 from clara.records import Pair
 
 ENTRY = re.compile(r'"Question ?\d+"\s*:\s*("(?:[^"\\]|\\.)*")')
@@ -21,8 +21,8 @@ def questions(text: str) -> list[str] | None:
     """
     value = _object(text)
     if value is None:
-        whole = [json.loads(match, strict=False) for match in ENTRY.findall(text)]
-        return [" ".join(question.split()) for question in whole] or None
+        whole = [_string(match) for match in ENTRY.findall(text)]
+        return [" ".join(question.split()) for question in whole if question is not None] or None
     found = [entry for key, entry in value.items() if key.startswith("Question")]
     if not all(isinstance(entry, str) for entry in found):
         return None
@@ -72,12 +72,19 @@ def shown(pairs: list[Pair]) -> list[dict[str, str]]:
     return [{"question": pair.question, "answer": pair.answer} for pair in pairs]
 
 
+def _string(text: str) -> str | None:
+    try:
+        return str(parse_json(text, strict=False))
+    except ValueError:  # a wrong escape
+        return None
+
+
 def _object(text: str) -> dict[str, Any] | None:
     start, end = text.find("{"), text.rfind("}")
     if start < 0 or end < start:
         return None
     try:
-        value = json.loads(text[start : end + 1], strict=False)
-    except json.JSONDecodeError:
+        value = parse_json(text[start : end + 1], strict=False)
+    except ValueError:
         return None
     return value if isinstance(value, dict) else None

@@ -2,120 +2,164 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from clara.config.synthesis import Synthesis
 from clara.data.sources import local_file
-from clara.errors import DataError
+from clara.errors import ConfigError, DataError
 from clara.files import read_json, write_json
+from clara.hub import fetch_model
 from clara.progress import Progress
 from clara.records import Passage, read_rows, write_rows
 from clara.synthesis import loop, published, report
 from clara.synthesis.cache import ReplyCache
 from clara.synthesis.engine import Deferred, TextEngine, choose, model_identity
+from clara.synthesis.forecast import FIRST, Forecast, sentence
 from clara.synthesis.passages import spread
 from clara.synthesis.requests import Drawing
-from clara.synthesis.rows import KINDS
-from clara.synthesis.tasks import Plan, Steps, steps
+from clara.synthesis.rows import KINDS, Kind, Outcome
+from clara.synthesis.shards import part
+from clara.synthesis.tasks import Plan, steps
+
+REASONS_SHOWN = 5
+"""Reasons of quarantine on the screen; the file has all."""
+
+
+class Work(NamedTuple):
+    """What a shard does: its tasks, and the forecast that watches them."""
+
+    tasks: list[tuple[Passage, Kind]]
+    forecast: Forecast
 
 
 def synthesize(
     settings: Synthesis,
     *,
     seed: int,
-    dtype: str,
+    shard: int,
     passages: Path,
     card: Path,
     state: Path,
     pairs: Path,
     rejected: Path,
     summary: Path,
+    estimate: bool = False,
     engine: TextEngine | None = None,
 ) -> None:
-    """Writes pairs, rejected pairs and report.
+    """Writes pairs, rejected pairs and report of one shard.
 
     Args:
         settings: the section `synthesis`.
         seed: seed of every draw.
-        dtype: precision of the model.
+        shard: which of `settings.shards`, counted from 1.
         passages: the corpus.
         card: the backbone's card, the generator where the settings name none.
-        state: folder of the cache of replies.
+        state: folder of the cache of replies, and of the list of passages in quarantine.
         pairs: accepted rows, by passage, kind and round.
         rejected: the others, with their reason.
         summary: the report.
+        estimate: only work on the first passages, print what the whole will cost, and write nothing but the cache.
         engine: answers instead of the one that the settings name.
 
     Raises:
+        ConfigError: there is no such shard.
         DataError: more passages failed than `max_failed_share` allows. The three files are written all the same.
     """
+    if not 1 <= shard <= settings.shards:
+        raise ConfigError(f"--shard {shard} must lie between 1 and synthesis.shards = {settings.shards}")
     if settings.published is not None:
-        ready = published.read(local_file(settings.published))
-        write_rows(pairs, ready)
-        write_rows(rejected, [])
-        documents = len({pair.document_id for pair in ready})
-        write_json(
-            summary,
-            {"published": settings.published, "passages": documents, "accepted": len(ready)} | report.content(ready),
-        )
+        _take_published(settings, shard, pairs, rejected, summary)
         return
+    work = plan_work(settings, read_rows(Passage, passages), shard)
+    engine = engine or _engine(settings, settings.dtype, card, state)
     started = time.monotonic()
-    chosen = spread(read_rows(Passage, passages), settings.num_passages)
-    engine = engine or _engine(settings, dtype, card)
-    work = _work(settings, seed, chosen, engine, state)
-    outcomes = work.outcomes
+    if estimate:
+        few = [task for kind in KINDS for task in [task for task in work.tasks if task[1] == kind][:FIRST]]
+        done = _run(settings, seed, Work(few, work.forecast), engine, state)
+        print(sentence(work.forecast.content(done, start_seconds=_start_seconds(engine)), settings.shards))
+        return
+    done = _run(settings, seed, work, engine, state)
+    outcomes = done.outcomes
     write_rows(pairs, [pair for outcome in outcomes for pair in outcome.accepted])
     write_rows(rejected, [pair for outcome in outcomes for pair in outcome.rejected])
-    content = report.describe(work, engine=engine.name, model=engine.model, seconds=time.monotonic() - started)
+    content = report.describe(done, engine=engine.name, model=engine.model, seconds=time.monotonic() - started)
+    content["forecast"] = work.forecast.content(done, start_seconds=_start_seconds(engine))
     write_json(summary, content)
-    _show(content)
-    failed = report.failed_passages(outcomes)
-    if failed > settings.max_failed_share * len(chosen):
-        first = next(iter(content["quarantine"].items()))
-        raise DataError(
-            f"{failed} of {len(chosen)} passages failed, more than synthesis.max_failed_share = "
-            f"{settings.max_failed_share} allows; "
-            f"the first was {first[0]}: {first[1]}; see {summary}, then mend the cause and run again"
-        )
+    # The workflow removes the files of a step that fails; this one stays.
+    write_json(state / "quarantine.json", content["quarantine"])
+    _show(done, content)
+    _check_failures(content, settings.max_failed_share, state / "quarantine.json")
 
 
-def _work(settings: Synthesis, seed: int, chosen: list[Passage], engine: TextEngine, state: Path) -> loop.Work:
-    drawing = Drawing(settings.temperature, settings.top_p, settings.max_new_tokens, seed)
+def plan_work(settings: Synthesis, passages: list[Passage], shard: int) -> Work:
+    """A shard's passages with the kinds that are asked of each, in order.
+
+    Which passages a kind is asked of is settled over all shards together, so that it does not depend on their number.
+    """
+    fit = spread(passages, None)
+    chosen = spread(passages, settings.num_passages)
+    asked = {
+        kind: {passage.id for passage in spread(chosen, settings.num_passages_for.get(kind))}
+        for kind in KINDS
+        if kind in settings.kinds and settings.num_passages_for.get(kind) != 0
+    }
+    mine = part(chosen, shard, settings.shards)
+    tasks = [(passage, kind) for passage in mine for kind, ids in asked.items() if passage.id in ids]
+    here = Counter(kind for _, kind in tasks)
+    totals = {kind: len(ids) for kind, ids in asked.items()}
+    return Work(tasks, Forecast(totals, here, share_of_corpus=len(chosen) / len(fit)))
+
+
+def _take_published(settings: Synthesis, shard: int, pairs: Path, rejected: Path, summary: Path) -> None:
+    assert settings.published is not None
+    ready = part(published.read(local_file(settings.published)), shard, settings.shards)
+    write_rows(pairs, ready)
+    write_rows(rejected, [])
+    write_json(summary, {"published": settings.published, "passages": len({pair.document_id for pair in ready})})
+
+
+def _run(settings: Synthesis, seed: int, work: Work, engine: TextEngine, state: Path) -> loop.Work:
     plan = Plan(
         tuple(settings.question_sources),
         settings.max_rounds,
         settings.questions_per_round,
         settings.model_validation,
-        drawing,
+        Drawing(settings.temperature, settings.top_p, settings.max_new_tokens, seed),
     )
-    asked = {
-        kind: {passage.id for passage in spread(chosen, settings.num_passages_for.get(kind))}
-        for kind in KINDS
-        if kind in settings.kinds
-    }
+    told = False
 
-    def tasks() -> Iterator[Steps]:
-        for passage in chosen:
-            for kind, ids in asked.items():
-                if passage.id in ids:
-                    yield steps(passage, kind, plan)
+    def watch(outcome: Outcome, done: loop.Work) -> None:
+        nonlocal told
+        work.forecast.add(outcome)
+        progress.update(work.forecast.seen.total())
+        if not told and work.forecast.ready():
+            told = True
+            content = work.forecast.content(done, start_seconds=_start_seconds(engine))
+            print(f"synthesis: {sentence(content, settings.shards)}", file=sys.stderr)
 
     cache = ReplyCache(state)
     try:
-        with Progress("synthesis", total=sum(map(len, asked.values())), unit="passages and kinds") as progress:
-            return loop.run(tasks(), engine, cache, on_outcome=progress.update)
+        with Progress("synthesis", total=len(work.tasks), unit="passages and kinds") as progress:
+            return loop.run((steps(*task, plan) for task in work.tasks), engine, cache, on_outcome=watch)
     finally:
         cache.close()
         engine.close()
 
 
-def _engine(settings: Synthesis, dtype: str, card: Path) -> TextEngine:
+def _start_seconds(engine: TextEngine) -> float:
+    return engine.seconds if isinstance(engine, Deferred) else 0.0
+
+
+def _engine(settings: Synthesis, dtype: str, card: Path, state: Path) -> TextEngine:
     if settings.engine == "openai":
-        served = settings.model or str(read_json(card)["path"])
-        return choose("openai", Path(served), dtype=dtype, identity=f"openai {served}", base_url=settings.base_url)
-    folder = _folder(settings.model, card)
-    identity = model_identity(folder, dtype)
+        folder = Path(settings.model or str(read_json(card)["path"]))
+        identity = f"openai {folder}"
+    else:
+        folder = _folder(settings.model, card)
+        identity = model_identity(folder, dtype)
 
     def start() -> TextEngine:
         return choose(
@@ -123,8 +167,9 @@ def _engine(settings: Synthesis, dtype: str, card: Path) -> TextEngine:
             folder,
             dtype=dtype,
             identity=identity,
-            base_url=None,
+            base_url=settings.base_url,
             tensor_parallel=settings.tensor_parallel,
+            log=state / "server.log",
         )
 
     return Deferred(start, name=settings.engine, model=identity)
@@ -136,11 +181,28 @@ def _folder(model: str | None, card: Path) -> Path:
         return Path(card).parent / str(read_json(card)["path"])
     if Path(model).is_dir():
         return Path(model)
-    from huggingface_hub import snapshot_download
+    if Path(model).exists() or model.startswith((".", "/", "~")):
+        raise ConfigError(f"synthesis.model = {model} is no model folder; name one, or a Hub model")
+    return fetch_model(model, revision=None, setting="synthesis.model", trust_remote_code=False)
 
-    return Path(snapshot_download(model))
+
+def _show(done: loop.Work, content: Mapping[str, Any]) -> None:
+    counts = {
+        "accepted": sum(len(outcome.accepted) for outcome in done.outcomes),
+        "rejected": sum(len(outcome.rejected) for outcome in done.outcomes),
+    }
+    keys = ("passages", "failed_passages", "requests", "requests_from_cache", "seconds")
+    shown = counts | {key.replace("_", " "): content[key] for key in keys}
+    print("synthesis: " + ", ".join(f"{key} {value}" for key, value in shown.items()), file=sys.stderr)
+    for reason, number in Counter(content["quarantine"].values()).most_common(REASONS_SHOWN):
+        print(f"synthesis: quarantined {number}: {reason}", file=sys.stderr)
 
 
-def _show(content: dict[str, object]) -> None:
-    shown = ("accepted", "rejected", "passages", "failed_passages", "requests", "requests_from_cache", "seconds")
-    print("synthesis: " + ", ".join(f"{key.replace('_', ' ')} {content[key]}" for key in shown), file=sys.stderr)
+def _check_failures(content: Mapping[str, Any], max_share: float, quarantine: Path) -> None:
+    failed = content["failed_passages"]
+    if failed > max_share * content["passages"]:
+        place, reason = next(iter(content["quarantine"].items()))
+        raise DataError(
+            f"{failed} of {content['passages']} passages failed, more than synthesis.max_failed_share = {max_share} "
+            f"allows; the first was {place}: {reason}; see {quarantine}, then mend the cause and run again"
+        )

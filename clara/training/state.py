@@ -1,7 +1,6 @@
 """State to resume training from: whole or absent, checked when read, never a pickle."""
 
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from clara.files import sha256_file
+from clara.errors import ClaraError
+from clara.files import atomic_folder, sha256_file
 
 KEPT = 2
 """States kept: the newest, and one before it should the newest be damaged."""
@@ -33,22 +33,17 @@ class TrainingState:
 
 
 def save(folder: Path, state: TrainingState) -> None:
-    """Writes `step-NNNNNN/` and drops states older than the last two."""
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".step-{state.step:06d}.part"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    save_file(state.parameters, temporary / "parameters.safetensors")
-    save_file(state.moments, temporary / "moments.safetensors")
-    hashes = {name: sha256_file(temporary / name) for name in ("parameters.safetensors", "moments.safetensors")}
-    card = {"step": state.step, "identity": state.identity, "files": hashes, "history": state.history}
-    (temporary / "card.json").write_text(json.dumps(card), encoding="utf-8")
-    for path in temporary.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-    final = folder / f"step-{state.step:06d}"
-    shutil.rmtree(final, ignore_errors=True)
-    temporary.rename(final)
+    """Writes `step-NNNNNN/`, whole or not at all, and drops states older than the last two.
+
+    Raises:
+        ResourceError: the disk is full or locked; the states before this one are kept.
+    """
+    with atomic_folder(folder / f"step-{state.step:06d}") as temporary:
+        save_file(state.parameters, temporary / "parameters.safetensors")
+        save_file(state.moments, temporary / "moments.safetensors")
+        hashes = {name: sha256_file(temporary / name) for name in ("parameters.safetensors", "moments.safetensors")}
+        card = {"step": state.step, "identity": state.identity, "files": hashes, "history": state.history}
+        (temporary / "card.json").write_text(json.dumps(card), encoding="utf-8")
     for old in sorted(folder.glob("step-*"))[:-KEPT]:
         shutil.rmtree(old)
 
@@ -70,7 +65,7 @@ def _read(path: Path) -> TrainingState | None:
         parameters = load_file(path / "parameters.safetensors")
         moments = load_file(path / "moments.safetensors")
         return TrainingState(card["step"], card["identity"], parameters, moments, card["history"])
-    except (OSError, ValueError, KeyError, SafetensorError):
+    except (ClaraError, OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError):
         return None
 
 

@@ -1,5 +1,8 @@
 import bz2
 import gzip
+import itertools
+import lzma
+import random
 import re
 from collections import Counter
 
@@ -95,6 +98,37 @@ def test_a_packed_dump_that_is_cut_short_is_refused(write, pack):
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(DataError, match="dump is damaged or cut short"):
         read(path)
+
+
+@pytest.mark.parametrize("pack", [bz2.compress, gzip.compress, lzma.compress], ids=["bzip2", "gzip", "xz"])
+@pytest.mark.parametrize("kind", ["mediawiki", "jsonl"])
+def test_a_packed_corpus_with_changed_bytes_is_refused(tmp_path, kind, pack):
+    content = bytearray(pack(random.Random("packed").randbytes(4000).hex().encode()))
+    content[len(content) // 2] ^= 0xFF
+    (tmp_path / "dump").write_bytes(content)
+    with pytest.raises(DataError, match="dump"):
+        read(tmp_path / "dump", kind)
+
+
+def test_a_packed_dump_of_nothing_is_refused(write):
+    with pytest.raises(DataError, match="not well-formed"):
+        read(write("", gzip.compress))
+    with pytest.raises(DataError, match="holds no rows"):
+        read(write(" \n", gzip.compress), "jsonl")
+
+
+@pytest.mark.parametrize("encoding", ["martian", "shift_jis", "base64"])
+def test_an_encoding_that_cannot_be_read_is_refused(write, encoding):
+    with pytest.raises(DataError, match="is in an encoding that cannot be read"):
+        read(write(f'<?xml version="1.0" encoding="{encoding}"?>' + HEAD + ARTICLE + "</mediawiki>"))
+
+
+def test_entities_that_grow_without_end_are_refused(write):
+    names = "abcdefghij"
+    grown = "".join(f'<!ENTITY {new} "{f"&{old};" * 10}">' for old, new in itertools.pairwise(names))
+    bomb = f'<!DOCTYPE mediawiki [<!ENTITY a "{"x" * 1000}">{grown}]>'
+    with pytest.raises(DataError, match="amplification"):
+        read(write(bomb + HEAD + page("One", "&j;") + "</mediawiki>"))
 
 
 def test_a_missing_dump_is_refused(tmp_path):

@@ -58,6 +58,13 @@ def test_rows_are_taken_as_they_are():
     assert from_rows(row(ROWS)).model_dump() == ROWS
 
 
+def test_a_null_is_a_missing_field_and_a_number_is_an_id():
+    question = from_rows(row(ROWS, golden_answers=None, answer="A", id=7, type=None))
+    assert (question.golden_answers, question.id, question.type) == (["A"], "7", "")
+    assert from_musique(row(MUSIQUE, answer_aliases=None)).golden_answers == ["A"]
+    assert from_nq(row(OPEN, ctxs=[{"title": None, "text": "a", "isgold": True}])).docs == ["a"]
+
+
 @pytest.mark.parametrize("name", ["context", "content"])
 def test_released_rows_have_one_answer_other_names_and_no_id(name):
     question = from_rows(row(ROWS, id=..., golden_answers=..., answer="A", docs=..., **{name: ROWS["docs"]}))
@@ -106,23 +113,50 @@ def test_nq_open_takes_what_is_marked_gold_else_what_has_the_answer():
 @pytest.mark.parametrize(
     ("parser", "values", "changes", "message"),
     [
-        (from_rows, ROWS, {"question": ...}, "f line 7: has no field question"),
-        (from_rows, ROWS, {"pos_index": ...}, "f line 7: has no field pos_index"),
-        (from_rows, ROWS, {"docs": ...}, "has no field docs or context or content"),
-        (from_rows, ROWS, {"golden_answers": ...}, "has no field golden_answers or answer"),
+        (from_rows, ROWS, {"question": ...}, "f line 7 is no pooled row: field question: field required, there are id"),
+        (from_rows, ROWS, {"question": None}, "field question: field required"),
+        (from_rows, ROWS, {"question": ["Who?"]}, r"field question: input should be a valid string, found \['Who\?'\]"),
+        (from_rows, ROWS, {"pos_index": ...}, "field pos_index: field required"),
+        (from_rows, ROWS, {"pos_index": "1"}, "field pos_index: input should be a valid list, found '1'"),
         (from_rows, ROWS, {"pos_index": [2]}, r"pos_index holds 2, but docs has 2 entries"),
         (from_rows, ROWS, {"pos_index": [-1]}, r"pos_index holds -1"),
-        (from_rows, ROWS, {"pos_index": ["x"]}, "field pos_index.0"),
-        (from_rows, ROWS, {"golden_answers": []}, "field golden_answers"),
+        (from_rows, ROWS, {"pos_index": ["x"]}, r"field pos_index\.0"),
+        (from_rows, ROWS, {"docs": ...}, "field docs: field required"),
         (from_rows, ROWS, {"docs": []}, "field docs"),
-        (from_hotpotqa, HOTPOT, {"context": ...}, "has no field context"),
-        (from_hotpotqa, HOTPOT, {"context": [["T"]]}, r"context must be a list of \[title"),
-        (from_hotpotqa, HOTPOT, {"supporting_facts": [["Z", 0]]}, "supporting_facts names 'Z'"),
-        (from_musique, MUSIQUE, {"paragraphs": "x"}, "paragraphs must be a list of objects"),
-        (from_musique, MUSIQUE, {"paragraphs": [{"title": "T"}]}, r'paragraphs\[0\] has no text "paragraph_text"'),
+        (from_rows, ROWS, {"docs": [None]}, r"field docs\.0: .*, found None"),
+        (from_rows, ROWS, {"golden_answers": ...}, "field golden_answers: field required"),
+        (from_rows, ROWS, {"golden_answers": []}, "field golden_answers"),
+        (from_rows, ROWS, {"golden_answers": [["A"]]}, r"field golden_answers\.0"),
+        (from_rows, ROWS, {"id": ["r"]}, "field id: input should be a valid string"),
+        (from_hotpotqa, HOTPOT, {"context": ...}, "field context: field required"),
+        (from_hotpotqa, HOTPOT, {"context": "T"}, "field context: input should be a valid list, found 'T'"),
+        (from_hotpotqa, HOTPOT, {"context": [["T"]]}, r"field context\.0\.1: field required"),
+        (from_hotpotqa, HOTPOT, {"context": [["T", "One."]]}, r"field context\.0\.1: input should be a valid list"),
+        (from_hotpotqa, HOTPOT, {"context": [["T", ["One.", 2]]]}, r"field context\.0\.1\.1: .*, found 2"),
+        (from_hotpotqa, HOTPOT, {"context": [[5, ["One."]]]}, r"field context\.0\.0: .*, found 5"),
+        (from_hotpotqa, HOTPOT, {"context": ["TU"]}, r"field context\.0: .*, found 'TU'"),
+        (from_hotpotqa, HOTPOT, {"supporting_facts": [["Z", 0]]}, "f line 7: supporting_facts names 'Z'"),
+        (from_hotpotqa, HOTPOT, {"supporting_facts": [1]}, r"field supporting_facts\.0: .*, found 1"),
+        (from_hotpotqa, HOTPOT, {"supporting_facts": [[]]}, r"field supporting_facts\.0\.0: field required"),
+        (from_hotpotqa, HOTPOT, {"supporting_facts": [["T", "x"]]}, r"field supporting_facts\.0\.1"),
+        (from_hotpotqa, HOTPOT, {"supporting_facts": "T"}, "field supporting_facts: input should be a valid list"),
+        (from_hotpotqa, HOTPOT, {"answer": 5}, "field answer: input should be a valid list, found 5"),
+        (from_musique, MUSIQUE, {"paragraphs": "x"}, "field paragraphs: input should be a valid list"),
+        (
+            from_musique,
+            MUSIQUE,
+            {"paragraphs": [{"title": "T"}]},
+            r"field paragraphs\.0\.paragraph_text: field required",
+        ),
         (from_musique, MUSIQUE, {"paragraphs": MUSIQUE["paragraphs"][:1]}, "no document is marked as gold"),
-        (from_nq, DPR, {"positive_ctxs": []}, "positive_ctxs is empty"),
-        (from_nq, OPEN, {"ctxs": ...}, "has no field ctxs"),
+        (from_musique, MUSIQUE, {"answer_aliases": 5}, "field answer_aliases: input should be a valid list, found 5"),
+        (from_musique, MUSIQUE, {"answer_aliases": "BC"}, "field answer_aliases: .*, found 'BC'"),
+        (from_musique, MUSIQUE, {"answer_aliases": [["x"]]}, r"field answer_aliases\.0: .*, found \['x'\]"),
+        (from_nq, DPR, {"positive_ctxs": []}, "field positive_ctxs: list should have at least 1 item"),
+        (from_nq, DPR, {"positive_ctxs": None}, "field positive_ctxs: field required"),
+        (from_nq, DPR, {"hard_negative_ctxs": [{"title": "U"}]}, r"field hard_negative_ctxs\.0\.text: field required"),
+        (from_nq, OPEN, {"ctxs": ...}, "field ctxs: field required"),
+        (from_nq, OPEN, {"ctxs": [{"text": "a", "isgold": "perhaps"}]}, r"field ctxs\.0\.isgold: .*, found 'perhaps'"),
     ],
 )
 def test_a_row_that_lacks_something_is_refused_with_its_place_and_field(parser, values, changes, message):
