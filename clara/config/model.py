@@ -44,6 +44,10 @@ class Memory(Strict):
     form: Literal["plain", "pooled"]
     """plain: last hidden states at the memory tokens (paper). pooled: mean input embedding of each of the
     document's segments plus a gated, normalised hidden state (ours: learns with far less data)."""
+    score: Literal["flattened", "late_interaction"]
+    """How a question's memories are compared with a document's. flattened: cosine of all vectors as one (paper,
+    eq. 3.1). late_interaction: mean over the question's vectors of the best cosine with one of the document's, less
+    the common part of all embeddings in the pooled form (ours: docs/experiments.md)."""
 
 
 class Lora(Strict):

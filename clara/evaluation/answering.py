@@ -33,26 +33,40 @@ Answer = Callable[[Sequence[Task]], list[str]]
 
 
 def predictions(
-    system: str, tasks: Sequence[Task], answer: Answer, *, batch_size: int, done_file: Path | None
+    system: str,
+    tasks: Sequence[Task],
+    answer: Answer,
+    *,
+    length: Callable[[Task], int],
+    batch_size: int,
+    done_file: Path | None,
 ) -> list[Prediction]:
     """One prediction a task, in the tasks' order; answered in batches, those of equal prompt length together.
+
+    Tasks that read the same (a question whose best documents are the same in both pools) are answered once.
 
     Args:
         system: name of the system.
         tasks: what to answer.
         answer: answers a batch.
+        length: tokens of a task's prompt.
         batch_size: tasks a batch.
         done_file: predictions of an interrupted run are read from here and new ones appended; None for neither.
     """
     done = _read_done(done_file)
-    ordered = sorted(tasks, key=lambda task: (len(task.selected), _length(task), _key(task)))
+    same: dict[tuple[str, ...], list[Task]] = {}
+    for task in tasks:
+        same.setdefault(_read(task), []).append(task)
+    ordered = sorted((group[0] for group in same.values()), key=lambda task: (length(task), _key(task)))
     with Progress(f"{system} answering", total=len(tasks), unit="questions", done=len(done)) as progress:
         for start in range(0, len(ordered), batch_size):
             # A batch is the same whatever was done before: in low precision, neighbours can turn a close decision.
             batch = ordered[start : start + batch_size]
-            if all(_key(task) in done for task in batch):
+            groups = [same[_read(task)] for task in batch]
+            if all(_key(task) in done for group in groups for task in group):
                 continue
-            rows = [_row(system, task, text) for task, text in zip(batch, answer(batch), strict=True)]
+            texts = answer(batch)
+            rows = [_row(system, task, text) for group, text in zip(groups, texts, strict=True) for task in group]
             _append(done_file, rows)
             done.update({(row.benchmark, row.setting, row.id): row for row in rows})
             progress.update(len(done))
@@ -79,8 +93,9 @@ def _key(task: Task) -> tuple[str, str, str]:
     return task.pool.benchmark, task.pool.setting, task.question.id
 
 
-def _length(task: Task) -> int:
-    return len(task.question.question) + sum(len(task.question.docs[index]) for index in task.selected)
+def _read(task: Task) -> tuple[str, ...]:
+    """The question and the documents that the generator reads, in their order."""
+    return task.question.question, *(task.question.docs[index] for index in task.selected)
 
 
 def _read_done(path: Path | None) -> dict[tuple[str, str, str], Prediction]:

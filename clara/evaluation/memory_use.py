@@ -19,7 +19,7 @@ from clara.progress import Progress
 from clara.records import Question
 
 BATCH = 8
-COMPRESS_TOKENS = 4096
+COMPRESS_TOKENS = 1024
 CONDITIONS = ("right", "wrong", "none", "text")
 
 

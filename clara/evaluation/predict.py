@@ -12,7 +12,7 @@ from clara.files import text_id
 from clara.model.adapters import GENERATOR, QUERY_REASONER
 from clara.model.backbone import LoadedBackbone
 from clara.model.checkpoint import LoadedCheckpoint
-from clara.model.clara import ClaraModel, cosine_scores
+from clara.model.clara import ClaraModel
 from clara.model.compression import compress
 from clara.model.generator import generate
 from clara.model.store import MemoryStore
@@ -47,7 +47,7 @@ def select_with_reasoner(model: ClaraModel, store: MemoryStore, pools: Sequence[
         inputs = [model.tokens.to_compress(question.question) for question in pool.questions]
         vectors = compress(model, inputs, batch_tokens=QUERY_BATCH_TOKENS, role=QUERY_REASONER)
         for question, vector in zip(pool.questions, vectors, strict=True):
-            scores = cosine_scores(vector[None], store.memories(question.docs)[None])[0].tolist()
+            scores = model.scores(vector[None], store.memories(question.docs)[None])[0].tolist()
             ranking = sorted(range(len(scores)), key=lambda index: (-scores[index], index))
             rounded = [round(score, 6) for score in scores]
             tasks.append(Task(pool, question, ranking, rounded, ranking[:top_k]))
@@ -123,7 +123,14 @@ def with_memories(
 
     _require_room(model.backbone, tasks, prompt, generation)
     with model.adapters.merged(GENERATOR):
-        return predictions(system, tasks, answer, batch_size=generation.batch_size, done_file=done_file)
+        return predictions(
+            system,
+            tasks,
+            answer,
+            length=lambda task: len(prompt(task)),
+            batch_size=generation.batch_size,
+            done_file=done_file,
+        )
 
 
 def with_backbone(
@@ -142,7 +149,9 @@ def with_backbone(
         return generate(backbone, None, prompts, None, added, max_new_tokens=generation.max_new_tokens)
 
     _require_room(backbone, tasks, prompt, generation)
-    return predictions(system, tasks, answer, batch_size=generation.batch_size, done_file=None)
+    return predictions(
+        system, tasks, answer, length=lambda task: len(prompt(task)), batch_size=generation.batch_size, done_file=None
+    )
 
 
 def _require_room(

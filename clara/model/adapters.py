@@ -33,6 +33,7 @@ class Adapters:
         self.active = NO_ADAPTER
         self.names: list[str] = []
         self._layers: list[tuple[str, Any]] = []
+        self._folded: str | None = None
 
     def add(self, name: str, *, like: str | None = None) -> None:
         """Adds an adapter that changes nothing yet (B = 0), or a copy of the adapter `like`."""
@@ -67,10 +68,12 @@ class Adapters:
     def _activate(self, name: str) -> None:
         if name != NO_ADAPTER and name not in self.names:
             raise CheckpointError(f"there is no adapter {name}; this model has {', '.join(self.names)}")
+        if self._folded not in (None, name) and name != NO_ADAPTER:
+            raise CheckpointError(f"{self._folded} is merged into the backbone; leave that block before using {name}")
         # PEFT's own set_adapter also flips requires_grad, by which an adapter that is idle when backward runs
         # silently gets no gradient. Only the choice is changed here.
         for _, layer in self._layers:
-            layer._active_adapter = [name]
+            layer._active_adapter = [NO_ADAPTER if name == self._folded else name]
         self.active = name
 
     def parameters(self, name: str) -> list[nn.Parameter]:
@@ -129,8 +132,10 @@ class Adapters:
                 update = weights["B"].data.float() @ weights["A"].data.float() * layer.scaling[name]
                 base.data = (base.data.float() + update).to(base.dtype)
             with self.using(NO_ADAPTER):
+                self._folded = name
                 yield
         finally:
+            self._folded = None
             for (_, layer), weight in zip(self._layers, saved, strict=True):
                 layer.get_base_layer().weight.data = weight
 

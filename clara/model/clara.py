@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Bool, Float
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from clara.errors import CheckpointError
@@ -13,6 +14,7 @@ from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER, Adapters
 from clara.model.backbone import LoadedBackbone
 from clara.model.generator import Generator, TargetLosses
 from clara.model.memory import Memories, MemoryEncoder, token_salience
+from clara.model.scoring import ScoreForm, cosine_scores, late_interaction_scores
 from clara.tokens import AddedIds, CompressorInput, Encoder
 
 
@@ -20,13 +22,15 @@ from clara.tokens import AddedIds, CompressorInput, Encoder
 class Shape:
     """What fixes the parameters of a model, besides its backbone."""
 
-    num_memory: int
+    num_memory: PositiveInt
     """Memory vectors of a document."""
-    document_max_tokens: int
+    document_max_tokens: PositiveInt
     form: Literal["plain", "pooled"]
-    rank: int
-    alpha: int
-    dropout: float
+    rank: PositiveInt
+    alpha: PositiveInt
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    score: ScoreForm = "flattened"
+    """How memories of a question and of a document are compared."""
 
 
 class ClaraModel(nn.Module):
@@ -62,6 +66,8 @@ class ClaraModel(nn.Module):
                 GENERATOR: Generator(rows[-1]),
             }
         ).to(backbone.device)
+        # Pooled memories are near input embeddings, two thirds of whose length is common to all words.
+        self.centre = backbone.sample_embeddings().mean(0) * (shape.form == "pooled")
         self.learning: tuple[str, ...] = ()
         """Roles that learn, as `set_learning` left them."""
 
@@ -141,6 +147,17 @@ class ClaraModel(nn.Module):
             memories: Memories = encoder(self.backbone, inputs, self.added)
         return memories
 
+    def scores(
+        self,
+        questions: Float[Tensor, "batch memory dim"],
+        candidates: Float[Tensor, "batch candidates memory dim"],
+        valid: Bool[Tensor, "batch candidates"] | None = None,
+    ) -> Float[Tensor, "batch candidates"]:
+        """Scores of each question's candidates, float32, at most 1; absent ones (`valid` false) score 0."""
+        if self.shape.score == "flattened":
+            return cosine_scores(questions, candidates, valid)
+        return late_interaction_scores(questions, candidates, self.centre, valid)
+
     def losses(
         self,
         prompts: Sequence[list[int]],
@@ -157,19 +174,6 @@ class ClaraModel(nn.Module):
         generator = self.roles[GENERATOR]
         assert isinstance(generator, Generator)
         return generator
-
-
-def cosine_scores(
-    questions: Float[Tensor, "batch memory dim"],
-    candidates: Float[Tensor, "batch candidates memory dim"],
-    valid: Bool[Tensor, "batch candidates"] | None = None,
-) -> Float[Tensor, "batch candidates"]:
-    """Cosine of flattened memories (eq. 3.1), float32; absent candidates (`valid` false) score 0."""
-    question = nn.functional.normalize(questions.flatten(1).float(), dim=-1, eps=1e-12)
-    candidate = nn.functional.normalize(candidates.flatten(2).float(), dim=-1, eps=1e-12)
-    with torch.autocast(question.device.type, enabled=False):  # in half precision near documents would tie
-        scores = torch.einsum("bd,bnd->bn", question, candidate)
-    return scores if valid is None else scores.where(valid, 0.0)
 
 
 def _initial_rows(backbone: LoadedBackbone, count: int) -> Float[Tensor, "added dim"]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from clara.losses import marginal_losses, ranking_losses
 from clara.model.adapters import QUERY_REASONER
-from clara.model.clara import ClaraModel, cosine_scores
+from clara.model.clara import ClaraModel
 from clara.model.topk import Selection, gather_selected, gumbel_noise, top_k
 from clara.training.examples import Example
 from clara.training.objectives import Outcome, Totals
@@ -159,7 +159,7 @@ def score_pools(model: ClaraModel, store: MemorySource, examples: Sequence[Examp
     questions = model.encode(QUERY_REASONER, inputs).vectors
     pools, valid = pad_pools([store.memories(example.documents) for example in examples])
     pools, valid = pools.to(questions.device), valid.to(questions.device)
-    return ScoredPools(pools, cosine_scores(questions, pools, valid), valid)
+    return ScoredPools(pools, model.scores(questions, pools, valid), valid)
 
 
 def annealed(temperature: tuple[float, float], progress: float) -> float:

@@ -49,6 +49,7 @@ def pretrain(
         lora.rank,
         lora.alpha,
         lora.dropout,
+        memory.score,
     )
     model = ClaraModel(_backbone(backbone, settings), shape, seed=settings.seed)
     model.set_salience(sorted({pair.document for pair in pairs}))
@@ -207,12 +208,12 @@ def _run(
         identity=_identity(settings, model.shape, inputs),
         label=f"{stage} {card.parent.name}",
     )
-    if not PartialState().is_main_process:
-        return
-    folder = card.parent
-    write_history(folder / "history.jsonl", rows)
-    write_provenance(folder, settings.model_dump(), seed=settings.seed, inputs=inputs)
-    checkpoint.save(folder, model, stage=stage, learned=learns, parent=parent, card_name=card.name)
+    if PartialState().is_main_process:
+        folder = card.parent
+        write_history(folder / "history.jsonl", rows)
+        write_provenance(folder, settings.model_dump(), seed=settings.seed, inputs=inputs)
+        checkpoint.save(folder, model, stage=stage, learned=learns, parent=parent, card_name=card.name)
+    PartialState().wait_for_everyone()  # whoever returns from here finds the checkpoint
 
 
 def _identity(settings: Any, shape: Shape, inputs: list[Path]) -> str:

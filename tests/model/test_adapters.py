@@ -71,6 +71,18 @@ def test_a_merged_adapter_says_the_same_and_leaves_no_trace(family: str, make_mo
     assert all(torch.equal(after[name], value) for name, value in before.items())
 
 
+def test_a_merged_adapter_is_not_added_twice_and_no_other_joins_it(model: ClaraModel) -> None:
+    model.eval()
+    item = [model.tokens.to_compress(tiny.TEXTS[1])]
+    with torch.no_grad():
+        wanted = model.encode(COMPRESSOR, item).vectors
+        with model.adapters.merged(COMPRESSOR):
+            torch.testing.assert_close(model.encode(COMPRESSOR, item).vectors, wanted, atol=1e-4, rtol=0)
+            with pytest.raises(CheckpointError, match="compressor is merged .*; leave that block before using generator"):
+                model.adapters.using(GENERATOR).__enter__()
+        assert torch.equal(model.encode(COMPRESSOR, item).vectors, wanted)
+
+
 def test_weights_are_restored_when_merged_work_fails(model: ClaraModel) -> None:
     bare = logits(model.eval())
     with pytest.raises(ZeroDivisionError), model.adapters.merged(GENERATOR):
@@ -146,6 +158,35 @@ def test_checkpointed_layers_really_run_twice(model: ClaraModel) -> None:
     loss = CompressionObjective(model, mse_weight=0.0)(examples, Totals.of(examples), progress=0.0, seed=0).loss
     loss.backward()  # type: ignore[no-untyped-call]
     assert calls == [COMPRESSOR, GENERATOR, GENERATOR, COMPRESSOR]
+
+
+def kept_bytes(model: ClaraModel) -> int:
+    """Bytes that the forward pass of one step keeps for the backward pass, parameters not counted."""
+    own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    examples = tiny.pair_examples(model)[:8]
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        CompressionObjective(model, mse_weight=0.1)(examples, Totals.of(examples), progress=0.0, seed=0)
+    return sum(kept.values())
+
+
+def test_checkpointed_layers_keep_a_small_part_of_what_others_keep(make_model: Callable[..., ClaraModel]) -> None:
+    found = []
+    for checkpointed in (False, True):
+        model = make_model()
+        if checkpointed:
+            model.checkpoint_layers()
+        model.set_learning([COMPRESSOR, GENERATOR])
+        model.train()
+        found.append(kept_bytes(model))
+    assert found[1] < found[0] / 5  # 9.6 MB and 1.1 MB; two layers of 64
 
 
 def test_roles_that_do_not_learn_drop_nothing_while_others_train(make_model: Callable[..., ClaraModel]) -> None:

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from clara.model.clara import cosine_scores
+from clara.model.scoring import cosine_scores
 from clara.model.topk import Selection, gather_selected, gumbel_noise, top_k
 
 

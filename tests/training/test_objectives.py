@@ -8,7 +8,8 @@ from torch import Tensor
 from clara.losses import alignment_losses
 from clara.model import checkpoint
 from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
-from clara.model.clara import ClaraModel, cosine_scores
+from clara.model.clara import ClaraModel
+from clara.model.scoring import cosine_scores
 from clara.model.compression import compress
 from clara.model.store import MemoryStore
 from clara.training.joint import JointObjective, pad_pools

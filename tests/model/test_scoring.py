@@ -1,0 +1,53 @@
+"""Scores of documents by their memories: values by hand, and what they do not depend on."""
+
+import pytest
+import torch
+
+from clara.model.scoring import cosine_scores, late_interaction_scores
+
+
+def test_late_interaction_by_hand() -> None:
+    question = torch.tensor([[[1.0, 0.0], [0.0, 2.0]]])
+    documents = torch.tensor([[[[0.0, 3.0], [5.0, 0.0]], [[1.0, 1.0], [-1.0, 0.0]]]])
+    # The first holds both directions of the question, at other places; the second has 45 degrees to each at best.
+    scores = late_interaction_scores(question, documents, torch.zeros(2))
+    torch.testing.assert_close(scores, torch.tensor([[1.0, 0.5**0.5]]))
+    torch.testing.assert_close(cosine_scores(question, documents)[0, 0], torch.tensor(0.0))
+
+
+def test_late_interaction_does_not_depend_on_the_order_of_the_vectors() -> None:
+    generator = torch.Generator().manual_seed(0)
+    question, documents = torch.randn(2, 3, 8, generator=generator), torch.randn(2, 5, 4, 8, generator=generator)
+    centre = torch.randn(8, generator=generator)
+    scores = late_interaction_scores(question, documents, centre)
+    turned = late_interaction_scores(question.flip(1), documents.flip(2), centre)
+    torch.testing.assert_close(turned, scores)
+
+
+def test_what_all_vectors_share_is_taken_out() -> None:
+    generator = torch.Generator().manual_seed(0)
+    question, documents = torch.randn(1, 3, 8, generator=generator), torch.randn(1, 5, 4, 8, generator=generator)
+    common = 100 * torch.ones(8)
+    plain = late_interaction_scores(question, documents, torch.zeros(8))
+    shifted = late_interaction_scores(question + common, documents + common, common)
+    torch.testing.assert_close(shifted, plain, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("form", ["flattened", "late_interaction"])
+def test_absent_candidates_score_zero(form: str) -> None:
+    question, documents = torch.ones(1, 2, 4), torch.ones(1, 3, 2, 4)
+    valid = torch.tensor([[True, False, True]])
+    if form == "flattened":
+        scores = cosine_scores(question, documents, valid)
+    else:
+        scores = late_interaction_scores(question, documents, torch.zeros(4), valid)
+    torch.testing.assert_close(scores, torch.tensor([[1.0, 0.0, 1.0]]))
+
+
+def test_late_interaction_gradient_reaches_every_vector_of_the_question() -> None:
+    generator = torch.Generator().manual_seed(0)
+    question = torch.randn(1, 3, 8, generator=generator, requires_grad=True)
+    documents = torch.randn(1, 5, 4, 8, generator=generator)
+    late_interaction_scores(question, documents, torch.zeros(8))[0, 2].backward()  # type: ignore[no-untyped-call]
+    assert question.grad is not None
+    assert bool((question.grad.norm(dim=-1) > 0).all())
