@@ -29,8 +29,9 @@ def late_interaction_scores(
 ) -> Float[Tensor, "batch candidates"]:
     """Mean over a question's vectors of the best cosine with one of the document's, float32.
 
-    This is the late interaction of ColBERT (Khattab and Zaharia 2020). The flattened cosine compares the question's j-th vector with the document's j-th alone: in the pooled form, the
-    j-th sixteenth of one text with that of the other. Here every vector of the question finds its own partner.
+    This is the late interaction of ColBERT (Khattab and Zaharia 2020). The flattened cosine compares the question's
+    j-th vector with the document's j-th alone: in the pooled form, the j-th sixteenth of one text with that of the
+    other. Here every vector of the question finds its own partner.
 
     Args:
         questions: the query reasoner's vectors.
