@@ -13,6 +13,7 @@ Makes: the page, three files for each of the two tables, four SVG figures.
 
 from clara import program
 from clara.config.rules import BuildReport, parse_settings
+from clara.environment import record
 from clara.evaluation.report import Inputs, Options, Outputs, build_report
 from clara.evaluation.scoring import Resampling
 
@@ -44,6 +45,7 @@ def main(argv: list[str] | None = None) -> None:
             resampling=Resampling(plan.bootstrap_samples, plan.confidence, settings.seed),
         ),
     )
+    record(given.page, settings, inputs=[*given.metrics, *given.predictions])
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ Makes the documents (id, title, text), each once, in the order of their ids: wha
 
 from clara import program
 from clara.data.candidates import collect_documents
+from clara.environment import record
 from clara.records import write_rows
 
 
@@ -17,6 +18,7 @@ def main(argv: list[str] | None = None) -> None:
     program.add_paths(arguments, "--documents", many=("--candidates",))
     args = arguments.parse_args(argv)
     write_rows(args.documents, collect_documents(args.candidates))
+    record(args.documents, None, inputs=args.candidates)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ leaves `.dump.download` beside the dump and goes on from there.
 from clara import program
 from clara.config.rules import FetchCorpus, parse_settings
 from clara.data.fetch import fetch
+from clara.environment import record
 from clara.files import write_json
 
 
@@ -20,8 +21,10 @@ def main(argv: list[str] | None = None) -> None:
     arguments.add_argument("--settings", required=True)
     program.add_paths(arguments, "--dump", "--card")
     args = arguments.parse_args(argv)
-    source = parse_settings(FetchCorpus, args.settings).source
+    settings = parse_settings(FetchCorpus, args.settings)
+    source = settings.source
     write_json(args.card, fetch(source.location, args.dump, sha256=source.sha256)._asdict())
+    record(args.dump, settings, inputs=[])
 
 
 if __name__ == "__main__":

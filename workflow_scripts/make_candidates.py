@@ -15,6 +15,7 @@ from clara import program
 from clara.config.rules import MakeCandidates, parse_settings
 from clara.data.candidates import read_questions
 from clara.data.pools import PoolMaker, fill
+from clara.environment import record
 from clara.records import Passage, read_rows, write_rows
 
 
@@ -32,6 +33,7 @@ def main(argv: list[str] | None = None) -> None:
     write_rows(args.out_train_oracle, fill(read_questions(args.train), maker, "oracle"))
     write_rows(args.out_test_oracle, fill(test, maker, "oracle"))
     write_rows(args.out_test_normal, read_questions(args.test_normal) or fill(test, maker, "normal"))
+    record(args.out_test_normal, settings, inputs=[args.passages, args.train, args.test, args.test_normal])
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ tokens near document memories, words under the head of query memories, validatio
 
 from clara import program
 from clara.config.rules import MeasureMemoryUse, parse_settings
+from clara.environment import record
 from clara.files import write_json
 from clara.records import Question, read_rows
 
@@ -36,6 +37,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     write_json(given.memory_use, measured)
     write_json(given.diagnostics, diagnostics.diagnose(model, questions, given.history))
+    record(given.memory_use, settings, inputs=[given.checkpoint, *given.candidates])
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ interrupted run are kept in --state.
 
 from clara import program
 from clara.config.rules import Predict, parse_settings
+from clara.environment import record
 from clara.records import write_rows
 
 
@@ -40,6 +41,7 @@ def main(argv: list[str] | None = None) -> None:
         state=given.state,
     )
     write_rows(given.predictions, rows)
+    record(given.predictions, settings, inputs=[given.checkpoint, given.store, *given.candidates])
 
 
 if __name__ == "__main__":

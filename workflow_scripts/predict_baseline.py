@@ -9,6 +9,7 @@ Makes one prediction a question. --baseline is no_retrieval or text_rag.
 
 from clara import program
 from clara.config.rules import PredictBaseline, parse_settings
+from clara.environment import record
 from clara.records import write_rows
 
 
@@ -32,6 +33,7 @@ def main(argv: list[str] | None = None) -> None:
         tasks = predict.without_documents(pools)
     rows = predict.with_backbone(given.baseline, loaded, tasks, generation=settings.generation)
     write_rows(given.predictions, rows)
+    record(given.predictions, settings, inputs=[given.backbone, *given.candidates])
 
 
 if __name__ == "__main__":

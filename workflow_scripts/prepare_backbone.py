@@ -10,6 +10,7 @@ from clara import program
 from clara.config.locations import expand
 from clara.config.rules import PrepareBackbone, parse_settings
 from clara.data.sources import resolve
+from clara.environment import record
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -32,6 +33,7 @@ def main(argv: list[str] | None = None) -> None:
         revision=settings.revision,
         trust_remote_code=settings.trust_remote_code,
     )
+    record(given.card, settings, inputs=[])
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ overlap. `$SETTINGS` is the JSON of benchmarks.nq as `benchmark`.
 from clara import program
 from clara.config.rules import PrepareQuestions, parse_settings
 from clara.data.benchmarks import Files, prepare
+from clara.data.sources import local_file
+from clara.environment import record
 from clara.files import write_json
 from clara.records import write_rows
 
@@ -23,7 +25,8 @@ def main(argv: list[str] | None = None) -> None:
     arguments.add_argument("--benchmark", required=True)
     program.add_paths(arguments, "--passages", "--train", "--test", "--test-normal", "--report")
     args = arguments.parse_args(argv)
-    settings = parse_settings(PrepareQuestions, args.settings).benchmark
+    given = parse_settings(PrepareQuestions, args.settings)
+    settings = given.benchmark
     prepared = prepare(
         Files(settings.train, settings.test, settings.test_normal),
         kind=settings.format,
@@ -35,6 +38,8 @@ def main(argv: list[str] | None = None) -> None:
     write_rows(args.test, prepared.test)
     write_rows(args.test_normal, prepared.test_normal)
     write_json(args.report, prepared.report(args.benchmark))
+    files = [local_file(location) for location in (settings.train, settings.test, settings.test_normal) if location]
+    record(args.test, given, inputs=[args.passages, *files])
 
 
 if __name__ == "__main__":

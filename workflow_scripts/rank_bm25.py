@@ -9,6 +9,7 @@ Makes one prediction a question, with a ranking and no answer. `$SETTINGS` is th
 from clara import program
 from clara.config.rules import RankBm25, parse_settings
 from clara.data.candidates import rank_by_bm25
+from clara.environment import record
 from clara.records import write_rows
 
 
@@ -20,6 +21,7 @@ def main(argv: list[str] | None = None) -> None:
     args = arguments.parse_args(argv)
     settings = parse_settings(RankBm25, args.settings)
     write_rows(args.predictions, rank_by_bm25(args.candidates, k1=settings.bm25_k1, b=settings.bm25_b))
+    record(args.predictions, settings, inputs=args.candidates)
 
 
 if __name__ == "__main__":

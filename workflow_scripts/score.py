@@ -10,6 +10,7 @@ Makes: the metrics file.
 
 from clara import program
 from clara.config.rules import Score, parse_settings
+from clara.environment import record
 from clara.evaluation.scoring import Resampling, score_file
 
 
@@ -27,6 +28,7 @@ def main(argv: list[str] | None = None) -> None:
         recall_cuts=plan.recall_at,
         resampling=Resampling(plan.bootstrap_samples, plan.confidence, settings.seed),
     )
+    record(given.metrics, settings, inputs=[given.predictions])
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from clara.config.rules import SplitPassages, parse_settings
 from clara.data.passages import Limits, split_passages
 from clara.data.tally import Tally
 from clara.data.tokenization import TokenCounter
+from clara.environment import record
 from clara.files import write_json
 from clara.records import write_rows
 
@@ -35,6 +36,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     write_rows(args.passages, passages)
     write_json(args.report, tally.report())
+    record(args.passages, settings, inputs=[args.dump, args.backbone])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The programs from a dump to ranked pools, one after the other, on a dump made here."""
 
 import bz2
+import hashlib
 import importlib.util
 import json
 from pathlib import Path
@@ -133,11 +134,21 @@ def test_a_second_run_gives_the_same_bytes_and_leaves_inputs_alone(world, tmp_pa
     run_all(world, tmp_path / "a")
     run_all(world, tmp_path / "b")
     run_all(world, tmp_path / "b")
-    names = sorted(path.name for path in (tmp_path / "a").iterdir())
-    assert names == sorted(path.name for path in (tmp_path / "b").iterdir())
+    names = sorted(path.name for path in (tmp_path / "a").iterdir() if path.is_file())
+    assert names == sorted(path.name for path in (tmp_path / "b").iterdir() if path.is_file())
     for name in names:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
     assert {path: path.read_bytes() for path in inputs} == inputs
+
+
+def test_each_program_records_what_its_result_was_made_with_and_of(world, tmp_path):
+    run_all(world, tmp_path)
+    found = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "provenance").iterdir()}
+    assert found.keys() == {"dump", "passages", "test", "nq.test.normal", "documents", "bm25"}
+    assert found["passages"]["settings"]["document_max_tokens"] == 64
+    dump = tmp_path / "dump"
+    assert found["passages"]["inputs"][str(dump)] == hashlib.sha256(dump.read_bytes()).hexdigest()
+    assert found["bm25"]["settings"] == {"bm25_k1": 0.9, "bm25_b": 0.4}
 
 
 def test_a_damaged_dump_leaves_no_passages(world, tmp_path):
