@@ -119,8 +119,9 @@ def _writing(path: Path, temporary: Path) -> Iterator[None]:
             ) from error
         raise
     except Exception as error:
-        if os.strerror(errno.ENOSPC) in str(error):  # safetensors and Arrow have errors of their own
-            raise ResourceError(f"cannot write {path}: the disk is full; free it and run again") from error
+        said = [os.strerror(code) for code in sorted(NO_ROOM) if os.strerror(code) in str(error)]
+        if said:  # safetensors and Arrow have errors of their own
+            raise ResourceError(f"cannot write {path}: {said[0]}; free or unlock the disk and run again") from error
         raise
 
 

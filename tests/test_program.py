@@ -41,6 +41,26 @@ def test_a_full_disk_is_2_wherever_it_shows(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().err.startswith("error: cannot write out/x: No space left on device; free")
 
 
+@pytest.mark.parametrize(("readable", "doing"), [(False, "read"), (True, "open")])
+def test_an_input_that_may_not_be_read_is_not_called_a_result(
+    readable: bool, doing: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: readable)
+    (tmp_path / "in").write_text("")
+    assert code_of(PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "in"))) == 2
+    assert capsys.readouterr().err.startswith(f"error: cannot {doing} {tmp_path / 'in'}: Permission denied; correct")
+
+
+def test_a_file_that_is_missing_or_a_folder_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path, said in ((tmp_path / "none", "No such file or directory"), (tmp_path, "Is a directory")):
+        with pytest.raises(SystemExit):
+            program.run(lambda path=path: path.read_text())  # type: ignore[misc]
+        assert (
+            capsys.readouterr().err
+            == f"error: cannot open {path}: {said}; correct the path or its rights and run again\n"
+        )
+
+
 def test_a_mistake_of_ours_keeps_its_trace() -> None:
     with pytest.raises(OSError, match="odd"):
         program.run(lambda: raising(OSError(errno.EBADF, "odd")))

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError
 
 from clara.config import checks
@@ -79,8 +78,11 @@ def load(path: Path) -> dict[str, Any]:
     """
     try:
         value = parse(Path(path).read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"cannot read the configuration {path}: {error}") from error
+    except ConfigError:
+        raise
+    except Exception as error:  # besides YAMLError, PyYAML raises whatever the reading of a scalar does
+        said = "lists or sections nested too deeply" if isinstance(error, RecursionError) else error
+        raise ConfigError(f"cannot read the configuration {path} ({' '.join(str(said).split())}); mend it") from error
     if not isinstance(value, dict):
         raise ConfigError(f"{path} must hold a mapping of sections, found {type(value).__name__}")
     return value

@@ -1,6 +1,5 @@
 """Reading the released checkpoint format: `config.json`, `adapters.pth`, `decoder_first_last_layers.pth`."""
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +7,13 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
+from pydantic import PositiveInt
 from torch import Tensor
 
 from clara.errors import CheckpointError
 from clara.files import read_json
 from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
+from clara.records import Record, read_card_file
 
 CONFIG, ADAPTERS, FIRST_LAST = "config.json", "adapters.pth", "decoder_first_last_layers.pth"
 INPUT_TABLE, OUTPUT_TABLE = "model.embed_tokens.weight", "lm_head.weight"
@@ -82,15 +83,15 @@ def read_released(source: Path) -> Released:
             kind that this project has no equal of.
     """
     config = _config(source)
-    stage = STAGES[config["training_stage"]]
-    num_memory = int(config["doc_max_length"]) // int(config["compr_rate"])
+    stage = STAGES[config.training_stage]
+    num_memory = config.doc_max_length // config.compr_rate
     if num_memory < 1:
         raise CheckpointError(
-            f"{source / CONFIG}: doc_max_length {config['doc_max_length']} // compr_rate {config['compr_rate']} leaves "
+            f"{source / CONFIG}: doc_max_length {config.doc_max_length} // compr_rate {config.compr_rate} leaves "
             "no memory token; name a checkpoint whose rate is at most its document length"
         )
-    tables = _tensors(source / FIRST_LAST)
-    if INPUT_TABLE not in tables:
+    tables = _named_tensors(_content(source / FIRST_LAST), source / FIRST_LAST)
+    if INPUT_TABLE not in tables or tables[INPUT_TABLE].ndim != 2:
         raise CheckpointError(f"{source / FIRST_LAST} lacks {INPUT_TABLE}; fetch the checkpoint again")
     adapters = _adapters(source, stage)
     for name, adapter in adapters.items():
@@ -98,12 +99,12 @@ def read_released(source: Path) -> Released:
     return Released(
         source=source,
         stage=stage,
-        base=str(config["decoder_model_name"]),
-        ratio=int(config["compr_rate"]),
-        document_max_tokens=int(config["doc_max_length"]),
+        base=config.decoder_model_name,
+        ratio=config.compr_rate,
+        document_max_tokens=config.doc_max_length,
         num_memory=num_memory,
-        rank=int(config["lora_r"]),
-        top_k=int(config.get("generation_top_k", 1)),
+        rank=config.lora_r,
+        top_k=config.generation_top_k,
         adapters={role: _matrices(adapters[name], source) for role, name in ROLE_NAMES.items() if name in adapters},
         input_table=tables[INPUT_TABLE],
         output_table=tables.get(OUTPUT_TABLE, tables[INPUT_TABLE]),
@@ -111,18 +112,33 @@ def read_released(source: Path) -> Released:
     )
 
 
-def _config(source: Path) -> Mapping[str, Any]:
+class _Config(Record):
+    """What is used of the released `config.json`."""
+
+    training_stage: str
+    doc_max_length: PositiveInt
+    compr_rate: PositiveInt
+    lora_r: PositiveInt
+    decoder_model_name: str
+    generation_top_k: PositiveInt = 1
+
+
+def _config(source: Path) -> _Config:
     path = source / CONFIG
     config: Any = read_json(path)
-    needed = ("training_stage", "doc_max_length", "compr_rate", "lora_r", "decoder_model_name")
-    missing = [key for key in needed if not isinstance(config, dict) or key not in config]
+    missing = [
+        key
+        for key, field in _Config.model_fields.items()
+        if field.is_required() and (not isinstance(config, dict) or key not in config)
+    ]
     if missing:
         raise CheckpointError(
             f"{path} lacks {', '.join(missing)}; name a folder in the released CLaRa format, with {ADAPTERS} beside it"
         )
-    if config["training_stage"] not in STAGES:
+    read = read_card_file(_Config, path, "released configuration", remedy="fetch the checkpoint again")
+    if read.training_stage not in STAGES:
         raise CheckpointError(
-            f"{path}: training_stage is {config['training_stage']!r}, expected {', '.join(STAGES)}; name a checkpoint "
+            f"{path}: training_stage is {read.training_stage!r}, expected {', '.join(STAGES)}; name a checkpoint "
             "of one of these"
         )
     for key, value in DIFFERENT_WAYS.items():
@@ -130,26 +146,34 @@ def _config(source: Path) -> Mapping[str, Any]:
             raise CheckpointError(
                 f"{path}: {key} is {config[key]!r}, only {value!r} can be imported; name another checkpoint"
             )
-    return dict(config)
+    return read
 
 
-def _tensors(path: Path) -> dict[str, Any]:
+def _content(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise CheckpointError(f"{path} does not exist; the released format has {CONFIG}, {ADAPTERS} and {FIRST_LAST}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise CheckpointError(
-            f"{path} is damaged or holds more than tensors ({str(error).splitlines()[0]}); fetch it again"
-        ) from error
+    except Exception as error:  # the reader raises many kinds on a damaged file
+        said = str(error).partition("\n")[0] or type(error).__name__
+        raise CheckpointError(f"{path} is damaged or holds more than tensors ({said}); fetch it again") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} holds a {type(content).__name__}, expected tensors by name; fetch it again")
     return content
 
 
+def _named_tensors(content: Any, path: Path) -> dict[str, Tensor]:
+    """`content`, which must be tensors by name."""
+    if not isinstance(content, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
+    ):
+        raise CheckpointError(f"{path} must hold tensors by name; fetch the checkpoint again")
+    return content
+
+
 def _adapters(source: Path, stage: str) -> dict[str, dict[str, Tensor]]:
     path = source / ADAPTERS
-    adapters: dict[str, dict[str, Tensor]] = _tensors(path)
+    adapters = {str(name): _named_tensors(adapter, path) for name, adapter in _content(path).items()}
     wanted = {name for role, name in ROLE_NAMES.items() if role != QUERY_REASONER or stage == "joint"}
     if missing := sorted(wanted - set(adapters)):
         raise CheckpointError(

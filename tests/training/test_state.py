@@ -1,9 +1,13 @@
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from clara.errors import ResourceError
 from clara.training import optim, state
 from clara.training.state import TrainingState
 
@@ -53,6 +57,28 @@ def test_a_step_saved_again_replaces_the_first(tmp_path: Path) -> None:
     state.save(tmp_path, made(3))
     state.save(tmp_path, made(3))
     assert [path.name for path in tmp_path.iterdir()] == ["step-000003"]
+
+
+def test_a_state_that_finds_no_room_leaves_those_before_it(tmp_path: Path) -> None:
+    state.save(tmp_path, made(1))
+    large = TrainingState(2, "run", {"0": torch.zeros(100_000)}, {}, [])
+    with no_file_above(10_000), pytest.raises(ResourceError, match=r"cannot write .*step-000002: File too large; free"):
+        state.save(tmp_path, large)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000001"]
+    found = state.newest(tmp_path)
+    assert found is not None
+    assert found.step == 1
+
+
+@contextmanager
+def no_file_above(size: int) -> Iterator[None]:
+    """What a full disk does, without filling one: the system refuses to let a file grow beyond `size` bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_restored_optimizer_goes_on_as_if_never_stopped() -> None:
