@@ -1,0 +1,1 @@
+"""Benchmarks: our path against its plain twin, in FLOPs and seconds."""
