@@ -35,3 +35,11 @@ def test_examples_of_one_group_follow_one_another() -> None:
     drawn = keys(Sampler(EXAMPLES, batch_size=8, seed=1, together=2), 1, 2)
     assert sorted(drawn) == sorted(item.key for item in EXAMPLES)
     assert all(drawn[place][0] == drawn[place + 1][0] for place in range(0, 16, 2))
+
+
+def test_a_step_is_sorted_by_length_with_the_examples_of_one_document_together() -> None:
+    lengths = {"a": [9, 3], "b": [5, 1], "c": [2, 7]}
+    examples = [Example(f"{doc}{n}", doc, (doc,), [], [0] * n) for doc, numbers in lengths.items() for n in numbers]
+    drawn = [item.key for item in Sampler(examples, batch_size=6, seed=1).step(1)]
+    assert "".join(key[0] for key in drawn) == "bbccaa"  # by the longest of each document: 5, 7, 9
+    assert sorted(drawn) == sorted(item.key for item in examples)
