@@ -35,7 +35,9 @@ class RunLog:
             each = (time.monotonic() - self._started) / self._steps_here
             rest = f", {each:.1f} s a step, {max(self.steps - step, 0) * each / 60:.1f} min left"
         shown = ", ".join(
-            f"{name} {value:.4g}" for name, value in numbers.items() if name not in ("seconds", "learning_rate")
+            f"{name} {value:.4g}"
+            for name, value in numbers.items()
+            if name not in ("seconds", "learning_rate") and not name.startswith("grad_norm_")
         )
         self.say(f"step {step}/{self.steps} {split}: {shown}{rest}")
 

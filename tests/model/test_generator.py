@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from clara.errors import CheckpointError
+from clara.errors import CheckpointError, ConfigError
 from clara.losses import alignment_losses, token_losses
 from clara.model.adapters import COMPRESSOR, GENERATOR
 from clara.model.clara import ClaraModel
@@ -137,6 +137,21 @@ def test_slots_that_do_not_match_the_memories_are_refused(given: int | None, mod
         model.losses([prompt], [target], memories)
     with pytest.raises(CheckpointError, match=f"places for 8 memory vectors, but {came} came"):
         generate(model.backbone, model.generator, [prompt], memories, model.added, max_new_tokens=1)
+
+
+def test_what_exceeds_the_models_context_is_refused_by_its_length(model: ClaraModel) -> None:
+    prompt, target = model.tokens.answer_prompt("Who?", None), model.tokens.target("x", max_tokens=4)
+    full = len(prompt) + len(target)
+    model.backbone.model.config.max_position_embeddings = full
+    model.losses([prompt], [target], None)
+    said = f"at most {full}; lower top_k"
+    with pytest.raises(ConfigError, match=f"prompt of a batch takes {full + 1} tokens, but the .* {said}"):
+        model.losses([prompt], [[5, *target]], None)
+    with pytest.raises(ConfigError, match=rf"longest prompt with 9 tokens of answer takes {len(prompt) + 9} .* {said}"):
+        generate(model.backbone, None, [prompt], None, model.added, max_new_tokens=9)
+    model.backbone.model.config.max_position_embeddings = 20
+    with pytest.raises(ConfigError, match=r"the longest text or prompt of a batch takes \d+ tokens"):
+        memories_for(model, 2)
 
 
 def test_a_loss_is_the_same_in_another_batch(model: ClaraModel) -> None:

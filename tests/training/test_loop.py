@@ -1,8 +1,6 @@
+import math
 import os
-import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 from accelerate import Accelerator
-from safetensors.torch import load_file
 from torch import Tensor
 
 from clara.config.training import Optimization
@@ -18,7 +15,7 @@ from clara.errors import ConfigError, DataError
 from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
 from clara.model.clara import ClaraModel
 from clara.training import optim
-from clara.training.examples import Example
+from clara.training.examples import Example, instruction_examples
 from clara.training.loop import optimizer_step, train
 from clara.training.objectives import CompressionObjective, Objective, Outcome, Totals
 from clara.training.sampling import Sampler
@@ -67,10 +64,10 @@ def one_step(
     optimizer_step(model, objective, examples, optimizer, parameters, 1, plan, 5, Accelerator(cpu=True))
 
 
-@pytest.mark.parametrize("stage", ["pretraining", "joint"])
+@pytest.mark.parametrize("stage", ["pretraining", "instruction", "joint"])
 def test_micro_batches_change_nothing(stage: str, make_model: Make) -> None:
     found = []
-    for micro in (8, 4, 1, 3):
+    for micro in (8, 4, 2, 1, 3):
         model = make_model()
         if stage == "joint":
             objective: Objective = joint(model)
@@ -78,6 +75,11 @@ def test_micro_batches_change_nothing(stage: str, make_model: Make) -> None:
         else:
             objective = CompressionObjective(model, mse_weight=0.1)
             examples, learns = tiny.pair_examples(model)[:8], BOTH
+        if stage == "instruction":
+            options = {"top_k": 2, "max_target_tokens": 12}
+            examples = [
+                e for seed in (1, 2) for e in instruction_examples(tiny.questions(), model.tokens, seed=seed, **options)
+            ]
         before = weights(model)
         one_step(model, objective, examples, learns, micro)
         found.append(weights(model))
@@ -223,6 +225,25 @@ def test_the_same_seed_gives_the_same_bits_and_the_log_says_what_happened(make_m
     assert {"loss", "ce", "mse", "grad_norm", "learning_rate"} <= trained[0].keys()
 
 
+def test_the_gradient_norm_of_each_adapter_that_learns_is_logged(make_model: Make, tmp_path: Path) -> None:
+    row = next(row for row in run(make_model(), tmp_path, tiny.plan(steps=1)) if row["split"] == "train")
+    norms = {key.removeprefix("grad_norm_"): value for key, value in row.items() if key.startswith("grad_norm_")}
+    assert norms.keys() == set(BOTH)
+    assert min(norms.values()) > 0
+    assert sum(value**2 for value in norms.values()) == pytest.approx(row["grad_norm"] ** 2, rel=1e-5)
+
+
+def test_joint_training_logs_how_sharp_its_selection_is(model: ClaraModel) -> None:
+    objective = joint(model, tau=0.5)
+    parameters = model.set_learning([QUERY_REASONER, GENERATOR])
+    examples, plan = tiny.question_examples(model), tiny.plan()
+    optimizer = torch.optim.SGD(parameters, lr=0.0)
+    found = optimizer_step(model, objective, examples, optimizer, parameters, 1, plan, 5, Accelerator(cpu=True))
+    assert found["grad_norm_query_reasoner"] > 0
+    assert 1 / 6 < found["p_max"] < 1  # the largest pool has six documents
+    assert 0 < found["entropy"] < math.log(6)
+
+
 def test_checkpointed_layers_train_to_the_same_weights(make_model: Make, tmp_path: Path) -> None:
     found = []
     for name in ("plain", "recomputed"):
@@ -242,40 +263,3 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_its_examples(make_model: Ma
     with pytest.raises(DataError, match=r"step 1: the gradient is not finite; its examples are [0-9a-f]{16}, "):
         run(model, tmp_path, tiny.plan())
     assert not list(tmp_path.glob("step-*"))
-
-
-@pytest.fixture(scope="module")
-def two(backbones: Callable[[str], Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Results of two processes: `pretraining.safetensors`, `joint.safetensors`, `codes.txt`."""
-    folder = tmp_path_factory.mktemp("two")
-    shutil.copytree(backbones("llama").card.path.parent, folder / "backbone")
-    # What `accelerate launch` calls for processes with a GPU each; for CPUs it would want MPI.
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    script = str(Path(__file__).with_name("two_processes.py"))
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*launch, script, str(folder)], env=environment, capture_output=True, text=True, check=False, timeout=300
-    )
-    assert (folder / "joint.safetensors").exists(), done.stderr[-3000:]
-    return folder
-
-
-@pytest.mark.parametrize("stage", ["pretraining", "joint"])
-def test_two_processes_make_the_update_of_one(stage: str, two: Path, make_model: Make) -> None:
-    model = make_model()
-    if stage == "joint":
-        one_step(model, joint(model), tiny.question_examples(model)[:3], [QUERY_REASONER, GENERATOR], 1)
-    else:
-        one_step(model, CompressionObjective(model, mse_weight=0.1), tiny.pair_examples(model)[:3], BOTH, 1)
-    found = load_file(two / f"{stage}.safetensors")
-    for name, value in weights(model).items():
-        torch.testing.assert_close(found[name], value, atol=1e-5, rtol=1e-5)
-
-
-def test_processes_stop_together_when_one_is_told_to(two: Path) -> None:
-    assert sorted((two / "codes.txt").read_text().split()) == ["0:143:1", "1:143:1"]
-    assert [path.name for path in (two / "state").iterdir()] == ["step-000001"]
-
-
-def test_fewer_examples_than_processes_are_refused(two: Path) -> None:
-    assert "batch_size = 1 leaves some of 2 processes without examples" in (two / "refusal.txt").read_text()

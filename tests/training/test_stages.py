@@ -91,6 +91,54 @@ def test_the_query_reasoner_starts_where_it_is_told_to(
     assert same(joined.model, model, QUERY_REASONER)
 
 
+@pytest.mark.parametrize("stage", ["pretraining", "instruction"])
+def test_the_supervised_reranker_moves_the_query_reasoner_alone_from_either_start(
+    stage: str, model: ClaraModel, tmp_path: Path
+) -> None:
+    start = tiny.save(model, tmp_path / "start", stage=stage)
+    joined = join(start, tmp_path, objective="ranking", optimization={"learning_rate": 1e-2})
+    assert joined.card.learned == [QUERY_REASONER]
+    loaded = checkpoint.load(start, dtype="float32").model
+    for role in (COMPRESSOR, GENERATOR):
+        assert all(
+            torch.equal(a, b)
+            for a, b in zip(joined.model.role_parameters(role), loaded.role_parameters(role), strict=True)
+        )
+    assert not same(joined.model, model, QUERY_REASONER, COMPRESSOR)
+    rows = [json.loads(line) for line in (tmp_path / "joint" / "history.jsonl").read_text().splitlines()]
+    assert all({"loss", "p_max", "entropy", "recall@2"} <= row.keys() for row in rows)
+
+
+def test_questions_that_no_ranking_can_be_learned_from_are_left_out_aloud(
+    start: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    useless = [tiny.question(7, docs=[0, 1], gold=[]), tiny.question(8, docs=[0], gold=[0])]
+    join(start, tmp_path / "some", questions=[*tiny.questions(), *useless], objective="ranking")
+    assert "2 of 6 questions lack gold or other documents; left out" in capsys.readouterr().err
+    with pytest.raises(DataError, match="none of 2 questions has both gold and other documents"):
+        join(start, tmp_path / "none", questions=useless, objective="ranking")
+
+
+def test_the_marginal_form_trains_on_prompts_of_one_document(start: Path, model: ClaraModel, tmp_path: Path) -> None:
+    joined = join(start, tmp_path, selection="marginal", temperature=1.0, optimization={"learning_rate": 1e-2})
+    assert joined.card.learned == [QUERY_REASONER, GENERATOR]
+    assert not same(joined.model, model, QUERY_REASONER, COMPRESSOR)
+    assert not same(joined.model, model, GENERATOR)
+
+
+def test_a_prompt_beyond_the_models_context_is_refused_before_the_first_step(
+    start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from clara.model.backbone import LoadedBackbone
+
+    monkeypatch.setattr(LoadedBackbone, "context", 50)
+    with pytest.raises(
+        ConfigError, match=r"the prompt of q0 with its target takes \d+ tokens, but .* at most 50; lower"
+    ):
+        tune(start, tmp_path)
+    assert not (tmp_path / "state").exists()
+
+
 def test_checkpointed_layers_can_be_asked_for(start: Path, tmp_path: Path) -> None:
     found = [
         join(start, tmp_path / str(flag), optimization={"gradient_checkpointing": flag, "learning_rate": 1e-2})

@@ -1,65 +1,80 @@
-"""What `test_loop.py` runs in two processes: a step of two objectives, a run that one process is told to stop."""
+"""What `test_processes.py` runs in two processes by `accelerate launch`: steps of all stages, and runs cut short.
+
+`python two_processes.py FOLDER` ends with the second process killed; `… FOLDER again` goes on from there.
+"""
 
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from accelerate import Accelerator
 from safetensors.torch import save_file
 
+from clara import program
 from clara.errors import ConfigError
 from clara.model import backbone
-from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
-from clara.training.examples import Example
-from clara.training.objectives import CompressionObjective, Outcome, Totals
+from clara.model.backbone import LoadedBackbone
+from clara.model.clara import ClaraModel
+from clara.training.processes import join_launch
 from tests import tiny
-from tests.training.test_loop import one_step, run, weights
-from tests.training.test_objectives import joint
+from tests.training.test_loop import Interrupting, run, weights
+from tests.training.test_processes import STAGES, step_of
+from tests.training.test_stages import tune
+
+PLAN = tiny.plan(batch_size=3, save_every=2)  # two examples for one process, one for the other
 
 
 def main(folder: Path) -> None:
-    """Writes the results to `folder`."""
-    accelerator = Accelerator(cpu=True)
-    loaded = backbone.load(backbone.read_card(folder / "backbone" / "card.json"), dtype="float32")
-    for stage in ("pretraining", "joint"):
-        model = tiny.model(loaded)
-        if stage == "joint":
-            one_step(model, joint(model), tiny.question_examples(model)[:3], [QUERY_REASONER, GENERATOR], 1)
-        else:
-            examples = tiny.pair_examples(model)[:3]
-            one_step(model, CompressionObjective(model, mse_weight=0.1), examples, [COMPRESSOR, GENERATOR], 1)
-        if accelerator.is_main_process:
-            save_file(weights(model), folder / f"{stage}.safetensors")
-    model = tiny.model(loaded)
+    """Writes the results to `folder`; does not end well, because its second process is killed."""
+    accelerator, loaded = begin(folder)
+    for stage in STAGES:
+        save(step_of(stage, tiny.model(loaded)), folder / f"{stage}.safetensors", accelerator)
     try:
-        run(model, folder / "none", tiny.plan(batch_size=1, micro_batch_size=1))
+        run(tiny.model(loaded), folder / "none", tiny.plan(batch_size=1, micro_batch_size=1))
     except ConfigError as error:
         (folder / "refusal.txt").write_text(str(error))
-    stop(tiny.model(loaded), folder, accelerator)
-
-
-def stop(model: object, folder: Path, accelerator: Accelerator) -> None:
-    """Trains until the second process, and it alone, is terminated in its first step."""
-    inner = CompressionObjective(model, mse_weight=0.1)  # type: ignore[arg-type]
-    steps = set()
-
-    def objective(examples: Sequence[Example], totals: Totals, *, progress: float, seed: int) -> Outcome:
-        if inner.model.training:
-            steps.add(progress)
-            if accelerator.process_index == 1:
-                os.kill(os.getpid(), signal.SIGTERM)
-        return inner(examples, totals, progress=progress, seed=seed)
-
-    try:
-        run(model, folder / "state", tiny.plan(), objective=objective)  # type: ignore[arg-type]
-        code = 0
-    except SystemExit as error:
-        code = int(str(error.code))
+    tune(folder / "start" / "card.json", folder / "stage")
+    whole = tiny.model(loaded)
+    run(whole, folder / "whole-state", PLAN)
+    save(whole, folder / "whole.safetensors", accelerator)
+    stopped = stop_second(tiny.model(loaded), folder / "stopped-state", signal.SIGTERM, accelerator)
     with (folder / "codes.txt").open("a") as file:
-        file.write(f"{accelerator.process_index}:{code}:{len(steps)}\n")
+        file.write(f"{accelerator.process_index}:{stopped}\n")
+    resumed = tiny.model(loaded)
+    run(resumed, folder / "stopped-state", PLAN)
+    save(resumed, folder / "stopped.safetensors", accelerator)
+    stop_second(tiny.model(loaded), folder / "killed-state", signal.SIGKILL, accelerator)
+
+
+def again(folder: Path) -> None:
+    """Goes on with the run whose second process was killed."""
+    accelerator, loaded = begin(folder)
+    resumed = tiny.model(loaded)
+    run(resumed, folder / "killed-state", PLAN)
+    save(resumed, folder / "killed.safetensors", accelerator)
+
+
+def begin(folder: Path) -> tuple[Accelerator, LoadedBackbone]:
+    return join_launch(), backbone.load(backbone.read_card(folder / "backbone" / "card.json"), dtype="float32")
+
+
+def save(model: ClaraModel, path: Path, accelerator: Accelerator) -> None:
+    if accelerator.is_main_process:
+        save_file(weights(model), path)
+
+
+def stop_second(model: ClaraModel, state: Path, how: signal.Signals, accelerator: Accelerator) -> int:
+    """Trains until the second process, and it alone, gets a signal in its third step; gives the exit status."""
+    second = accelerator.process_index == 1
+    act: Callable[[], None] = lambda: os.kill(os.getpid(), how)  # noqa: E731
+    try:
+        run(model, state, PLAN, objective=Interrupting(model, 3, act if second else lambda: None))
+    except SystemExit as error:
+        return int(str(error.code))
+    return 0
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    program.run(lambda: (again if sys.argv[2:] else main)(Path(sys.argv[1])))

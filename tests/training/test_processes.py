@@ -1,0 +1,117 @@
+"""Training in two processes, as `accelerate launch` starts them on CPUs."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
+from clara.model.clara import ClaraModel
+from clara.training.examples import instruction_examples
+from clara.training.objectives import CompressionObjective
+from tests import tiny
+from tests.training.test_joint import ranking
+from tests.training.test_loop import one_step, weights
+from tests.training.test_objectives import joint
+from tests.training.test_stages import tune
+
+Make = Callable[..., ClaraModel]
+STAGES = ("pretraining", "instruction", "joint", "marginal", "ranking")
+LAUNCH = "--multi_gpu --num_machines 1 --num_processes 2 --mixed_precision no --dynamo_backend no".split()
+"""`multi_gpu` starts a process each, with GPUs or without; `--cpu` would want MPI."""
+
+
+def step_of(stage: str, model: ClaraModel) -> ClaraModel:
+    """`model` after one step of a stage over three examples, one at a time."""
+    compression = CompressionObjective(model, mse_weight=0.1)
+    match stage:
+        case "pretraining":
+            one_step(model, compression, tiny.pair_examples(model)[:3], [COMPRESSOR, GENERATOR], 1)
+        case "instruction":
+            options = {"top_k": 2, "max_target_tokens": 12, "seed": 1}
+            examples = instruction_examples(tiny.questions(), model.tokens, **options)[:3]
+            one_step(model, compression, examples, [COMPRESSOR, GENERATOR], 1)
+        case "joint":
+            one_step(model, joint(model), tiny.question_examples(model)[:3], [QUERY_REASONER, GENERATOR], 1)
+        case "marginal":
+            objective, examples = joint(model, selection="marginal"), tiny.question_examples(model, top_k=1)[:3]
+            one_step(model, objective, examples, [QUERY_REASONER, GENERATOR], 1)
+        case "ranking":
+            one_step(model, ranking(model), tiny.question_examples(model)[:3], [QUERY_REASONER], 1)
+    return model
+
+
+class Launches(NamedTuple):
+    folder: Path
+    killed: "subprocess.CompletedProcess[str]"
+    again: "subprocess.CompletedProcess[str]"
+
+
+@pytest.fixture(scope="module")
+def two(backbones: Callable[[str], Any], tmp_path_factory: pytest.TempPathFactory) -> Launches:
+    """What two processes left, the launch of which the second was killed, and the one after it."""
+    folder = tmp_path_factory.mktemp("two")
+    shutil.copytree(backbones("llama").card.path.parent, folder / "backbone")
+    tiny.save(tiny.model(backbones("llama")), folder / "start")
+
+    def launch(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        script = str(Path(__file__).with_name("two_processes.py"))
+        command = [sys.executable, "-m", "accelerate.commands.launch", *LAUNCH, script, str(folder), *arguments]
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+
+    return Launches(folder, launch(), launch("again"))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_two_processes_make_the_update_of_one(stage: str, two: Launches, make_model: Make) -> None:
+    untouched = make_model()
+    alone = weights(step_of(stage, make_model()))
+    found = load_file(two.folder / f"{stage}.safetensors")
+    assert found.keys() == alone.keys()
+    for name, value in alone.items():
+        torch.testing.assert_close(found[name], value, atol=1e-5, rtol=1e-5)
+    assert any(not torch.equal(value, found[name]) for name, value in weights(untouched).items()) or stage == "ranking"
+
+
+def test_fewer_examples_than_processes_are_refused(two: Launches) -> None:
+    assert "batch_size = 1 leaves some of 2 processes without examples" in (two.folder / "refusal.txt").read_text()
+
+
+def test_a_stage_is_written_once_and_with_the_history_of_one_process(two: Launches, tmp_path: Path) -> None:
+    tune(two.folder / "start" / "card.json", tmp_path)
+    found, alone = (
+        [json.loads(line) for line in (folder / "tuned" / "history.jsonl").read_text().splitlines()]
+        for folder in (two.folder / "stage", tmp_path)
+    )
+    assert [row.pop("split") for row in found] == [row.pop("split") for row in alone]
+    for one, other in zip(found, alone, strict=True):
+        assert one == pytest.approx(other, rel=1e-4)
+
+
+def test_processes_stop_together_when_one_is_told_to_and_go_on_to_the_same_bits(two: Launches) -> None:
+    assert sorted((two.folder / "codes.txt").read_text().split()) == ["0:143", "1:143"]
+    whole, resumed = load_file(two.folder / "whole.safetensors"), load_file(two.folder / "stopped.safetensors")
+    assert all(torch.equal(resumed[name], value) for name, value in whole.items())
+
+
+def test_a_killed_process_ends_the_launch_with_a_sentence(two: Launches) -> None:
+    assert two.killed.returncode != 0
+    assert "error: process 0 of 2 lost another one, which was killed or failed" in two.killed.stderr
+    assert "launch again to go on from the last saved state" in two.killed.stderr
+    assert (two.folder / "stopped.safetensors").exists(), two.killed.stderr[-3000:]  # nothing failed before the kill
+
+
+def test_a_launch_after_a_kill_goes_on_to_the_same_bits(two: Launches) -> None:
+    assert two.again.returncode == 0, two.again.stderr[-3000:]
+    assert "goes on after step 2" in two.again.stderr
+    whole, resumed = load_file(two.folder / "whole.safetensors"), load_file(two.folder / "killed.safetensors")
+    assert all(torch.equal(resumed[name], value) for name, value in whole.items())
