@@ -21,8 +21,7 @@ setup:
 demo: setup
 	@$(BIN)/python workflow_scripts/run_pipeline.py --profile profiles/local
 	@run=$$(sed -n 's/^run: *\([A-Za-z0-9_]*\).*/\1/p' config.yaml); \
-	$(BIN)/python workflow_scripts/show_results.py --metrics results/$$run/evaluation/metrics/*.json \
-		--memory-use results/$$run/*/*/memory_use.json --page results/$$run/report/index.html; \
+	$(BIN)/python workflow_scripts/show_results.py --page results/$$run/report/index.html; \
 	own=results/$$run/report/snakemake.html; test $$own -nt results/$$run/report/index.html || \
 		if $(BIN)/python -m snakemake --report $$own --profile profiles/local >/dev/null 2>&1; \
 		then echo "Snakemake's own report, with run times and the graph: $$own"; \

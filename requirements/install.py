@@ -147,6 +147,15 @@ def install(folder: Path, gpu: bool) -> None:
         install_gpu_vllm(folder)
     packages = folder / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
     (packages / "clara-source.pth").write_text(f"{ROOT}\n", encoding="utf-8")
+    write_command(folder)
+
+
+def write_command(folder: Path) -> None:
+    """Writes the command `clara`, which runs this project's code from any folder."""
+    command = folder / "bin" / "clara"
+    # -P: a folder named clara where the command is called must not take this one's place.
+    command.write_text(f'#!/bin/sh\nexec "{folder}/bin/python" -P -m clara "$@"\n', encoding="utf-8")
+    command.chmod(0o755)
 
 
 def main() -> None:

@@ -2,10 +2,21 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
+from clara.errors import DataError
 from clara.evaluation.grids import Cell, Grid
-from clara.evaluation.results import CONDITIONS, CheckpointUse, Score, SystemScore
+from clara.evaluation.labels import Checkpoint, Name
+from clara.evaluation.results import CONDITIONS, CheckpointUse, Interval, MemoryUse, Score, SystemScore
+from clara.records import parse_row
+
+_NUMBERS: Mapping[str, Callable[[Any], int | float]] = {
+    **dict.fromkeys(("n", "ratio"), int),
+    **dict.fromkeys(("value", "mean", "low", "high", "confidence"), float),
+}
+"""Columns that hold numbers."""
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -41,6 +52,49 @@ def memory_use_csv(uses: Sequence[CheckpointUse]) -> str:
             place = (stage, name.ratio, name.variant, name.init, quantity)
             lines.append((*place, interval.mean, interval.low, interval.high, use.n, use.confidence))
     return _csv(lines)
+
+
+def read_results_csv(path: Path) -> list[SystemScore]:
+    """The scores that `results_csv` wrote, in its order.
+
+    Raises:
+        DataError: the file is missing or no such table.
+    """
+    return [
+        SystemScore(row.pop("system"), row.pop("confidence"), parse_row(Score, row, where))
+        for where, row in _rows(path, results_csv([]))
+    ]
+
+
+def read_memory_use_csv(path: Path) -> list[CheckpointUse]:
+    """The memory use that `memory_use_csv` wrote, in its order.
+
+    Raises:
+        DataError: the file is missing or no such table.
+    """
+    uses: dict[Checkpoint, dict[str, Any]] = {}
+    for _, row in _rows(path, memory_use_csv([])):
+        checkpoint = Checkpoint(row["stage"], Name(row["init"], row["ratio"], row["variant"]))
+        use = uses.setdefault(checkpoint, {"n": row["n"], "confidence": row["confidence"], "losses": {}})
+        place = use["losses"] if row["quantity"] in CONDITIONS else use
+        place[row["quantity"]] = {name: row[name] for name in Interval.model_fields}
+    return [CheckpointUse(checkpoint, parse_row(MemoryUse, use, str(path))) for checkpoint, use in uses.items()]
+
+
+def _rows(path: Path, head: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """`FILE line N` and the row, numbers as numbers, of a CSV file with this head."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist; run the step that makes the report") from error
+    if not text.startswith(head):
+        raise DataError(f"{path} must begin with {head.strip()}; delete it and run the step that makes the report")
+    for number, row in enumerate(csv.DictReader(io.StringIO(text)), 2):
+        where = f"{path} line {number}"
+        try:
+            yield where, {name: _NUMBERS.get(name, str)(value) for name, value in row.items()}
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{where}: {error}; delete the file and run the step that makes the report") from error
 
 
 def _csv(lines: Sequence[Sequence[object]]) -> str:

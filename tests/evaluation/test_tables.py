@@ -4,10 +4,21 @@ import csv
 import io
 from pathlib import Path
 
+import pytest
+
+from clara.errors import DataError
 from clara.evaluation.grids import Cell, Grid, Head, main_grids, memory_use_grid, result_grids
 from clara.evaluation.labels import Checkpoint, Name
 from clara.evaluation.results import CheckpointUse, MemoryUse, Score, SystemScore
-from clara.evaluation.tables import escape_latex, latex, markdown, memory_use_csv, results_csv
+from clara.evaluation.tables import (
+    escape_latex,
+    latex,
+    markdown,
+    memory_use_csv,
+    read_memory_use_csv,
+    read_results_csv,
+    results_csv,
+)
 from clara.evaluation.terminal import lines, summary
 
 
@@ -129,6 +140,30 @@ def test_a_terminal_gets_all_intervals_or_those_of_the_average_or_folded_columns
 def test_the_columns_of_a_terminal_table_are_aligned() -> None:
     rows = lines(result_grids(SCORES, "oracle")["f1"], width=100).splitlines()[1:]
     assert len({len(row) for row in rows}) == 1
+
+
+def test_csv_tables_are_read_as_they_were_written(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(results_csv(SCORES))
+    assert read_results_csv(path) == SCORES
+    path.write_text(memory_use_csv([use(0.1)]))
+    assert read_memory_use_csv(path) == [use(0.1)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "t.csv must begin with system,benchmark"),
+        (results_csv(SCORES).replace("50.0", "many", 1), "t.csv line 3: could not convert string to float: 'many'"),
+    ],
+)
+def test_a_table_of_another_form_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "t.csv"
+    with pytest.raises(DataError, match=r"t.csv does not exist; run the step that makes the report"):
+        read_results_csv(path)
+    path.write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_results_csv(path)
 
 
 def test_the_summary_ends_with_the_place_of_the_report(tmp_path: Path) -> None:

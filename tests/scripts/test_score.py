@@ -36,19 +36,29 @@ def score(folder: Path, settings: Any, row: dict[str, Any]) -> subprocess.Comple
     return call("score.py", "--settings", json.dumps(settings), "--predictions", predictions, "--metrics", metrics)
 
 
-def test_scores_are_written_and_shown(tmp_path: Path) -> None:
+def test_scores_are_written(tmp_path: Path) -> None:
     assert score(tmp_path, SETTINGS, PREDICTION).returncode == 0
-    use = tmp_path / "joint/instruction-cr4-base/memory_use.json"
-    use.parent.mkdir(parents=True)
-    interval = {"mean": 1.0, "low": 0.5, "high": 1.5}
-    losses = dict.fromkeys(("right", "wrong", "none", "text"), interval)
-    use.write_text(json.dumps({"n": 8, "confidence": 0.95, "losses": losses, "wrong_minus_right": interval}))
-    shown = call(
-        "show_results.py", "--metrics", tmp_path / "m.json", "--memory-use", use, "--page", tmp_path / "index.html"
+    rows = json.loads((tmp_path / "m.json").read_text())["rows"]
+    assert {(row["metric"], row["value"]) for row in rows} >= {("recall@1", 100.0)}
+
+
+def test_what_is_shown_are_the_reports_own_tables_and_nothing_that_lies_about(tmp_path: Path) -> None:
+    page, tables = tmp_path / "report" / "index.html", tmp_path / "report" / "tables"
+    tables.mkdir(parents=True)
+    (tmp_path / "evaluation" / "metrics").mkdir(parents=True)
+    (tmp_path / "evaluation" / "metrics" / "instruction-cr64-base.json").write_text("of an earlier configuration")
+    (tables / "results.csv").write_text(
+        "system,benchmark,setting,metric,value,low,high,n,confidence\nbm25,2wiki,oracle,f1,50.0,40.0,60.0,8,0.95\n"
     )
-    assert shown.returncode == 0
-    assert "BM25    100.0 [100.0, 100.0]  100.0 [100.0, 100.0]" in shown.stdout
+    head = "stage,ratio,variant,init,quantity,mean,low,high,n,confidence\n"
+    quantities = ("right", "wrong", "none", "text", "wrong_minus_right")
+    rows = [f"joint,4,base,instruction,{quantity},1.0,0.5,1.5,8,0.95\n" for quantity in quantities]
+    (tables / "memory_use.csv").write_text(head + "".join(rows))
+    shown = call("show_results.py", "--page", page)
+    assert shown.returncode == 0, shown.stderr
+    assert "BM25    50.0 [40.0, 60.0]" in shown.stdout
     assert "joint CR 4, from instruction   yes  1.000 [0.500, 1.500]" in shown.stdout
+    assert "CR 64" not in shown.stdout
 
 
 @pytest.mark.parametrize(
