@@ -82,22 +82,24 @@ class World:
             )
         )  # fmt: skip
 
-    def join(self, *, start: Path | None = None) -> None:
+    def join(self, *, start: Path | None = None, state: Path | None = None, **changes: Any) -> None:
         train_joint.main(
             self.flags(
-                settings("train_joint"), checkpoint=start or self.instruction, store=self.manifest,
-                candidates=self.candidates["train.oracle"], state=self.folder / "state/joint", card=self.joint,
+                settings("train_joint", **changes), checkpoint=start or self.instruction, store=self.manifest,
+                candidates=self.candidates["train.oracle"], state=state or self.folder / "state/joint", card=self.joint,
             )
         )  # fmt: skip
 
     def measure(self, *, checkpoint: Path | None = None, confidence: float = 0.95) -> Any:
-        out = self.folder / "joint" / "memory_use.json"
+        card = checkpoint or self.joint
+        out = self.joint.parent / "memory_use.json"
         given = settings("measure_memory_use", evaluation={"scoring": {"confidence": confidence}})
         measure_memory_use.main(
             self.flags(
-                given, checkpoint=checkpoint or self.joint, candidates=self.candidates["test.oracle"], memory_use=out
+                given, checkpoint=card, history=card.with_name("history.jsonl"),
+                candidates=self.candidates["test.oracle"], memory_use=out, diagnostics=card.parent / "diagnostics.json",
             )
-        )
+        )  # fmt: skip
         return read_json(out)
 
     def predict(
@@ -186,6 +188,63 @@ def test_memory_use_compares_four_conditions_at_the_confidence_asked_for(world: 
     narrow = world.measure(confidence=0.6)
     assert narrow["confidence"] == 0.6
     assert narrow["losses"]["right"]["high"] < found["losses"]["right"]["high"]
+
+
+def test_diagnostics_of_a_checkpoint_of_each_stage_lie_beside_it(world: World) -> None:
+    moved = {"pretraining": {"compressor", "generator"}, "joint": {"query_reasoner", "generator"}}
+    for card in (world.pretraining, world.joint):
+        world.measure(checkpoint=card)
+        found = read_json(card.with_name("diagnostics.json"))
+        rows = [json.loads(line) for line in card.with_name("history.jsonl").read_text().splitlines()]
+        losses = [row["loss"] for row in rows if row["split"] == "validation"]
+        assert found["validation_loss"] == {"first": losses[0], "last": losses[-1]}
+        assert found["gradient_norms"].keys() == moved[card.parent.name]
+        assert bool(found["questions"]) == (card == world.joint)
+
+
+def test_a_checkpoint_is_exported_by_the_command_line(world: World, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+    from typer.testing import CliRunner
+
+    from clara.cli import app
+
+    done = CliRunner().invoke(app, ["export", str(world.joint.parent), "generator", str(tmp_path / "plain")])
+    assert done.exit_code == 0, done.output
+    assert AutoModelForCausalLM.from_pretrained(tmp_path / "plain").config.use_cache
+    again = CliRunner().invoke(app, ["export", str(world.joint), "judge", str(tmp_path / "other")])
+    assert again.exit_code == 2
+    assert "has no judge; it has compressor, generator, query_reasoner" in again.output
+
+
+def test_the_supervised_reranker_is_a_setting_and_its_ranking_is_predicted(world: World, tmp_path: Path) -> None:
+    kept = world.joint
+    world.joint = tmp_path / "joint" / "card.json"
+    try:
+        world.join(joint={"objective": "ranking"}, state=tmp_path / "state")
+        rows = world.predict()
+    finally:
+        world.joint = kept
+    assert all(row.ranking is not None and row.prediction is not None for row in rows)
+    learned = checkpoint.load(tmp_path / "joint" / "card.json", dtype="float32").card.learned
+    assert learned == ["query_reasoner"]
+
+
+def test_prompts_beyond_the_context_are_refused_before_any_answer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from clara.errors import ConfigError
+    from clara.model.backbone import LoadedBackbone
+
+    def refuse(self: object, tokens: int, what: str) -> None:
+        if what.startswith("the prompt of question q2"):
+            raise ConfigError(f"{what} takes {tokens} tokens")
+
+    monkeypatch.setattr(LoadedBackbone, "require_room", refuse)
+    monkeypatch.setattr("clara.evaluation.predict.generate", None)  # calling it would be another error
+    with pytest.raises(ConfigError, match="the prompt of question q2 with its answer takes"):
+        world.predict()
+    with pytest.raises(ConfigError, match="the prompt of question q2 with its answer takes"):
+        world.baseline("text_rag")
 
 
 def test_predictions_rank_every_document_and_read_the_best(world: World) -> None:
