@@ -51,6 +51,7 @@ rule corpus_all:
 rule synthesis_all:
     input:
         f"results/{RUN}/synthesis/pairs.parquet",
+        f"results/{RUN}/synthesis/samples.html",
 
 
 rule pretraining_all:

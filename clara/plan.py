@@ -33,7 +33,9 @@ BEFORE = {
     "make_candidates": ("prepare_questions",),
     "collect_documents": ("make_candidates",),
     "synthesize": ("split_passages",),
-    "pretrain": ("synthesize",),
+    "gather_pairs": ("synthesize",),
+    "review_pairs": ("gather_pairs", "prepare_questions"),
+    "pretrain": ("gather_pairs",),
     "tune_instructions": ("pretrain", "make_candidates"),
     "compress_documents": ("collect_documents",),
     "train_joint": ("compress_documents",),
@@ -42,7 +44,7 @@ BEFORE = {
     "rank_bm25": ("make_candidates",),
     "measure_memory_use": ("make_candidates",),
     "score": ("predict", "predict_baseline", "rank_bm25"),
-    "build_report": ("score", "measure_memory_use"),
+    "build_report": ("score", "measure_memory_use", "review_pairs"),
 }
 """Rule → the rules whose results it reads; compression reads the initial checkpoint as well, and memory use is measured
 of all checkpoints."""
@@ -114,6 +116,8 @@ class Plan:
         parents = BEFORE.get(rule, ())
         if rule == "compress_documents":
             parents = (*parents, STAGES[init][-1])
+        if rule == "gather_pairs" and self.variants["base"]["synthesis"]["exclude_leaks"]:
+            parents = (*parents, "prepare_questions")
         for parent in parents:
             digest.update(self.lineage(parent, variant, init).encode())
         return digest.hexdigest()

@@ -53,6 +53,8 @@ wildcard_constraints:
     name=r"[\w-]+",
     system=r"[\w-]+",
     baseline="no_retrieval|text_rag",
+    shard=r"\d+",
+    shards=r"\d+",
 
 
 def program(rule_name):

@@ -1,11 +1,18 @@
 # The compressor learns to keep what a document says (the paper's stage 1).
 
 
+def rows_to_learn(wildcards):
+    """The accepted rows, and the rejected ones where the variant learns from these as well."""
+    chosen = PLAN.variants[wildcards.variant]["pretraining"]["rows"]
+    files = ["pairs", "rejected"] if chosen == "all" else ["pairs"]
+    return expand("results/{run}/synthesis/{file}.parquet", run=RUN, file=files)
+
+
 rule pretrain:
     input:
         script=program("pretrain"),
         prompts=PLAN.prompts("pretrain"),
-        pairs="results/{run}/synthesis/pairs.parquet",
+        pairs=rows_to_learn,
         backbone="results/{run}/backbone/card.json",
     output:
         card="results/{run}/pretraining/cr{ratio}-{variant}/card.json",
@@ -28,6 +35,6 @@ rule pretrain:
     message:
         "Pretraining the compressor at ratio {wildcards.ratio} ({wildcards.variant})"
     shell:
-        "OMP_NUM_THREADS={threads} python {input.script} --settings {params.settings:q} --ratio {wildcards.ratio}"
+        "OMP_NUM_THREADS={threads} python workflow_scripts/launch.py {input.script} --settings {params.settings:q} --ratio {wildcards.ratio}"
         " --pairs {input.pairs:q} --backbone {input.backbone:q} --state {params.state:q} --card {output.card:q}"
         " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"

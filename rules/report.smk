@@ -19,7 +19,7 @@ rule build_report:
         + every("instruction", "diagnostics.json")
         + every("joint", "diagnostics.json"),
         corpus="results/{run}/corpus/report.json",
-        synthesis="results/{run}/synthesis/report.json",
+        synthesis="results/{run}/synthesis/review.json",
         templates=sorted(
             str(path) for path in Path("clara/evaluation/templates").iterdir()
         ),

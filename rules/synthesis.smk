@@ -1,5 +1,27 @@
 # Questions, answers and paraphrases made from passages: what pretraining learns from.
 
+SHARDS = config["synthesis"]["shards"]
+
+
+def shards(file):
+    """A file of every shard, in the order of the passages."""
+    return expand(
+        "results/{run}/synthesis/shards/{shard}-of-{shards}/{file}",
+        run=RUN,
+        shard=range(1, SHARDS + 1),
+        shards=SHARDS,
+        file=file,
+    )
+
+
+def test_questions():
+    """The test questions of all benchmarks."""
+    return expand(
+        "results/{run}/questions/{benchmark}.test.jsonl",
+        run=RUN,
+        benchmark=config["benchmarks"],
+    )
+
 
 rule synthesize:
     input:
@@ -9,13 +31,13 @@ rule synthesize:
         passages="results/{run}/corpus/passages.parquet",
         backbone="results/{run}/backbone/card.json",
     output:
-        pairs="results/{run}/synthesis/pairs.parquet",
-        rejected="results/{run}/synthesis/rejected.parquet",
-        report="results/{run}/synthesis/report.json",
+        pairs="results/{run}/synthesis/shards/{shard}-of-{shards}/pairs.parquet",
+        rejected="results/{run}/synthesis/shards/{shard}-of-{shards}/rejected.parquet",
+        report="results/{run}/synthesis/shards/{shard}-of-{shards}/report.json",
     log:
-        "logs/{run}/synthesize.log",
+        "logs/{run}/synthesize/{shard}-of-{shards}.log",
     benchmark:
-        "benchmarks/{run}/synthesize.jsonl"
+        "benchmarks/{run}/synthesize/{shard}-of-{shards}.jsonl"
     priority: 10  # before the baselines, which nothing waits for
     threads: 1
     resources:
@@ -23,12 +45,78 @@ rule synthesize:
     params:
         settings=settings("synthesize"),
         code=PLAN.code("synthesize"),
-        # One folder for all settings: the replies in it are kept under the hash of what was asked, of whom and how.
-        state="state/{run}/synthesize",
+        # One folder for all settings: the replies in it are kept under the hash of what was asked, of whom and how. One
+        # for each shard, because SQLite does not bear two machines in one file.
+        state="state/{run}/synthesize/{shard}-of-{shards}",
     message:
-        "Synthesizing questions, answers and paraphrases"
+        "Synthesizing questions, answers and paraphrases, shard {wildcards.shard} of {wildcards.shards}"
     shell:
-        "OMP_NUM_THREADS={threads} python {input.script} --settings {params.settings:q} --passages {input.passages:q}"
-        " --backbone {input.backbone:q} --state {params.state:q} --pairs {output.pairs:q}"
+        "OMP_NUM_THREADS={threads} python {input.script} --settings {params.settings:q} --shard {wildcards.shard}"
+        " --passages {input.passages:q} --backbone {input.backbone:q} --state {params.state:q} --pairs {output.pairs:q}"
         " --rejected {output.rejected:q} --report {output.report:q}"
+        " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"
+
+
+rule gather_pairs:
+    input:
+        script=program("gather_pairs"),
+        pairs=shards("pairs.parquet"),
+        rejected=shards("rejected.parquet"),
+        reports=shards("report.json"),
+        # The pairs depend on the test questions only where these decide.
+        questions=test_questions() if config["synthesis"]["exclude_leaks"] else [],
+    output:
+        pairs="results/{run}/synthesis/pairs.parquet",
+        rejected="results/{run}/synthesis/rejected.parquet",
+        report="results/{run}/synthesis/report.json",
+        exports=expand(
+            "results/{{run}}/synthesis/{file}", file=config["synthesis"]["exports"]
+        ),
+    log:
+        "logs/{run}/gather_pairs.log",
+    benchmark:
+        "benchmarks/{run}/gather_pairs.jsonl"
+    priority: 10
+    threads: 1
+    resources:
+        mem_mb=1500,
+    params:
+        settings=settings("gather_pairs"),
+        code=PLAN.code("gather_pairs"),
+    message:
+        "Gathering the synthesized pairs"
+    shell:
+        "python {input.script} --settings {params.settings:q} --shard-pairs {input.pairs:q}"
+        " --shard-rejected {input.rejected:q} --shard-reports {input.reports:q} --questions {input.questions:q}"
+        " --pairs {output.pairs:q} --rejected {output.rejected:q} --report {output.report:q}"
+        " --exports {output.exports:q}"
+        " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"
+
+
+rule review_pairs:
+    input:
+        script=program("review_pairs"),
+        template="clara/synthesis/samples.html.jinja",
+        pairs="results/{run}/synthesis/pairs.parquet",
+        rejected="results/{run}/synthesis/rejected.parquet",
+        report="results/{run}/synthesis/report.json",
+        questions=test_questions(),
+    output:
+        review="results/{run}/synthesis/review.json",
+        page=report("results/{run}/synthesis/samples.html", category="Page"),
+    log:
+        "logs/{run}/review_pairs.log",
+    benchmark:
+        "benchmarks/{run}/review_pairs.jsonl"
+    threads: 1
+    resources:
+        mem_mb=1500,
+    params:
+        settings=settings("review_pairs"),
+        code=PLAN.code("review_pairs"),
+    message:
+        "Reviewing a sample of the pairs"
+    shell:
+        "python {input.script} --settings {params.settings:q} --pairs {input.pairs:q} --rejected {input.rejected:q}"
+        " --report {input.report:q} --questions {input.questions:q} --review {output.review:q} --page {output.page:q}"
         " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"

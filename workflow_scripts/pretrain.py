@@ -5,6 +5,7 @@
         --backbone results/demo/backbone/card.json --state state/pretrain/by-hand \\
         --card results/demo/pretraining/cr16-base/card.json
 
+--pairs takes several files: those of rejected rows as well where pretraining.rows is all.
 Makes a checkpoint in the card's folder: card.json, adapters.safetensors, history.jsonl and what they came from.
 Run again after an interruption, it goes on from the newest state in --state.
 """
@@ -19,10 +20,10 @@ def main(argv: list[str] | None = None) -> None:
     flags = program.parser(__doc__)
     flags.add_argument("--settings", required=True)
     flags.add_argument("--ratio", type=int, required=True)
-    program.add_paths(flags, "--pairs", "--backbone", "--state", "--card")
+    program.add_paths(flags, "--backbone", "--state", "--card", many=("--pairs",))
     given = flags.parse_args(argv)
     settings = parse_settings(Pretrain, given.settings)
-    pairs = read_rows(Pair, given.pairs)
+    pairs = [pair for path in given.pairs for pair in read_rows(Pair, path)]
 
     from clara.training import stages
 
@@ -33,7 +34,7 @@ def main(argv: list[str] | None = None) -> None:
         backbone=given.backbone,
         state=given.state,
         card=given.card,
-        inputs=[given.pairs, given.backbone],
+        inputs=[*given.pairs, given.backbone],
     )
 
 

@@ -1,16 +1,18 @@
-"""Makes questions, answers and paraphrases from passages.
+"""Makes questions, answers and paraphrases from the passages of one shard.
 
-    python workflow_scripts/synthesize.py --settings "$SETTINGS" --passages results/demo/corpus/passages.parquet \\
-        --backbone results/demo/backbone/card.json --state state/synthesize/by-hand \\
-        --pairs results/demo/synthesis/pairs.parquet --rejected results/demo/synthesis/rejected.parquet \\
-        --report results/demo/synthesis/report.json
+    python workflow_scripts/synthesize.py --settings "$SETTINGS" --shard 1 \\
+        --passages R/corpus/passages.parquet --backbone R/backbone/card.json --state state/synthesize/by-hand \\
+        --pairs R/synthesis/shards/1-of-1/pairs.parquet --rejected R/synthesis/shards/1-of-1/rejected.parquet \\
+        --report R/synthesis/shards/1-of-1/report.json
 
 Makes the three files. Replies are kept in --state: run again after an interruption, it asks only what is not answered.
+With --estimate it works on the first passages only and prints what the whole will cost: requests, tokens, hours.
 The key of an OpenAI-compatible service stands in the environment variable CLARA_API_KEY.
 """
 
 from clara import program
 from clara.config.rules import Synthesize, parse_settings
+from clara.environment import record
 from clara.synthesis.synthesize import synthesize
 
 
@@ -18,20 +20,25 @@ def main(argv: list[str] | None = None) -> None:
     """Parses the flags and synthesizes."""
     flags = program.parser(__doc__)
     flags.add_argument("--settings", required=True)
+    flags.add_argument("--shard", type=int, required=True, help="which of synthesis.shards, from 1")
+    flags.add_argument("--estimate", action="store_true", help="print the cost of the whole and stop")
     program.add_paths(flags, "--passages", "--backbone", "--state", "--pairs", "--rejected", "--report")
     given = flags.parse_args(argv)
     settings = parse_settings(Synthesize, given.settings)
     synthesize(
         settings.synthesis,
         seed=settings.seed,
-        dtype=settings.synthesis.dtype,
+        shard=given.shard,
         passages=given.passages,
         card=given.backbone,
         state=given.state,
         pairs=given.pairs,
         rejected=given.rejected,
         summary=given.report,
+        estimate=given.estimate,
     )
+    if not given.estimate:
+        record(given.pairs, settings, inputs=[given.passages, given.backbone])
 
 
 if __name__ == "__main__":

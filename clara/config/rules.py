@@ -47,6 +47,14 @@ class Synthesize(Strict):
     synthesis: synthesis.Synthesis
 
 
+class GatherPairs(Strict):
+    exclude_leaks: Annotated[bool, At("synthesis.exclude_leaks")]
+
+
+class ReviewPairs(Strict):
+    seed: Seed
+
+
 class Pretrain(Strict):
     seed: Seed
     backbone: model.Backbone
@@ -114,6 +122,8 @@ RULES: dict[str, type[Strict]] = {
     "prepare_questions": PrepareQuestions,
     "make_candidates": MakeCandidates,
     "synthesize": Synthesize,
+    "gather_pairs": GatherPairs,
+    "review_pairs": ReviewPairs,
     "pretrain": Pretrain,
     "tune_instructions": TuneInstructions,
     "compress_documents": CompressDocuments,

@@ -10,8 +10,9 @@ from clara.config.base import Distinct, Location, Strict, matching
 class Synthesis(Strict):
     published: Location | None
     """A file of ready SCP data, in our rows or the released layout, instead of synthesis; null synthesizes."""
-    engine: Literal["auto", "vllm", "openai", "transformers"]
-    """What answers the requests; auto takes vLLM where it can run and transformers elsewhere."""
+    engine: Literal["auto", "vllm", "server", "openai", "transformers"]
+    """What answers the requests. vllm: in the step's own process. server: a vLLM server that the step starts and ends.
+    openai: any OpenAI-compatible server at `base_url`. auto: vllm where it can run and transformers elsewhere."""
     model: Location | None
     """Generator and verifier; null takes the backbone."""
     dtype: Literal["bfloat16", "float16", "float32"]
@@ -21,6 +22,8 @@ class Synthesis(Strict):
     """Address of an OpenAI-compatible server, for engine openai."""
     tensor_parallel: int = Field(ge=1)
     """GPUs over which vLLM splits the model."""
+    shards: int = Field(ge=1)
+    """Jobs that share the passages, each with an engine of its own; the rows are the same for any number."""
     num_passages: int | None = Field(ge=1)
     """Passages to synthesize from, spread over the corpus; null takes all."""
     num_passages_for: dict[Literal["simple", "complex", "paraphrase"], Annotated[int, Field(ge=0)]]
@@ -44,4 +47,8 @@ class Synthesis(Strict):
     model_validation: bool
     """Ask the model to judge its own pairs as the paper does; false relies on the checks that need no model."""
     max_failed_share: float = Field(ge=0, le=1)
-    """Share of passages that may end in quarantine before the step fails."""
+    """Share of a shard's passages that may end in quarantine before the step fails."""
+    exclude_leaks: bool
+    """Leave out rows that match test questions of the benchmarks; they are reported in any case."""
+    exports: Distinct[Literal["pairs.jsonl", "released.jsonl"]]
+    """Files written beside pairs.parquet: the same rows as JSON lines; the released dataset's layout."""

@@ -47,8 +47,10 @@ class Pretraining(Strict):
     qa_target: Literal["list", "answer"]
     """list: the model writes all questions and answers of a document (paper). answer: the question is given, the
     answer is written, one pair an example."""
+    rows: Literal["accepted", "all", "templates"]
+    """Which synthesized rows are trained on. all: rejected ones too. templates: accepted ones made by rule alone."""
     kinds: Distinct[Literal["simple", "complex", "paraphrase"]] = Field(min_length=1)
-    """Which synthesized rows are trained on (Tables 3 and 19)."""
+    """Of which kinds (Tables 3 and 19)."""
     pairs_together: int = Field(ge=1)
     """Examples of one document that follow one another; in one micro-batch their document is compressed once."""
     max_target_tokens: int = Field(ge=8)
@@ -103,8 +105,8 @@ class Joint(Strict):
 
 
 class Compression(Strict):
-    dtype: Literal["bfloat16", "float32"]
-    """Precision of the stored memories."""
+    dtype: Literal["bfloat16", "float32", "int8", "int4"]
+    """Precision of the stored memories; int8 halves bfloat16, int4 takes a little over a quarter (docs/store.md)."""
     shard_documents: int = Field(ge=1)
     """Documents of one shard file."""
     batch_tokens: int = Field(ge=64)

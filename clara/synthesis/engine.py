@@ -8,6 +8,7 @@ one bad passage must not end a run. Only a fault that every request would share 
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,8 +16,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from clara.errors import ConfigError
 
-EngineName = Literal["auto", "vllm", "openai", "transformers"]
-
+EngineName = Literal["auto", "vllm", "server", "openai", "transformers"]
 
 API_KEY = "CLARA_API_KEY"
 """Environment variable with the key of an OpenAI-compatible service, so that no key stands in a configuration."""
@@ -98,13 +98,17 @@ class Deferred:
     def __init__(self, start: Callable[[], TextEngine], *, name: str, model: str) -> None:
         self.name, self.model = name, model
         self.capacity = 64
+        self.seconds = 0.0
+        """That the start took."""
         self._start = start
         self._engine: TextEngine | None = None
 
     def submit(self, key: str, request: Request) -> None:
         """Starts the engine if need be and hands the request on."""
         if self._engine is None:
+            began = time.monotonic()
             self._engine = self._start()
+            self.seconds = time.monotonic() - began
             self.name, self.capacity = self._engine.name, self._engine.capacity
         self._engine.submit(key, request)
 
@@ -147,6 +151,7 @@ def choose(
     identity: str,
     base_url: str | None,
     tensor_parallel: int = 1,
+    log: Path | None = None,
 ) -> TextEngine:
     """A started engine.
 
@@ -157,6 +162,7 @@ def choose(
         identity: the model's identity, part of the cache keys.
         base_url: address of the server, for engine openai.
         tensor_parallel: GPUs over which vLLM splits the model.
+        log: file for what a server says that is started here.
 
     Raises:
         ConfigError: the engine lacks a setting or cannot run here.
@@ -170,15 +176,20 @@ def choose(
             )
         return OpenAIEngine(base_url, str(folder), identity=identity, api_key=os.environ.get(API_KEY))
     assert folder is not None
-    if engine in ("auto", "vllm"):
+    if engine in ("auto", "vllm", "server"):
         from clara.synthesis.engine_vllm import VllmEngine, obstacle
 
         reason = obstacle(folder)
+        if reason is None and engine == "server":
+            from clara.synthesis.server import ServedEngine
+
+            assert log is not None
+            return ServedEngine(folder, dtype=dtype, identity=identity, tensor_parallel=tensor_parallel, log=log)
         if reason is None:
             return VllmEngine(folder, dtype=dtype, identity=identity, tensor_parallel=tensor_parallel)
-        if engine == "vllm":
+        if engine != "auto":
             raise ConfigError(
-                f"synthesis.engine = vllm cannot run here: {reason}; install a fitting vLLM or take transformers"
+                f"synthesis.engine = {engine} cannot run here: {reason}; install a fitting vLLM or take transformers"
             )
     from clara.synthesis.engine_transformers import TransformersEngine
 

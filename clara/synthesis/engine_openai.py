@@ -20,7 +20,7 @@ RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 
 
 class OpenAIEngine:
-    """Chat completions over HTTP, `CAPACITY` at once, with bounded retries.
+    """Chat completions over HTTP, `capacity` at once, with bounded retries.
 
     The reply's beginning and a list of choices are asked for in vLLM's way, which other servers may refuse or ignore;
     what comes back is checked like any other reply.
@@ -36,16 +36,23 @@ class OpenAIEngine:
         identity: str,
         wait_seconds: float = FIRST_WAIT_SECONDS,
         api_key: str | None = None,
+        capacity: int = CAPACITY,
     ) -> None:
         self.model = identity
-        self.capacity = CAPACITY
+        self.capacity = capacity
         self._served = model
         self._base_url = base_url.rstrip("/")
         self._wait_seconds = wait_seconds
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._client = httpx.Client(headers=headers, timeout=httpx.Timeout(TIMEOUT_SECONDS, connect=CONNECT_SECONDS))
+        self._client = httpx.Client(
+            headers=headers,
+            timeout=httpx.Timeout(TIMEOUT_SECONDS, connect=CONNECT_SECONDS),
+            limits=httpx.Limits(max_connections=capacity),
+            # A proxy that the environment names does not reach a server of this machine.
+            trust_env=not base_url.startswith("http://127.0.0.1"),
+        )
         self._check_model()
-        self._pool = ThreadPoolExecutor(max_workers=CAPACITY)
+        self._pool = ThreadPoolExecutor(max_workers=capacity)
         self._done: queue.Queue[tuple[str, Reply | Exception]] = queue.Queue()
         self._open = 0
 

@@ -51,6 +51,29 @@ def obstacle(folder: Path) -> str | None:
     return None
 
 
+def engine_options(folder: Path, *, dtype: str, tensor_parallel: int) -> dict[str, Any]:
+    """vLLM's options for the model in `folder` on this machine, in process or as a server."""
+    from vllm.platforms import current_platform
+
+    options: dict[str, Any] = {
+        "dtype": dtype,
+        "max_model_len": _context(folder),
+        "max_num_seqs": GPU_SEQUENCES,
+        "enable_prefix_caching": True,
+        "tensor_parallel_size": tensor_parallel,
+        "gpu_memory_utilization": 0.9,
+    }
+    if current_platform.device_type == "cpu":
+        # On a CPU the share is one of free memory at start, although the cache's size is given.
+        options |= {"max_num_seqs": CPU_SEQUENCES, "gpu_memory_utilization": 0.1, "enforce_eager": True}
+        # vLLM 0.32 rewinds the generator of a seeded request after a partial prefill; a CPU generator cannot.
+        options |= {"enable_chunked_prefill": False, "max_num_batched_tokens": CONTEXT_TOKENS}
+        options["block_size"] = CPU_BLOCK_TOKENS
+        if "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
+            options["kv_cache_memory_bytes"] = CPU_CACHE_BYTES
+    return options
+
+
 class VllmEngine:
     """vLLM with prefix caching, so that all requests about a passage share the work on the passage."""
 
@@ -59,30 +82,12 @@ class VllmEngine:
     def __init__(self, folder: Path, *, dtype: str, identity: str, tensor_parallel: int = 1) -> None:
         prepare_environment()
         from vllm import EngineArgs, LLMEngine
-        from vllm.platforms import current_platform
 
-        on_cpu = current_platform.device_type == "cpu"
         self.model = identity
-        self._context = _context(folder)
-        self.capacity = CPU_SEQUENCES if on_cpu else GPU_SEQUENCES
-        options: dict[str, Any] = {"gpu_memory_utilization": 0.9}
-        if on_cpu:
-            # On a CPU the share is one of free memory at start, although the cache's size is given.
-            options = {"gpu_memory_utilization": 0.1, "enforce_eager": True, "block_size": CPU_BLOCK_TOKENS}
-            # vLLM 0.32 rewinds the generator of a seeded request after a partial prefill; a CPU generator cannot.
-            options |= {"enable_chunked_prefill": False, "max_num_batched_tokens": CONTEXT_TOKENS}
-            if "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
-                options["kv_cache_memory_bytes"] = CPU_CACHE_BYTES
-        arguments = EngineArgs(
-            model=str(folder),
-            dtype=dtype,  # type: ignore[arg-type]
-            max_model_len=self._context,
-            max_num_seqs=self.capacity,
-            enable_prefix_caching=True,
-            tensor_parallel_size=tensor_parallel,
-            seed=0,
-            **options,
-        )
+        options = engine_options(folder, dtype=dtype, tensor_parallel=tensor_parallel)
+        self._context = int(options["max_model_len"])
+        self.capacity = int(options["max_num_seqs"])
+        arguments = EngineArgs(model=str(folder), seed=0, **options)
         try:
             self._engine = LLMEngine.from_engine_args(arguments)
         except (ValueError, RuntimeError) as error:

@@ -28,6 +28,8 @@ class _Open:
     place: int
     steps: Steps
     replies: list[Reply | None] = field(default_factory=list)
+    used: list[Reply] = field(default_factory=list)
+    """Every reply that the task was given."""
 
 
 def run(
@@ -35,7 +37,7 @@ def run(
     engine: TextEngine,
     cache: ReplyCache,
     *,
-    on_outcome: Callable[[int], None] = lambda done: None,
+    on_outcome: Callable[[Outcome, Work], None] = lambda outcome, work: None,
 ) -> Work:
     """The outcomes of all tasks, in the tasks' order, whatever order their replies came in.
 
@@ -43,7 +45,7 @@ def run(
         tasks: generators of `clara.synthesis.tasks.steps`; each is taken up when the engine has room.
         engine: answers what is not cached.
         cache: keeps every finished reply before it is used.
-        on_outcome: told after each finished task how many are done.
+        on_outcome: told after each finished task what it brought, and what was done so far in all.
     """
     driver = _Driver(engine, cache, on_outcome)
     for place, steps in enumerate(tasks):
@@ -57,7 +59,7 @@ def run(
 
 
 class _Driver:
-    def __init__(self, engine: TextEngine, cache: ReplyCache, on_outcome: Callable[[int], None]) -> None:
+    def __init__(self, engine: TextEngine, cache: ReplyCache, on_outcome: Callable[[Outcome, Work], None]) -> None:
         self.engine, self.cache, self.on_outcome = engine, cache, on_outcome
         self.work = Work()
         self.finished: dict[int, Outcome] = {}
@@ -85,11 +87,16 @@ class _Driver:
     def _advance(self, task: _Open, replies: list[Reply | None] | None) -> None:
         """Runs a task until it needs a reply that is not there yet, or ends."""
         while True:
+            task.used += [reply for reply in replies or () if reply is not None]
             try:
                 wanted = next(task.steps) if replies is None else task.steps.send(replies)  # type: ignore[arg-type]
             except StopIteration as end:
-                self.finished[task.place] = end.value
-                self.on_outcome(len(self.finished))
+                outcome: Outcome = end.value
+                outcome.requests = len(task.used)
+                outcome.prompt_tokens = sum(reply.prompt_tokens for reply in task.used)
+                outcome.reply_tokens = sum(reply.reply_tokens for reply in task.used)
+                self.finished[task.place] = outcome
+                self.on_outcome(outcome, self.work)
                 return
             task.replies = replies = [self.cache.get(request.key(self.engine.model)) for request in wanted]
             self.work.cached += sum(reply is not None for reply in replies)

@@ -7,6 +7,7 @@ question is an empty string instead of a list, which no typed reader takes; we w
 
 import json
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -33,17 +34,17 @@ def read(path: Path) -> list[Pair]:
 
 
 def write(path: Path, pairs: Iterable[Pair]) -> None:
-    """Writes pairs as JSON lines in the released layout, a document's rows where its first pair stands."""
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
-    for pair in pairs:
-        data_type = "paraphrase" if pair.kind == "paraphrase" else "qa"
-        empty = {"data_type": data_type, "question": [], "answers": [], "docs": [pair.document]}
-        row = rows.setdefault((data_type, pair.document), empty)
-        row["question"].append(pair.question)
-        row["answers"].append(pair.answer)
+    """Writes pairs as JSON lines in the released layout, one row for each run of pairs of one document and type."""
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        for row in rows.values():
+        for (document, data_type), rows in groupby(pairs, key=_document_and_type):
+            found = list(rows)
+            questions, answers = [pair.question for pair in found], [pair.answer for pair in found]
+            row = {"data_type": data_type, "question": questions, "answers": answers, "docs": [document]}
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def _document_and_type(pair: Pair) -> tuple[str, str]:
+    return pair.document, "paraphrase" if pair.kind == "paraphrase" else "qa"
 
 
 def _pairs(row: Any, where: str) -> Iterator[Pair]:

@@ -1,16 +1,81 @@
 """The report of synthesis: what was made, what was rejected and why, and what it cost."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from clara.records import Pair
 from clara.synthesis.loop import Work
-from clara.synthesis.rows import Outcome
+from clara.synthesis.rows import Outcome, Rejected
+
+ADDED = (
+    "passages",
+    "passages_without_a_pair",
+    "failed_passages",
+    "requests",
+    "requests_from_cache",
+    "prompt_tokens",
+    "reply_tokens",
+    "seconds",
+)
+"""What the reports of shards are added up in."""
+
+
+@dataclass
+class Tally:
+    """Counts and lengths of rows, made here or published; rows need not be kept."""
+
+    kinds: Counter[str] = field(default_factory=Counter)
+    sources: Counter[str] = field(default_factory=Counter)
+    rounds: Counter[str] = field(default_factory=Counter)
+    question_words: Counter[str] = field(default_factory=Counter)
+    answer_words: Counter[str] = field(default_factory=Counter)
+    accepted: Counter[str] = field(default_factory=Counter)
+    rejected: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def accept(self, pair: Pair) -> None:
+        """Counts an accepted row."""
+        self.kinds[pair.kind] += 1
+        self.sources[pair.source or "published"] += 1
+        self.rounds[f"{pair.kind} round {pair.round}"] += 1
+        self.question_words[pair.kind] += len(pair.question.split())
+        self.answer_words[pair.kind] += len(pair.answer.split())
+        self.accepted[_maker(pair)] += 1
+
+    def reject(self, pair: Rejected) -> None:
+        """Counts a rejected row."""
+        self.rejected[_maker(pair)] += 1
+        self.reasons[f"{pair.kind}: {pair.reason}"] += 1
+
+    def totals(self) -> dict[str, int]:
+        """How many rows there are of each sort."""
+        return {"accepted": self.accepted.total(), "rejected": self.rejected.total()}
+
+    def content(self) -> dict[str, Any]:
+        """All counts as JSON."""
+        return {
+            "by_kind": _sorted(self.kinds),
+            "by_source": _sorted(self.sources),
+            "by_round": _sorted(self.rounds),
+            "mean_words": {
+                kind: {
+                    "question": ratio(self.question_words[kind], number),
+                    "answer": ratio(self.answer_words[kind], number),
+                }
+                for kind, number in sorted(self.kinds.items())
+            },
+            "acceptance": {
+                name: ratio(self.accepted[name], self.accepted[name] + self.rejected[name])
+                for name in sorted(self.accepted | self.rejected)
+            },
+            "rejections": _sorted(self.reasons),
+        }
 
 
 def describe(work: Work, *, engine: str, model: str, seconds: float) -> dict[str, Any]:
-    """The content of report.json for a run of the loop.
+    """What a shard's report says beside the counts of its rows.
 
     Args:
         work: what the loop did.
@@ -20,55 +85,41 @@ def describe(work: Work, *, engine: str, model: str, seconds: float) -> dict[str
     """
     outcomes = work.outcomes
     passages = {outcome.passage.id for outcome in outcomes}
-    accepted = [pair for outcome in outcomes for pair in outcome.accepted]
-    rejected = [pair for outcome in outcomes for pair in outcome.rejected]
-    failed = quarantine(outcomes)
-    report = {
+    return {
         "engine": engine,
         "model": model,
         "passages": len(passages),
-        "accepted": len(accepted),
-        "rejected": len(rejected),
-        "yield_per_passage": _ratio(len(accepted), len(passages)),
         "passages_without_a_pair": len(passages - {outcome.passage.id for outcome in outcomes if outcome.accepted}),
-        "failed_passages": failed_passages(outcomes),
+        "failed_passages": len({outcome.passage.id for outcome in outcomes if outcome.failure is not None}),
         "requests": work.requests,
         "requests_from_cache": work.cached,
         "prompt_tokens": work.prompt_tokens,
         "reply_tokens": work.reply_tokens,
         "seconds": round(seconds, 1),
-        "requests_per_second": _ratio(work.requests, seconds),
-        "tokens_per_second": _ratio(work.reply_tokens, seconds),
-        "seconds_per_passage": _ratio(seconds, len(passages)),
         "prompts": {outcome.kind: outcome.prompts for outcome in outcomes},
+        "quarantine": quarantine(outcomes),
     }
-    return (
-        report
-        | content(accepted)
-        | {
-            "acceptance": _acceptance(outcomes),
-            "rejections": _counts(f"{pair.kind}: {pair.reason}" for pair in rejected),
-            "quarantine": failed,
+
+
+def gathered(reports: Sequence[dict[str, Any]], rows: Tally) -> dict[str, Any]:
+    """The report of all shards: their own added up, the rows' counts, and the rates that follow."""
+    first = reports[0]
+    added = {key: sum(report[key] for report in reports) for key in ADDED if key in first}
+    whole = {key: value for key, value in first.items() if not isinstance(value, dict)} | added | rows.totals()
+    if "seconds" in added:
+        whole["seconds"] = round(added["seconds"], 1)
+        whole |= {
+            "yield_per_passage": ratio(whole["accepted"], whole["passages"]),
+            "requests_per_second": ratio(added["requests"], added["seconds"]),
+            "tokens_per_second": ratio(added["reply_tokens"], added["seconds"]),
+            "seconds_per_passage": ratio(added["seconds"], whole["passages"]),
         }
-    )
-
-
-def content(pairs: list[Pair]) -> dict[str, Any]:
-    """Counts and lengths of pairs, made here or published."""
-    kinds = sorted({pair.kind for pair in pairs})
-    by_kind = {kind: [pair for pair in pairs if pair.kind == kind] for kind in kinds}
-    return {
-        "by_kind": {kind: len(rows) for kind, rows in by_kind.items()},
-        "by_source": _counts(pair.source or "published" for pair in pairs),
-        "by_round": _counts(f"{pair.kind} round {pair.round}" for pair in pairs),
-        "mean_words": {
-            kind: {
-                "question": _mean(len(pair.question.split()) for pair in rows),
-                "answer": _mean(len(pair.answer.split()) for pair in rows),
-            }
-            for kind, rows in by_kind.items()
-        },
-    }
+    merged: dict[str, Any] = {}
+    for name in ("prompts", "quarantine"):
+        merged[name] = {key: value for report in reports for key, value in report.get(name, {}).items()}
+    # The first shard's forecast stands for all: that is what was printed before the cost was spent.
+    forecast = {"forecast": first["forecast"]} if "forecast" in first else {}
+    return whole | {"shards": len(reports)} | rows.content() | forecast | merged
 
 
 def quarantine(outcomes: list[Outcome]) -> dict[str, str]:
@@ -77,25 +128,14 @@ def quarantine(outcomes: list[Outcome]) -> dict[str, str]:
     return {f"{one.passage.id} {one.passage.title} ({one.kind})": one.failure or "" for one in failed}
 
 
-def failed_passages(outcomes: list[Outcome]) -> int:
-    """Passages of which any kind failed."""
-    return len({outcome.passage.id for outcome in outcomes if outcome.failure is not None})
-
-
-def _acceptance(outcomes: list[Outcome]) -> Mapping[str, float]:
-    kept = Counter(f"{pair.kind} by {pair.source}" for outcome in outcomes for pair in outcome.accepted)
-    lost = Counter(f"{pair.kind} by {pair.source}" for outcome in outcomes for pair in outcome.rejected)
-    return {name: _ratio(kept[name], kept[name] + lost[name]) for name in sorted(kept | lost)}
-
-
-def _counts(names: Iterable[str]) -> dict[str, int]:
-    return dict(sorted(Counter(names).items()))
-
-
-def _ratio(part: float, whole: float) -> float:
+def ratio(part: float, whole: float) -> float:
+    """A share or mean with three decimals; 0 of nothing."""
     return round(part / whole, 3) if whole else 0.0
 
 
-def _mean(values: Iterable[int]) -> float:
-    known = list(values)
-    return _ratio(sum(known), len(known))
+def _maker(pair: Pair) -> str:
+    return f"{pair.kind} by {pair.source or 'published'}"
+
+
+def _sorted(counts: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counts.items()))

@@ -28,6 +28,10 @@ class Outcome:
     accepted: list[Pair] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     rounds: int = 0
+    requests: int = 0
+    """Replies that it took, cached or not; with their tokens below."""
+    prompt_tokens: int = 0
+    reply_tokens: int = 0
     failure: str | None = None
     """Why the passage went to quarantine; null when it did not."""
 

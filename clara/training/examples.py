@@ -25,6 +25,15 @@ class Example:
     question: str = ""
 
 
+def chosen_rows(pairs: Sequence[Pair], rows: str) -> list[Pair]:
+    """The rows to pretrain on: `all` or `accepted` as they come, `templates`: those made by rule alone.
+
+    Rejected rows of which nothing could be read have no question or answer, and nothing can be learnt from them.
+    """
+    whole = [pair for pair in pairs if pair.answer and (pair.question or pair.kind == "paraphrase")]
+    return [pair for pair in whole if rows != "templates" or pair.source == "templates"]
+
+
 def pretraining_examples(
     pairs: Sequence[Pair], tokens: Encoder, *, kinds: Sequence[str], qa_target: str, max_target_tokens: int
 ) -> list[Example]:

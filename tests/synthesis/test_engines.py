@@ -268,3 +268,41 @@ def test_a_server_that_is_not_there_is_named(server: Server) -> None:
     server.http.server_close()
     with pytest.raises(ResourceError, match=r"did not answer in 5 attempts .*mend synthesis\.base_url"):
         OpenAIEngine(server.url, "m", identity="x", wait_seconds=0.001)
+
+
+def test_a_batch_that_memory_does_not_hold_is_halved(
+    transformers_engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = answers(transformers_engine, *REQUESTS)
+    decode, sizes = transformers_engine._decode, []
+
+    def small(rows: list[Any]) -> Any:
+        sizes.append(len(rows))
+        if len(rows) > 2:
+            raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 1 bytes.\ntrace")
+        return decode(rows)
+
+    monkeypatch.setattr(transformers_engine, "_decode", small)
+    assert answers(transformers_engine, *REQUESTS) == expected
+    assert sizes == [6, 3, 1, 2, 3, 1, 2]
+
+
+def test_a_request_that_memory_does_not_hold_alone_fails_and_other_errors_end_the_run(
+    transformers_engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    def full(rows: list[Any]) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(transformers_engine, "_decode", full)
+    replies = answers(transformers_engine, *REQUESTS[:2])
+    assert all("out of memory with a prompt of" in (reply.error or "") for reply in replies)
+
+    def broken(rows: list[Any]) -> Any:
+        raise RuntimeError("shapes do not fit")
+
+    monkeypatch.setattr(transformers_engine, "_decode", broken)
+    transformers_engine.submit("a", REQUESTS[0])
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        transformers_engine.collect()

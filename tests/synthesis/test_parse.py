@@ -64,3 +64,11 @@ def test_a_question_ends_at_its_mark_and_a_paraphrase_loses_its_heading() -> Non
     assert parse.question("Who is A? Answer: B\nWhy?") == "Who is A?"
     assert parse.question("  \n") == ""
     assert parse.paraphrase('Here is the rewritten passage:\n\n"A is\nB."') == '"A is B."'.strip('"')
+
+
+def test_half_a_character_is_no_question() -> None:
+    """Such a string could be written to no file."""
+    assert parse.questions(r'{"Question1": "Who \ud83d?"}') is None
+    assert parse.questions(r'{"Question1": "Who \ud83d?", "Question2": "When?", "Quest') == ["When?"]
+    assert parse.questions(r'{"Question1": "Who \ud83d\ude00?"}') == ["Who \U0001f600?"]
+    assert parse.questions("{" * 100_000 + "}") is None

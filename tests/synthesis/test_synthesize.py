@@ -7,17 +7,18 @@ from typing import Any
 import pytest
 
 from clara.config.synthesis import Synthesis
-from clara.errors import DataError
+from clara.errors import ConfigError, DataError, ResourceError
 from clara.records import Pair, Passage, read_rows, write_rows
 from clara.synthesis.engine import Request, failure
 from clara.synthesis.engine_scripted import ScriptedEngine
 from clara.synthesis.passages import is_prose, spread
 from clara.synthesis.rows import Rejected
-from clara.synthesis.synthesize import synthesize
+from clara.synthesis.shards import gather
+from clara.synthesis.synthesize import _folder, synthesize
 
 SETTINGS: dict[str, Any] = {
     "published": None, "engine": "auto", "model": None, "dtype": "float32", "base_url": None, "tensor_parallel": 1,
-    "num_passages": 3,
+    "num_passages": 3, "shards": 1, "exclude_leaks": False, "exports": [],
     "num_passages_for": {},
     "kinds": ["simple", "paraphrase"], "question_sources": ["facts", "templates"], "max_rounds": 1,
     "questions_per_round": 3, "temperature": 0.7, "top_p": 0.95, "max_new_tokens": 64, "model_validation": False,
@@ -42,14 +43,20 @@ def run(
     names = {name: folder / name for name in ("pairs.parquet", "rejected.parquet", "report.json")}
     try:
         synthesize(
-            settings, seed=1, dtype="float32", passages=folder / "passages.parquet", card=folder / "card.json",
+            settings, seed=1, shard=1, passages=folder / "passages.parquet", card=folder / "card.json",
             state=folder / "state", pairs=names["pairs.parquet"], rejected=names["rejected.parquet"],
             summary=names["report.json"], engine=engine,
         )  # fmt: skip
     finally:
-        report = json.loads(names["report.json"].read_text())
-    pairs = read_rows(Pair, names["pairs.parquet"])
-    return pairs, read_rows(Rejected, names["rejected.parquet"]), report
+        whole = {name: folder / "whole" / name for name in names}
+        gather(
+            shard_pairs=[names["pairs.parquet"]], shard_rejected=[names["rejected.parquet"]],
+            shard_reports=[names["report.json"]], leaks=None, pairs=whole["pairs.parquet"],
+            rejected=whole["rejected.parquet"], summary=whole["report.json"], exports=[],
+        )  # fmt: skip
+        report = json.loads(whole["report.json"].read_text())
+    pairs = read_rows(Pair, whole["pairs.parquet"])
+    return pairs, read_rows(Rejected, whole["rejected.parquet"]), report
 
 
 def test_a_kind_can_be_asked_of_fewer_passages(tmp_path: Path) -> None:
@@ -95,11 +102,16 @@ def test_a_few_failed_passages_are_listed_with_their_reason(tmp_path: Path) -> N
     assert report["quarantine"] == {"0000000000000002 Town2 (paraphrase)": "context overflow"}
 
 
-def test_too_many_failed_passages_fail_the_step_after_its_files_are_written(tmp_path: Path) -> None:
+def test_too_many_failed_passages_fail_the_step_after_its_files_are_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(
-        DataError, match=r"2 of 3 passages failed, more than synthesis\.max_failed_share = 0\.5 allows; "
+        DataError,
+        match=r"2 of 3 passages failed, more than synthesis\.max_failed_share = 0\.5 allows; .*quarantine.json",
     ):
         run(tmp_path, fails_for("Town2", "Town4"))
+    assert "synthesis: quarantined 2: context overflow\n" in capsys.readouterr().err
+    assert len(json.loads((tmp_path / "state" / "quarantine.json").read_text())) == 2
     assert json.loads((tmp_path / "report.json").read_text())["failed_passages"] == 2
     assert (tmp_path / "pairs.parquet").exists()
 
@@ -135,3 +147,21 @@ def test_lists_and_scraps_are_no_prose() -> None:
     assert not is_prose(prose.model_copy(update={"text": "a list of words without an end " * 10}))
     with pytest.raises(DataError, match="none of the 1 passages is prose of at least 40 words"):
         spread([prose.model_copy(update={"text": "short"})], 3)
+
+
+def test_a_model_that_is_no_folder_is_refused_before_anything_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (tmp_path / "file").write_text("")
+    for model, kind, message in (
+        (
+            "nobody/none",
+            ResourceError,
+            r"Hub model nobody/none could not be fetched .* set synthesis\.model to a local",
+        ),
+        (str(tmp_path / "file"), ConfigError, r"synthesis\.model = .*file is no model folder"),
+        ("./nowhere", ConfigError, r"synthesis\.model = \./nowhere is no model folder"),
+    ):
+        with pytest.raises(kind, match=message):
+            _folder(model, tmp_path / "card.json")

@@ -37,15 +37,16 @@ def test_everything_that_enters_a_command_is_quoted(rule: str) -> None:
     free = [name for name in re.findall(r"\{([^{}]+)\}", command) if not name.endswith(":q")]
     # Free are numbers, the program's own path, and wildcards that the constraints keep to letters, digits and dashes.
     assert set(free) <= {
-        "threads", "input.script", "wildcards.ratio", "wildcards.init", "wildcards.variant", "wildcards.baseline"
+        "threads", "input.script", "wildcards.ratio", "wildcards.init", "wildcards.variant", "wildcards.baseline",
+        "wildcards.shard",
     }  # fmt: skip
     assert "exec tee {log:q}" in command
 
 
 @pytest.mark.parametrize("rule", sorted(RESUMABLE))
 def test_a_rule_that_can_be_interrupted_has_a_state(rule: str) -> None:
-    # Replies are kept under the hash of their request, so synthesis needs one folder only.
-    wanted = 'state="state/{run}/synthesize"' if rule == "synthesize" else f'state=state("{rule}")'
+    # Replies are kept under the hash of their request, so a shard of synthesis needs one folder only.
+    wanted = 'state="state/{run}/synthesize/{shard}-of-{shards}"' if rule == "synthesize" else f'state=state("{rule}")'
     assert wanted in BLOCKS[rule]
     assert "--state {params.state:q}" in BLOCKS[rule]
 

@@ -15,7 +15,10 @@ from clara.errors import ConfigError
 from clara.plan import BEFORE, STAGES, Plan
 from tests.workflow.checkout import CI, ROOT, planned, planned_for_each
 
-GRAPH_KEYS = ("run", "ratios", "inits", "variants", "evaluation.baselines", "candidates.settings")
+GRAPH_KEYS = (
+    "run", "ratios", "inits", "variants", "synthesis.shards", "synthesis.exports", "evaluation.baselines",
+    "candidates.settings",
+)  # fmt: skip
 """Keys that say which files there are; docs/rerun.md lists them apart."""
 
 

@@ -1,0 +1,105 @@
+"""Whether a pair is right, told by a program that is not the generator: the passage must give the answer back.
+
+Four conditions, each necessary and none a judgement of style:
+
+1. The answer stands in the passage, word by word.
+2. A sentence that holds the answer holds what the question asks about: most content words that are not the title's.
+3. No other sentence fits the question better: who looks the question up arrives at the answer's sentence.
+4. The answer is of the sort that the question asks for: a year for "in what year", a number for "how many".
+
+It is stricter than a reader where an answer is put in other words or joins two sentences, and laxer where a sentence
+holds several answers of one sort. What it is worth is measured beside it: of the same questions with another answer of
+the same passage, few may pass.
+"""
+
+import random
+import re
+from collections import Counter
+from collections.abc import Sequence
+from math import sqrt
+from typing import Any
+
+from clara.data.sentences import sentences
+from clara.records import Pair
+from clara.synthesis.checks import content, words
+from clara.synthesis.facts import find_facts
+from clara.synthesis.report import ratio
+from clara.synthesis.templates import GAP
+
+HELD = 0.7
+"""Share of the question's content words that the sentence must hold; the rest may be wording."""
+NUMBER = r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|dozen|hundred|thousand|million)\b"
+SORTS = (
+    (r"^(?:in |by |since )?(?:what|which) year\b", r"^(?:in )?\d{3,4}\b"),
+    (r"^(?:how many|how much|how old|how long|what percentage)\b", NUMBER),
+    (r"^(?:on what date|when)\b", r"\d|century|day|spring|summer|autumn|winter"),
+    (r"^who\b(?! or what)", r"^(?!\W*\d[\d.,%]*\W*$)"),
+)
+"""How a question begins, and what its answer must look like."""
+
+
+def fault(pair: Pair) -> str | None:
+    """Why a pair of question and answer is not seen to be right, or None when it is."""
+    title, _, text = pair.document.rpartition("\n")
+    found = sentences(text)
+    holding = [number for number, sentence in enumerate(found) if _stands_in(pair.answer, sentence)]
+    if not holding:
+        return "answer_not_in_a_sentence"
+    for beginning, form in SORTS:
+        if re.search(beginning, pair.question, re.IGNORECASE) and not re.search(form, pair.answer, re.IGNORECASE):
+            return "answer_of_another_sort"
+    asked = _asked(pair.question, title)
+    shared = [len(asked & set(content(sentence))) for sentence in found]
+    best = max(shared[number] for number in holding)
+    if best < HELD * len(asked):
+        return "question_not_in_that_sentence"
+    return "another_sentence_fits_better" if max(shared) > best else None
+
+
+def measure(pairs: Sequence[Pair], seed: int) -> dict[str, Any]:
+    """How many of some pairs are right, with a 95 % interval, and how many are when their answers are wrong.
+
+    Args:
+        pairs: questions and answers, a random sample.
+        seed: of the wrong answers: each another fact of the same passage.
+    """
+    faults = [fault(pair) for pair in pairs]
+    wrong = [other for pair in pairs if (other := _with_another_answer(pair, random.Random(f"{seed}-{pair.id}")))]
+    low, high = wilson(faults.count(None), len(faults))
+    return {
+        "pairs": len(pairs),
+        "right": faults.count(None),
+        "low": low,
+        "high": high,
+        "faults": dict(sorted(Counter(name for name in faults if name).items())),
+        "with_another_answer": {"pairs": len(wrong), "right": sum(fault(pair) is None for pair in wrong)},
+    }
+
+
+def wilson(successes: int, trials: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share."""
+    if not trials:
+        return 0.0, 1.0
+    z, share = 1.96, successes / trials
+    middle = (share + z * z / (2 * trials)) / (1 + z * z / trials)
+    half = z * sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials)) / (1 + z * z / trials)
+    return ratio(max(0.0, middle - half), 1), ratio(min(1.0, middle + half), 1)
+
+
+def _asked(question: str, title: str) -> set[str]:
+    """Stems of what a question asks about; of a statement with a gap, those of the statement."""
+    statement = re.search(rf'"([^"]*{GAP}.*)"', question)
+    stems = set(content(statement[1].replace(GAP, " ") if statement else question))
+    return stems - set(content(title)) or stems
+
+
+def _stands_in(answer: str, sentence: str) -> bool:
+    return f" {' '.join(words(answer))} " in f" {' '.join(words(sentence))} "
+
+
+def _with_another_answer(pair: Pair, choice: random.Random) -> Pair | None:
+    title, _, text = pair.document.rpartition("\n")
+    given = " ".join(words(pair.answer))
+    others = [fact.answer for fact in find_facts(title, text)]
+    others = [other for other in others if (plain := " ".join(words(other))) not in given and given not in plain]
+    return pair.model_copy(update={"answer": choice.choice(others)}) if others else None
