@@ -3,8 +3,8 @@
     python workflow_scripts/run_pipeline.py [TARGET …] --profile profiles/local [--configfile configs/NAME.yaml]
 
 All arguments go to Snakemake, which takes this process's place and makes the files; targets come first, because
---configfile takes every word that follows it. A second call beside a running one is refused, and so is one beside jobs
-that outlived a killed run.
+--configfile takes every word that follows it. A second call beside a running one is refused, and so is one beside
+processes that outlived a killed run; its SLURM jobs are cancelled, or each would run twice.
 """
 
 import fcntl
@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from clara import program
+from clara import program, slurm
 from clara.errors import ResourceError
 
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
@@ -25,6 +25,7 @@ def main(argv: list[str] | None = None) -> None:
     folder = Path.cwd()
     hold(folder)
     if any((folder / ".snakemake" / "locks").glob("*")):
+        cancel_orphans(folder)
         if others := at_work(folder):
             raise ResourceError(
                 f"a run was killed in {folder} but its jobs go on ({', '.join(others)}); wait for them or end them, "
@@ -51,6 +52,14 @@ def hold(folder: Path) -> None:
     os.ftruncate(handle, 0)
     os.write(handle, str(os.getpid()).encode())
     os.set_inheritable(handle, True)
+
+
+def cancel_orphans(folder: Path) -> None:
+    """Ends the SLURM jobs of a killed run: nothing would take their results, and new ones would do the same work."""
+    if orphans := slurm.jobs_of(folder):
+        names = ", ".join(f"{job.id} ({job.step})" for job in orphans)
+        print(f"the killed run left SLURM jobs behind; they are cancelled: {names}", file=sys.stderr)
+        slurm.cancel(orphans, folder)
 
 
 def at_work(folder: Path) -> list[str]:

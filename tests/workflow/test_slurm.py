@@ -1,0 +1,271 @@
+"""The graph on a real SLURM of one node: its jobs are SLURM's, and each way of losing a job there is survived.
+
+Where SLURM is not installed, or a cluster cannot be started, the tests skip themselves and say why.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from clara import slurm
+from tests.cluster import single_node
+from tests.workflow.checkout import copy_checkout, environment
+
+pytestmark = [pytest.mark.slow, pytest.mark.slurm, pytest.mark.timeout(900)]
+
+RUNNER = "workflow_scripts/run_pipeline.py"
+QUICK = (
+    "--profile", "slurm", "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "1",
+    "--max-status-checks-per-second", "5", "--latency-wait", "5",
+)  # fmt: skip
+"""No accounting database here, and end of jobs is to be noticed soon."""
+CI = ("--configfile", "configs/ci.yaml", "overlay.yaml")
+ONE_CHECKPOINT = """
+ratios: [4]
+inits: [pretraining]
+evaluation: {baselines: [bm25]}
+benchmarks: {hotpotqa: null, musique: null, 2wiki: null}
+"""
+CARD = "results/ci/pretraining/cr4-base/card.json"
+
+
+class Record(NamedTuple):
+    """What SLURM keeps of a job."""
+
+    id: str
+    rule: str
+    state: str
+    fields: dict[str, str]
+
+
+def records(folder: Path) -> list[Record]:
+    """All jobs that were submitted from `folder`, oldest first."""
+    found = []
+    for line in single_node.output("scontrol", "show", "job", "-o").splitlines():
+        fields = dict(part.split("=", 1) for part in line.split() if "=" in part)
+        if Path(fields.get("WorkDir", "")) == folder and fields["JobName"].startswith(slurm.PREFIX):
+            rule = re.sub(r"^rule_|_wildcards.*", "", fields["Comment"])
+            found.append(Record(fields["JobId"], rule, fields["JobState"], fields))
+    return sorted(found, key=lambda record: int(record.id))
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    """A SLURM of one node for the tests of this file."""
+    if reason := single_node.missing():
+        pytest.skip(reason)
+    single_node.start()
+    yield
+    single_node.stop()
+
+
+@pytest.fixture(scope="module")
+def on_slurm(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout in which the miniature, with one checkpoint, ran on the cluster."""
+    folder = copy_checkout(tmp_path_factory.mktemp("slurm") / "checkout")
+    (folder / "slurm").symlink_to("profiles/slurm")
+    (folder / "overlay.yaml").write_text(ONE_CHECKPOINT)
+    finish(start(folder, *CI), folder)
+    return folder
+
+
+@pytest.fixture
+def folder(on_slurm: Path, tmp_path: Path) -> Path:
+    """A copy of it whose pretraining is to be made again, in so many steps that it can be met at work."""
+    copy = Path(shutil.copytree(on_slurm, tmp_path / "checkout", symlinks=True))
+    steps = "pretraining: {optimization: {steps: 60, validate_every: 60, save_every: 1}}\n"
+    (copy / "overlay.yaml").write_text(ONE_CHECKPOINT + steps)
+    return copy
+
+
+def start(folder: Path, *arguments: str) -> "subprocess.Popen[bytes]":
+    """The runner with the cluster's profile, in a process group of its own; its output goes to run.txt."""
+    with (folder / "run.txt").open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, RUNNER, *QUICK, *arguments],
+            cwd=folder,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+
+
+def finish(process: "subprocess.Popen[bytes]", folder: Path) -> str:
+    """What a run said that ended well."""
+    code = process.wait(timeout=600)
+    said = (folder / "run.txt").read_text()
+    assert code == 0, said[-4000:]
+    return said
+
+
+def wait_for(what: Callable[[], object], process: "subprocess.Popen[bytes]") -> None:
+    """Returns when `what()` is true; fails when the run ends before."""
+    until = time.monotonic() + 200
+    while not what():
+        assert process.poll() is None, "the run ended before it was met at work"
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+def saved_states(folder: Path) -> list[Path]:
+    """States of the long pretraining, oldest first; that of the finished run has other settings, and four steps."""
+    return [
+        path for path in sorted((folder / "state/ci/pretrain").glob("*/*/step-*")) if int(path.name[5:]) not in (3, 4)
+    ]
+
+
+def resumed_after(folder: Path) -> list[int]:
+    """The steps after which the newest pretraining went on."""
+    log = (folder / "logs/ci/pretrain/cr4-base.log").read_text()
+    return [int(step) for step in re.findall(r"goes on after step (\d+)", log)]
+
+
+def assert_whole(folder: Path) -> None:
+    """The history of the long pretraining has every step once."""
+    rows = [json.loads(line) for line in (folder / CARD).with_name("history.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows if row["split"] == "train"] == list(range(1, 61))
+
+
+def test_jobs_were_slurm_jobs_with_the_resources_asked_for(on_slurm: Path) -> None:
+    jobs = {record.rule: record for record in records(on_slurm)}
+    local = {"fetch_corpus", "collect_documents", "rank_bm25", "score", "build_report"}
+    assert {
+        "prepare_backbone",
+        "split_passages",
+        "make_candidates",
+        "pretrain",
+        "train_joint",
+        "predict",
+    } <= jobs.keys()
+    assert not local & jobs.keys()
+    assert {record.state for record in records(on_slurm)} == {"COMPLETED"}
+    training = jobs["pretrain"].fields
+    assert training["Partition"] == "gpu"
+    assert training["TresPerJob"] == "gres:gpu:1"
+    assert training["CPUs/Task"] == "8"
+    assert training["TimeLimit"] == "12:00:00"
+    assert "TresPerJob" not in jobs["split_passages"].fields
+    assert jobs["split_passages"].fields["Partition"] == "cpu"
+    finished = single_node.output("sacct", "-c", "-n", "-o", "jobid,state").split()
+    assert jobs["predict"].id in finished
+
+
+def test_a_second_run_finds_nothing_to_do(on_slurm: Path) -> None:
+    before = len(records(on_slurm))
+    assert "Nothing to be done" in finish(start(on_slurm, *CI), on_slurm)
+    assert len(records(on_slurm)) == before
+
+
+def test_a_preempted_training_goes_on_where_it_was(folder: Path) -> None:
+    process = start(folder, CARD, "--slurm-requeue", *CI)
+    wait_for(lambda: saved_states(folder), process)
+    subprocess.run(
+        ["sbatch", "-p", "urgent", "--exclusive", "--mem=0", "-o", "/dev/null", "--wrap", "sleep 2"],
+        env=single_node.plain_environment(),
+        check=True,
+        capture_output=True,
+    )
+    finish(process, folder)
+    [job] = records(folder)
+    assert (job.state, job.fields["Restarts"]) == ("COMPLETED", "1")
+    assert resumed_after(folder)[-1] >= 1
+    assert_whole(folder)
+
+
+def test_a_cancelled_training_is_submitted_again_and_goes_on(folder: Path) -> None:
+    process = start(folder, CARD, *CI)
+    wait_for(lambda: saved_states(folder), process)
+    single_node.output("scancel", records(folder)[0].id)
+    finish(process, folder)
+    assert [job.state for job in records(folder)] == ["CANCELLED", "COMPLETED"]
+    assert resumed_after(folder)[-1] >= 1
+    assert_whole(folder)
+
+
+def test_a_killed_run_is_started_again_without_a_doubled_job(folder: Path) -> None:
+    process = start(folder, CARD, *CI)
+    wait_for(lambda: saved_states(folder), process)
+    second = subprocess.run(
+        [sys.executable, RUNNER, *QUICK, CARD, *CI], cwd=folder, env=environment(), capture_output=True, text=True
+    )
+    assert second.returncode == 2
+    assert f"error: another run works in {folder} (process {process.pid})" in second.stderr
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    said = finish(start(folder, CARD, *CI), folder)
+    orphan, last = records(folder)
+    assert f"the killed run left SLURM jobs behind; they are cancelled: {orphan.id} (rule_pretrain" in said
+    assert (orphan.state, last.state) == ("CANCELLED", "COMPLETED")
+    assert orphan.fields["EndTime"] <= last.fields["StartTime"]
+    assert_whole(folder)
+
+
+def test_a_job_above_its_memory_is_killed_and_gets_more(folder: Path) -> None:
+    (folder / "overlay.yaml").write_text(ONE_CHECKPOINT + "pretraining: {mse_weight: 0.2}\n")
+    process = start(folder, CARD, *CI, "--set-resources", "pretrain:mem_mb=300*attempt**4")
+    finish(process, folder)
+    jobs = records(folder)
+    assert [job.fields["MinMemoryNode"] for job in jobs] == ["300M", "4800M"]
+    assert jobs[0].state in ("FAILED", "OUT_OF_MEMORY")
+    assert jobs[-1].state == "COMPLETED"
+
+
+def test_a_time_limit_is_announced_and_the_training_goes_on(folder: Path) -> None:
+    limits = ("--set-resources", "pretrain:runtime=1*attempt**4", "pretrain:slurm_extra='--signal=TERM@45'")
+    (folder / "overlay.yaml").write_text((folder / "overlay.yaml").read_text().replace("60", "400"))
+    process = start(folder, CARD, *CI, *limits)
+    wait_for(lambda: [job for job in records(folder) if job.state in ("FAILED", "TIMEOUT")], process)
+    wait_for(lambda: resumed_after(folder), process)
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=120)
+    assert resumed_after(folder)[-1] >= 1
+
+
+def test_a_drained_node_holds_jobs_back_and_loses_none(folder: Path) -> None:
+    node = os.uname().nodename.split(".")[0]
+    single_node.output("scontrol", "update", f"nodename={node}", "state=drain", "reason=test")
+    (folder / "results/ci/corpus/report.json").unlink()
+    process = start(folder, "results/ci/corpus/passages.parquet", *CI)
+    wait_for(lambda: [job for job in records(folder) if job.state == "PENDING"], process)
+    time.sleep(3)
+    assert process.poll() is None
+    single_node.output("scontrol", "update", f"nodename={node}", "state=resume")
+    finish(process, folder)
+    assert [job.state for job in records(folder)] == ["COMPLETED"]
+
+
+def test_tasks_on_a_node_train_together(on_slurm: Path, tmp_path: Path) -> None:
+    settings = (on_slurm / CARD).with_name("settings.json").read_text()
+    done = subprocess.run(
+        [
+            "srun", "--ntasks=2", "--mem=4000",
+            sys.executable, "workflow_scripts/launch.py", "workflow_scripts/pretrain.py",
+            "--settings", settings, "--ratio", "4", "--pairs", "results/ci/synthesis/pairs.parquet",
+            "--backbone", "results/ci/backbone/card.json", "--state", str(tmp_path / "state"),
+            "--card", str(tmp_path / "card.json"),
+        ],
+        cwd=on_slurm,
+        env=single_node.plain_environment() | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": "."},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    together, alone = (
+        [json.loads(line) for line in (path / "history.jsonl").read_text().splitlines()]
+        for path in (tmp_path, (on_slurm / CARD).parent)
+    )
+    assert [row["loss"] for row in together] == pytest.approx([row["loss"] for row in alone], rel=1e-5)
+    assert done.stderr.count("step 4/4 train") == 1
