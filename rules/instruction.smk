@@ -29,7 +29,7 @@ rule tune_instructions:
     message:
         "Tuning on questions over compressed documents at ratio {wildcards.ratio} ({wildcards.variant})"
     shell:
-        "OMP_NUM_THREADS={threads} python {input.script} --settings {params.settings:q}"
+        "OMP_NUM_THREADS={threads} python workflow_scripts/launch.py {input.script} --settings {params.settings:q}"
         " --checkpoint {input.checkpoint:q} --candidates {input.candidates:q} --state {params.state:q}"
         " --card {output.card:q}"
         " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"

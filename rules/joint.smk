@@ -30,7 +30,7 @@ rule train_joint:
     message:
         "Training selection and answers together at ratio {wildcards.ratio} ({wildcards.init}, {wildcards.variant})"
     shell:
-        "OMP_NUM_THREADS={threads} python {input.script} --settings {params.settings:q}"
+        "OMP_NUM_THREADS={threads} python workflow_scripts/launch.py {input.script} --settings {params.settings:q}"
         " --checkpoint {input.checkpoint:q} --store {input.store:q} --candidates {input.candidates:q}"
         " --state {params.state:q} --card {output.card:q}"
         " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"

@@ -35,6 +35,7 @@ rule pretrain:
     message:
         "Pretraining the compressor at ratio {wildcards.ratio} ({wildcards.variant})"
     shell:
-        "OMP_NUM_THREADS={threads} python workflow_scripts/launch.py {input.script} --settings {params.settings:q} --ratio {wildcards.ratio}"
-        " --pairs {input.pairs:q} --backbone {input.backbone:q} --state {params.state:q} --card {output.card:q}"
+        "OMP_NUM_THREADS={threads} python workflow_scripts/launch.py {input.script} --settings {params.settings:q}"
+        " --ratio {wildcards.ratio} --pairs {input.pairs:q} --backbone {input.backbone:q}"
+        " --state {params.state:q} --card {output.card:q}"
         " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"
