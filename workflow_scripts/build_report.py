@@ -40,6 +40,7 @@ def main(argv: list[str] | None = None) -> None:
         Options(
             title=settings.report.title,
             run=settings.run,
+            license=settings.license,
             questions_shown=settings.report.questions_shown,
             recall_cuts=plan.recall_at,
             resampling=Resampling(plan.bootstrap_samples, plan.confidence, settings.seed),

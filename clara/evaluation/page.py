@@ -27,6 +27,8 @@ class Content(NamedTuple):
 
     title: str
     run: str
+    license: str | None
+    """Licence and authors of the corpus' text; None says nothing."""
     confidence: float
     samples: int
     findings: list[Finding]

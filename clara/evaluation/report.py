@@ -66,6 +66,8 @@ class Options(NamedTuple):
 
     title: str
     run: str
+    license: str | None
+    """Licence and authors of the corpus' text; None says nothing."""
     questions_shown: int | None
     """Questions listed of each benchmark and setting; None lists all."""
     recall_cuts: Sequence[int]
@@ -95,6 +97,7 @@ def build_report(inputs: Inputs, outputs: Outputs, options: Options) -> None:
     content = page.Content(
         title=options.title,
         run=options.run,
+        license=options.license,
         confidence=options.resampling.confidence,
         samples=options.resampling.samples,
         findings=findings(uses, histories, scores, compared, chance),

@@ -14,6 +14,7 @@ from clara.errors import CheckpointError, ClaraError, ConfigError
 from clara.files import sha256_file, write_json
 from clara.hub import fetch_model
 from clara.model import random_backbone
+from clara.model.licences import licence_of
 from clara.model.model_folder import read_model, read_tokenizer, require_usable
 from clara.records import Record, read_card_file
 from clara.tokens import end_of_turn_id
@@ -161,6 +162,7 @@ def prepare(source: str, card: Path, *, seed: int, revision: str | None, trust_r
             "schema": CARD_SCHEMA,
             "source": source,
             "revision": revision,
+            "license": licence_of(source, folder),
             "path": "model" if folder == card.parent / "model" else str(folder.resolve()),
             "files": hashes,
             "model_hash": _combined(hashes),

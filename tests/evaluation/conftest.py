@@ -137,4 +137,11 @@ def make_run() -> Callable[..., Run]:
 @pytest.fixture(scope="session")
 def options() -> Options:
     """Settings of a report."""
-    return Options(title="Toy run", run="toy", questions_shown=None, recall_cuts=[1, 3], resampling=RESAMPLING)
+    return Options(
+        title="Toy run",
+        run="toy",
+        license="CC BY-SA 4.0, Wikipedia contributors",
+        questions_shown=None,
+        recall_cuts=[1, 3],
+        resampling=RESAMPLING,
+    )

@@ -1,11 +1,11 @@
-"""A finished miniature run, made once without running any model."""
+"""The miniature: run once from the first rule to the last, and, without any model, a folder that looks as if it was."""
 
 import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.workflow.checkout import CI, copy_checkout, pretend_finished
+from tests.workflow.checkout import CI, RUNNER, copy_checkout, pretend_finished, run
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +20,12 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished(finished_run: Path, tmp_path: Path) -> Path:
     """A copy of the finished run, to be changed."""
     return Path(shutil.copytree(finished_run, tmp_path / "checkout"))
+
+
+@pytest.fixture(scope="session")
+def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout in which the miniature ran from the first rule to the last."""
+    folder = copy_checkout(tmp_path_factory.mktemp("whole") / "checkout")
+    done = run(folder, RUNNER, *CI, timeout=1400)
+    assert done.returncode == 0, done.stderr[-1500:]
+    return folder

@@ -10,29 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.checkout import CI, copy_checkout, environment, planned, run
+from tests.workflow.checkout import CI, RUNNER, copy_checkout, environment, planned, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
-RUNNER = "workflow_scripts/run_pipeline.py"
 KILL_WHEN_THERE_IS = ("state/ci/pretrain", "logs/ci/compress_documents", "state/ci/train_joint", "logs/ci/predict")
 """Of a training the first saved state, of other steps the log, which begins with the job."""
-
-
-@pytest.fixture(scope="session")
-def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout in which the miniature ran from the first rule to the last."""
-    folder = copy_checkout(tmp_path_factory.mktemp("whole") / "checkout")
-    done = run(folder, RUNNER, *CI, timeout=1400)
-    assert done.returncode == 0, done.stderr[-1500:]
-    return folder
 
 
 def tables(folder: Path) -> dict[str, bytes]:
     """Everything of a run that must not depend on when or where it ran."""
     results = folder / "results" / "ci"
     patterns = ("report/tables/*", "evaluation/metrics/*", "evaluation/predictions/*", "*/*/adapters.safetensors")
-    return {str(path.relative_to(results)): path.read_bytes() for pattern in patterns for path in results.glob(pattern)}
+    files = [path for pattern in patterns for path in results.glob(pattern) if path.is_file()]
+    return {str(path.relative_to(results)): path.read_bytes() for path in files}
 
 
 def test_the_graph_makes_its_tables_and_its_page(whole_run: Path) -> None:
@@ -126,17 +117,48 @@ def test_a_run_killed_in_four_stages_ends_with_the_same_tables(whole_run: Path, 
 
 
 def test_a_second_run_beside_a_running_one_is_refused(whole_run: Path) -> None:
-    (whole_run / "overlay.yaml").write_text("report: {title: Another}\n")
-    first = subprocess.Popen(
-        [sys.executable, RUNNER, "-n", *CI, "overlay.yaml"],
-        cwd=whole_run,
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    time.sleep(1.0)
+    first = subprocess.Popen([sys.executable, "-c", HOLDS], cwd=whole_run, env=environment(), stdout=subprocess.PIPE)
+    assert first.stdout
+    assert first.stdout.readline() == b"held\n"
     second = run(whole_run, RUNNER, "-n", *CI)
-    if first.poll() is None:
-        assert second.returncode == 2
-        assert f"error: another run works in {whole_run} (process {first.pid})" in second.stderr
+    first.kill()
     first.wait()
+    assert second.returncode == 2
+    assert f"error: another run works in {whole_run} (process {first.pid})" in second.stderr
+    assert run(whole_run, RUNNER, "-n", *CI).returncode == 0
+
+
+HOLDS = """
+import sys, time
+from pathlib import Path
+sys.path[:0] = [".", "workflow_scripts"]
+import run_pipeline
+run_pipeline.hold(Path.cwd())
+print("held", flush=True)
+time.sleep(600)
+"""
+"""A run that has taken its folder and goes on for long."""
+
+
+def test_every_result_has_its_provenance(whole_run: Path) -> None:
+    results = whole_run / "results" / "ci"
+    found = {path.relative_to(results).as_posix() for path in results.rglob("provenance/*.json")}
+    expected = {
+        "corpus/source/provenance/dump.json",
+        "backbone/provenance/card.json",
+        "corpus/provenance/passages.json",
+        "corpus/provenance/documents.json",
+        "questions/provenance/nq.test.json",
+        "candidates/provenance/nq.test.normal.json",
+        "synthesis/provenance/pairs.json",
+        "joint/instruction-cr4-base/provenance/memory_use.json",
+        "evaluation/predictions/provenance/text_rag.json",
+        "evaluation/predictions/provenance/bm25.json",
+        "evaluation/predictions/provenance/instruction-cr4-base.json",
+        "evaluation/metrics/provenance/instruction-cr4-base.json",
+        "report/provenance/index.json",
+    }
+    assert expected <= found
+    for path in expected:
+        content = json.loads((results / path).read_text())
+        assert {"settings", "inputs", "commit", "libraries", "device", "seed", "command"} <= content.keys()
