@@ -2,7 +2,7 @@
 
 import gzip
 import reprlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from pathlib import Path
@@ -98,6 +98,9 @@ def document_id(document: str) -> str:
     """The id under which a document is stored: a hash of the whole text."""
     return text_id(document)
 
+
+ROW_GROUP = 4096
+"""Rows of a Parquet file that are read together."""
 
 RecordType = TypeVar("RecordType", bound=Record)
 CardType = TypeVar("CardType")
@@ -227,13 +230,35 @@ def read_rows(kind: type[RecordType], path: Path) -> list[RecordType]:
     return [parse_row(kind, row, where) for where, row in read_json_lines(path)]
 
 
-def _parquet_rows(path: Path) -> list[dict[str, Any]]:
+def read_numbered(kind: type[RecordType], path: Path, numbers: Sequence[int]) -> list[RecordType]:
+    """The records of a Parquet file whose numbers, from 0, are given; only the blocks that hold them are read.
+
+    Raises:
+        DataError: as `read_rows`.
+    """
+    groups = sorted({number // ROW_GROUP for number in numbers})
+    read = dict(zip(groups, (_parquet_rows(path, group=group) for group in groups), strict=True))
+    rows = ((number, read[number // ROW_GROUP][number % ROW_GROUP]) for number in numbers)
+    return [parse_row(kind, row, f"{path} row {number + 1}") for number, row in rows]
+
+
+def read_column(path: Path, name: str) -> list[Any]:
+    """One column of a Parquet file.
+
+    Raises:
+        DataError: as `read_rows`.
+    """
+    return [row[name] for row in _parquet_rows(path, columns=[name])]
+
+
+def _parquet_rows(path: Path, *, columns: list[str] | None = None, group: int | None = None) -> list[dict[str, Any]]:
     import pyarrow
     import pyarrow.parquet
 
     try:
-        with reading(path), Path(path).open("rb") as file:
-            table = pyarrow.parquet.read_table(file, page_checksum_verification=True)
+        with reading(path), Path(path).open("rb") as opened:
+            file = pyarrow.parquet.ParquetFile(opened, page_checksum_verification=True)
+            table = file.read(columns) if group is None else file.read_row_group(group, columns)
             rows: list[dict[str, Any]] = table.to_pylist()
     except ClaraError:
         raise
@@ -251,7 +276,9 @@ def write_rows(path: Path, rows: Iterable[Record]) -> None:
 
         table = pyarrow.Table.from_pylist([row.model_dump() for row in rows])
         with atomic_path(path) as temporary:
-            pyarrow.parquet.write_table(table, temporary, compression="zstd", write_page_checksum=True)
+            pyarrow.parquet.write_table(
+                table, temporary, compression="zstd", write_page_checksum=True, row_group_size=ROW_GROUP
+            )
         return
     with atomic_path(path) as temporary, temporary.open("wb") as plain, _packed(plain, path) as file:
         for row in rows:

@@ -3,21 +3,28 @@
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from clara.errors import DataError
+from clara.errors import ClaraError, DataError, ResourceError
 from clara.files import atomic_path, read_json, sha256_file, text_id, write_json
 from clara.model.adapters import COMPRESSOR
 from clara.model.checkpoint import LoadedCheckpoint
 from clara.model.clara import ClaraModel
-from clara.model.store import DOCUMENTS, Manifest, Shard, write_manifest
+from clara.model.packing import StoreType, bytes_per_document, pack
+from clara.model.store import DOCUMENTS, MANIFEST, Manifest, MemoryStore, Shard, write_manifest
 from clara.progress import Progress
 from clara.records import Passage, write_rows
 from clara.tokens import CompressorInput
+
+ENOUGH_TOKENS = 1024
+"""Tokens from which on a larger batch gains a CPU nothing, and a GPU less than padding costs it."""
+LEAST_SHARE = 0.9
+"""Of a batch's longest text, that every text in it has at least, once there are enough."""
 
 
 def build_store(
@@ -26,57 +33,139 @@ def build_store(
     manifest: Path,
     *,
     state: Path,
-    dtype: str,
+    dtype: StoreType,
     shard_documents: int,
     batch_tokens: int,
+    previous: MemoryStore | None = None,
 ) -> Manifest:
-    """Compresses `documents` into a store beside `manifest`; finished shards of an interrupted build are kept.
+    """Compresses `documents` into a store beside `manifest`; only what is in no earlier store of them is compressed.
+
+    Finished shards of an interrupted build are kept. A document that the last build with this `state`, or `previous`,
+    compressed with the same compressor to the same type is taken over from there.
 
     Args:
         loaded: the checkpoint whose compressor is used.
         documents: their order is the store's.
         manifest: where `manifest.json` goes.
-        state: finished shards wait here until the store is whole.
+        state: finished shards wait here until the store is whole, whose files are links to them where they can be.
         dtype: of the stored memories.
         shard_documents: documents a shard; bounds the memory used.
         batch_tokens: tokens of one forward pass, padding included.
+        previous: another store of the same compressor.
 
     Raises:
         DataError: there are no documents.
+        ResourceError: the disk has no room for the store.
     """
     if not documents:
         raise DataError("there is no document to compress; the documents file holds no rows")
-    model = loaded.model
+    require_room(loaded.model, len(documents), dtype, manifest.parent)
+    kept = previous or _last_build(state, loaded.compressor_hash)
+    if kept is not None and (kept.manifest.compressor_hash, kept.manifest.dtype) != (loaded.compressor_hash, dtype):
+        kept = None
     shards = []
-    inputs = [model.tokens.to_compress(passage.document) for passage in documents]
-    total = sum(len(item.ids) for item in inputs)
-    with Progress("compressing", total=total, unit="tokens") as progress:
-        for number, start in enumerate(range(0, len(documents), shard_documents)):
-            part = inputs[start : start + shard_documents]
-            file = state / f"memories-{number:05d}.safetensors"
-            origin = _origin(loaded.compressor_hash, dtype, documents[start : start + shard_documents])
-            if not _finished(file, origin):
-                vectors = compress(model, part, batch_tokens=batch_tokens, progress=progress).to(getattr(torch, dtype))
+    with Progress("compressing", total=len(documents), unit="documents") as progress:
+        for start in range(0, len(documents), shard_documents):
+            part = documents[start : start + shard_documents]
+            origin = _origin(loaded.compressor_hash, dtype, part)
+            file = state / f"{origin}.safetensors"
+            if not _finished(file):
+                tensors = _tensors(loaded.model, part, kept, dtype=dtype, batch_tokens=batch_tokens, progress=progress)
                 with atomic_path(file) as temporary:
-                    save_file({"memories": vectors.contiguous()}, temporary)
-                write_json(file.with_suffix(".json"), {"sha256": sha256_file(file), "origin": origin})
-            else:
-                progress.update(progress.done + sum(len(item.ids) for item in part))
+                    save_file(tensors, temporary)
+                write_json(file.with_suffix(".json"), {"sha256": sha256_file(file)})
+            progress.update(start + len(part))
             shards.append(Shard(file.name, len(part), str(read_json(file.with_suffix(".json"))["sha256"])))
-    manifest.parent.mkdir(parents=True, exist_ok=True)
-    for shard in shards:
-        with atomic_path(manifest.parent / shard.file) as temporary:
-            shutil.copyfile(state / shard.file, temporary)
-    write_rows(manifest.parent / DOCUMENTS, documents)
+    write_rows(state / DOCUMENTS, documents)
     result = Manifest(
         compressor_hash=loaded.compressor_hash,
         num_documents=len(documents),
-        num_memory=model.shape.num_memory,
-        dim=model.backbone.hidden_size,
+        num_memory=loaded.model.shape.num_memory,
+        dim=loaded.model.backbone.hidden_size,
         dtype=dtype,
-        documents_sha256=sha256_file(manifest.parent / DOCUMENTS),
+        documents_sha256=sha256_file(state / DOCUMENTS),
         shards=shards,
     )
+    write_manifest(state / MANIFEST, result)
+    _drop_others(state, shards)
+    return _publish(state, result, manifest)
+
+
+def require_room(model: ClaraModel, documents: int, dtype: StoreType, folder: Path) -> int:
+    """Bytes that the memories of so many documents take on the disk.
+
+    Raises:
+        ResourceError: the disk that holds `folder` has less room.
+    """
+    wanted = documents * bytes_per_document(model.shape.num_memory, model.backbone.hidden_size, dtype)
+    there = next(path for path in [folder, *folder.absolute().parents] if path.exists())
+    free = shutil.disk_usage(there).free
+    if wanted > free:
+        raise ResourceError(
+            f"the store of {documents:,} documents takes {wanted / 1e9:.1f} GB as {dtype}, {folder} has room for "
+            f"{free / 1e9:.1f} GB; choose a smaller type (compression.dtype) or another disk"
+        )
+    return wanted
+
+
+def _tensors(
+    model: ClaraModel,
+    documents: Sequence[Passage],
+    kept: MemoryStore | None,
+    *,
+    dtype: StoreType,
+    batch_tokens: int,
+    progress: Progress,
+) -> dict[str, Tensor]:
+    """What a shard's file holds: rows taken over where there are, the others compressed."""
+    texts = [passage.document for passage in documents]
+    found = kept.numbers(texts) if kept is not None else [None] * len(texts)
+    new = [index for index, row in enumerate(found) if row is None]
+    old = [index for index, row in enumerate(found) if row is not None]
+    made: dict[str, Tensor] = {}
+    if new:
+        inputs = [model.tokens.to_compress(texts[index]) for index in new]
+        made = pack(compress(model, inputs, batch_tokens=batch_tokens, progress=progress), dtype)
+    if kept is None or not old:
+        return made
+    taken = kept.packed([row for row in found if row is not None])
+    order = torch.tensor(new + old).argsort()
+    return {name: torch.cat([made[name], part])[order] if new else part for name, part in taken.items()}
+
+
+def _last_build(state: Path, compressor_hash: str) -> MemoryStore | None:
+    """The store that the last finished build left in `state`, if it is whole and of this compressor."""
+    if not (state / MANIFEST).exists():
+        return None
+    try:
+        store = MemoryStore(state / MANIFEST)
+        store.require(compressor_hash)
+    except ClaraError:
+        return None  # nothing is lost but time
+    return None if store.verify() else store
+
+
+def _drop_others(state: Path, shards: Sequence[Shard]) -> None:
+    names = {shard.file for shard in shards}
+    for file in state.glob("*.safetensors"):
+        if file.name not in names:
+            file.unlink()
+            file.with_suffix(".json").unlink(missing_ok=True)
+
+
+def _publish(state: Path, built: Manifest, manifest: Path) -> Manifest:
+    """Puts the finished files beside `manifest`, under names by number, and writes it last."""
+    manifest.parent.mkdir(parents=True, exist_ok=True)
+    names = [f"memories-{number:05d}.safetensors" for number in range(len(built.shards))]
+    shards = [replace(shard, file=name) for shard, name in zip(built.shards, names, strict=True)]
+    manifest.unlink(missing_ok=True)  # until all files are there, there is no store
+    for source, target in [*((s.file, t) for s, t in zip(built.shards, names, strict=True)), (DOCUMENTS, DOCUMENTS)]:
+        with atomic_path(manifest.parent / target) as temporary:
+            try:
+                temporary.hardlink_to(state / source)
+            except OSError:  # another disk, or one that knows no links
+                shutil.copyfile(state / source, temporary)
+    result = replace(built, shards=shards)
     write_manifest(manifest, result)
     return result
 
@@ -98,7 +187,7 @@ def compress(
             for index, vector in zip(batch, found, strict=True):
                 vectors[index] = vector
             if progress is not None:
-                progress.update(progress.done + sum(len(inputs[index].ids) for index in batch))
+                progress.update(progress.done + len(batch))
     return torch.stack([vector for vector in vectors if vector is not None])
 
 
@@ -113,11 +202,15 @@ def _evaluation_mode(model: ClaraModel) -> Iterator[None]:
 
 
 def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
-    """Indices in batches of at most `batch_tokens`, padding included; longest first, so that memory peaks at once."""
+    """Indices in batches of at most `batch_tokens`, padding included; longest first, so that memory peaks at once.
+
+    A batch that is large enough also ends where the next text is much shorter, which would be mostly padding.
+    """
     batch: list[int] = []
     for index in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
         width = lengths[batch[0]] if batch else lengths[index]
-        if batch and width * (len(batch) + 1) > batch_tokens:
+        shorter = width * len(batch) >= ENOUGH_TOKENS and lengths[index] < LEAST_SHARE * width
+        if batch and (shorter or width * (len(batch) + 1) > batch_tokens):
             yield batch
             batch = []
         batch.append(index)
@@ -130,9 +223,6 @@ def _origin(compressor_hash: str, dtype: str, documents: Sequence[Passage]) -> s
     return text_id("\n".join([compressor_hash, dtype, *(passage.document for passage in documents)]))
 
 
-def _finished(file: Path, origin: str) -> bool:
+def _finished(file: Path) -> bool:
     card = file.with_suffix(".json")
-    if not (file.exists() and card.exists()):
-        return False
-    said = read_json(card)
-    return bool(said.get("origin") == origin and said.get("sha256") == sha256_file(file))
+    return file.exists() and card.exists() and bool(read_json(card).get("sha256") == sha256_file(file))

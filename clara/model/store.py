@@ -1,10 +1,12 @@
 """The store: memories of documents on disk, in shards that are mapped, not read."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+import numpy
 import torch
 from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
@@ -12,10 +14,12 @@ from torch import Tensor
 
 from clara.errors import CheckpointError, DataError
 from clara.files import sha256_file, write_json
-from clara.records import Passage, document_id, read_card_file, read_rows
+from clara.model.packing import StoreType, bytes_per_document, unpack
+from clara.records import Passage, document_id, read_card_file, read_column, read_numbered, read_rows
 
 STORE_SCHEMA = 1
 DOCUMENTS = "documents.parquet"
+MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class Manifest:
     num_documents: int
     num_memory: int
     dim: int
-    dtype: str
+    dtype: StoreType
     documents_sha256: str
     """SHA-256 of `documents.parquet`, whose rows are in the order of the memories."""
     shards: list[Shard]
@@ -54,36 +58,70 @@ class MemoryStore:
     """
 
     def __init__(self, path: Path) -> None:
-        self.folder = Path(path).parent
-        self.manifest = read_manifest(Path(path))
+        self.path = Path(path)
+        self.folder = self.path.parent
+        self.manifest = read_manifest(self.path)
         for shard in self.manifest.shards:
             if not (self.folder / shard.file).exists():
                 raise CheckpointError(f"{self.folder / shard.file} is missing; delete {path} and compress again")
-        self._rows = {passage.id: number for number, passage in enumerate(self.documents)}
         sizes = [shard.documents for shard in self.manifest.shards]
-        wanted, full = self.manifest.num_documents, max(sizes, default=0)
-        if not sum(sizes) == len(self.documents) == wanted or any(size != full for size in sizes[:-1]):
+        full = max(sizes, default=0)
+        fits = sum(sizes) == len(self.ids) == self.manifest.num_documents
+        if not fits or any(size != full for size in sizes[:-1]):
             raise CheckpointError(
-                f"{path} lists {wanted} documents and shards of {sizes}, but {DOCUMENTS} has {len(self.documents)}; "
-                "delete the store and compress again"
+                f"{path} lists {self.manifest.num_documents} documents and shards of {sizes}, but {DOCUMENTS} has "
+                f"{len(self.ids)}; delete the store and compress again"
             )
 
     @cached_property
-    def documents(self) -> list[Passage]:
-        """The documents, in the order of their memories."""
-        return read_rows(Passage, self.folder / DOCUMENTS)
+    def ids(self) -> "numpy.ndarray[Any, numpy.dtype[numpy.uint64]]":
+        """Ids of the documents, in the order of their memories: eight bytes each, however long the texts are."""
+        return numpy.array([int(text, 16) for text in read_column(self.folder / DOCUMENTS, "id")], dtype=numpy.uint64)
 
     @cached_property
-    def _tensors(self) -> list[Tensor]:
+    def _sorted(self) -> Any:
+        return numpy.argsort(self.ids, kind="stable")
+
+    @cached_property
+    def documents(self) -> list[Passage]:
+        """All documents, in the order of their memories."""
+        return read_rows(Passage, self.folder / DOCUMENTS)
+
+    def texts(self, rows: Sequence[int]) -> list[str]:
+        """Texts of documents given by their number; those of other documents are not kept in memory."""
+        return [passage.document for passage in read_numbered(Passage, self.folder / DOCUMENTS, rows)]
+
+    def numbers(self, documents: Sequence[str]) -> list[int | None]:
+        """Numbers of documents given by their text; None of those that are not in the store."""
+        wanted = numpy.array([int(document_id(text), 16) for text in documents], dtype=numpy.uint64)
+        order = self._sorted
+        places = numpy.searchsorted(self.ids, wanted, sorter=order).clip(max=len(order) - 1)
+        rows = order[places]
+        return [int(row) if self.ids[row] == id_ else None for row, id_ in zip(rows, wanted, strict=True)]
+
+    @cached_property
+    def _shards(self) -> list[dict[str, Tensor]]:
         try:
-            return [_mapped(self.folder / shard.file, self._shape(shard)) for shard in self.manifest.shards]
+            return [self._mapped(shard) for shard in self.manifest.shards]
         except (OSError, SafetensorError) as error:
             raise CheckpointError(
                 f"a shard in {self.folder} is damaged ({error}); delete it and compress again"
             ) from error
 
-    def _shape(self, shard: Shard) -> list[int]:
-        return [shard.documents, self.manifest.num_memory, self.manifest.dim]
+    def _mapped(self, shard: Shard) -> dict[str, Tensor]:
+        path, manifest = self.folder / shard.file, self.manifest
+        found = mapped(path)
+        shape = [shard.documents, manifest.num_memory, manifest.dim]
+        said = bytes_per_document(manifest.num_memory, manifest.dim, manifest.dtype) * shard.documents
+        lengths = [len(tensor) for tensor in found.values()]
+        held = list(found["memories"].shape) if "memories" in found else []
+        wide = manifest.dtype == "int4" or held == shape
+        if not wide or sum(t.nbytes for t in found.values()) != said or set(lengths) != {shard.documents}:
+            raise CheckpointError(
+                f"{path} holds memories of shape {held}, the manifest says {shape} in {manifest.dtype}; delete the "
+                "store and compress again"
+            )
+        return found
 
     def memories(self, documents: Sequence[str]) -> Float[Tensor, "documents memory dim"]:
         """Memories of documents given by their text.
@@ -91,19 +129,32 @@ class MemoryStore:
         Raises:
             DataError: a document is not in the store.
         """
-        try:
-            rows = [self._rows[document_id(text)] for text in documents]
-        except KeyError as error:
-            text = next(text for text in documents if document_id(text) not in self._rows)
+        rows = self.numbers(documents)
+        if None in rows:
+            text = documents[rows.index(None)]
             raise DataError(
                 f"the store {self.folder} lacks the document that begins {text[:60]!r}; compress the documents again"
-            ) from error
-        return self.rows(rows)
+            )
+        return self.rows([row for row in rows if row is not None])
 
     def rows(self, rows: Sequence[int]) -> Float[Tensor, "documents memory dim"]:
         """Memories of documents given by their number."""
-        size = self.manifest.shards[0].documents if self.manifest.shards else 1
-        return torch.stack([self._tensors[row // size][row % size] for row in rows])
+        return unpack(self.packed(rows), self.manifest.dim)
+
+    def packed(self, rows: Sequence[int]) -> dict[str, Tensor]:
+        """The same as they lie in the files."""
+        places = [divmod(row, self.manifest.shards[0].documents) for row in rows]
+        names = self._shards[0]
+        return {name: torch.stack([self._shards[shard][name][row] for shard, row in places]) for name in names}
+
+    def blocks(self, size: int) -> Iterator[tuple[int, Float[Tensor, "documents memory dim"]]]:
+        """All memories in turn, at most `size` documents at a time, each block after the number of its first."""
+        number = 0
+        for shard in self._shards:
+            for first in range(0, len(shard["memories"]), size):
+                part = unpack({name: tensor[first : first + size] for name, tensor in shard.items()}, self.manifest.dim)
+                yield number, part
+                number += len(part)
 
     def require(self, compressor_hash: str) -> None:
         """Refuses a model whose compressor is not the one that built the store.
@@ -141,12 +192,7 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
     write_json(path, asdict(manifest))
 
 
-def _mapped(path: Path, shape: list[int]) -> Tensor:
+def mapped(path: Path) -> dict[str, Tensor]:
+    """The tensors of a shard file; their pages are read when they are used."""
     with safe_open(path, framework="pt") as file:
-        tensor: Tensor = file.get_tensor("memories")
-    if list(tensor.shape) != shape:
-        raise CheckpointError(
-            f"{path} holds memories of shape {list(tensor.shape)}, the manifest says {shape}; delete the store and "
-            "compress again"
-        )
-    return tensor
+        return {name: file.get_tensor(name) for name in file.keys()}

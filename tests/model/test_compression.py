@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from clara.errors import DataError
+from clara.errors import DataError, ResourceError
 from clara.model import checkpoint, compression
 from clara.model.adapters import COMPRESSOR
 from clara.model.checkpoint import LoadedCheckpoint
 from clara.model.clara import ClaraModel
 from clara.model.compression import batches_by_length, build_store, compress
 from clara.model.store import MemoryStore
+from clara.records import Passage, document_id
 from tests import tiny
 
 
@@ -100,3 +101,49 @@ def test_no_documents_are_refused(loaded: LoadedCheckpoint, tmp_path: Path) -> N
         build_store(
             loaded, [], tmp_path / "m.json", state=tmp_path, dtype="float32", shard_documents=1, batch_tokens=64
         )
+
+
+def test_only_new_documents_are_compressed_and_the_rest_is_taken_over(
+    loaded: LoadedCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = MemoryStore(tiny.store(loaded, tmp_path)).rows(range(6))
+    compressed: list[int] = []
+
+    def counting(model: ClaraModel, inputs: list[object], **options: object) -> torch.Tensor:
+        compressed.append(len(inputs))
+        return compress(model, inputs, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(compression, "compress", counting)
+    new = Passage(id=document_id("Gog\nNew."), title="Gog", text="New.")
+    documents = [*tiny.passages()[2:5], new, tiny.passages()[0]]  # two deleted, one added, one moved
+    options = {"dtype": "float32", "shard_documents": 4, "batch_tokens": 128}
+    build_store(loaded, documents, tmp_path / "store" / "manifest.json", state=tmp_path / "state", **options)  # type: ignore[arg-type]
+    store = MemoryStore(tmp_path / "store" / "manifest.json")
+    assert compressed == [1]
+    assert torch.equal(store.rows([0, 1, 2, 4]), before[[2, 3, 4, 0]])
+    assert store.memories(["Gog\nNew."]).shape == (1, 4, 64)
+    assert len(list((tmp_path / "state").glob("*.safetensors"))) == 2  # what no store needs any more is gone
+    assert store.verify() == []
+
+
+def test_nothing_is_taken_over_from_a_damaged_build(loaded: LoadedCheckpoint, tmp_path: Path) -> None:
+    tiny.store(loaded, tmp_path)
+    for file in (tmp_path / "state").glob("*.safetensors"):
+        content = bytearray(file.read_bytes())
+        content[-3] ^= 64
+        file.unlink()
+        file.write_bytes(content)
+    again = MemoryStore(tiny.store(loaded, tmp_path))
+    whole = MemoryStore(tiny.store(loaded, tmp_path / "whole"))
+    assert torch.equal(again.rows(range(6)), whole.rows(range(6)))
+
+
+def test_a_store_that_does_not_fit_the_disk_is_refused_before_any_work(
+    loaded: LoadedCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compression, "compress", None)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1, 1, 1000))  # type: ignore[attr-defined]
+    with pytest.raises(
+        ResourceError, match=r"the store of 6 documents takes 0\.0 GB as float32.*choose a smaller type"
+    ):
+        tiny.store(loaded, tmp_path)
