@@ -2,6 +2,8 @@
 # make test   the whole test suite          make check   format, lint, types, import contract
 # make fix    apply format and lint         make setup   the environment in .venv
 # make lock   pin the newest allowed versions into requirements/lock.txt
+# make torture  kills, full disks, damaged files: does a plain restart give the same tables?
+# make adopt  takes results from DVC's remote for this folder's own, once they are proved to fit
 # make clean  delete caches of tools; results, states and logs stay
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3.11)
@@ -9,7 +11,7 @@ BIN := .venv/bin
 CODE := clara workflow_scripts tests requirements
 UV := .venv-lock/bin/uv
 
-.PHONY: help setup demo test check fix lock clean
+.PHONY: help setup demo test check fix lock torture adopt clean
 .DEFAULT_GOAL := help
 
 help:
@@ -49,6 +51,12 @@ lock:
 	@test -x $(UV) || ($(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install -q uv)
 	$(UV) pip compile requirements/main.in --override requirements/overrides.in --python-version 3.11 --upgrade \
 		--generate-hashes --no-annotate --custom-compile-command "make lock" -q -o requirements/lock.txt
+
+torture: setup
+	$(BIN)/python tests/workflow/torture.py --kills 100
+
+adopt: setup
+	@$(BIN)/python workflow_scripts/adopt.py
 
 clean:
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

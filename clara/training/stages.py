@@ -3,11 +3,13 @@
 import hashlib
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
 
+from clara import lease
 from clara.config.rules import Pretrain, TrainJoint, TuneInstructions
 from clara.environment import write_provenance
 from clara.errors import ConfigError, DataError
@@ -196,18 +198,19 @@ def _run(
         length = len(example.prompt) + len(example.target)
         model.backbone.require_room(length, f"the prompt of {example.key} with its target")
     training, validation = hold_out(examples, count=plan.validation_examples, seed=settings.seed)
-    rows = train(
-        model,
-        objective,
-        learns=learns,
-        sampler=Sampler(training, batch_size=plan.batch_size, seed=settings.seed, together=together),
-        validation=validation,
-        plan=plan,
-        seed=settings.seed,
-        state_folder=state,
-        identity=_identity(settings, model.shape, inputs),
-        label=f"{stage} {card.parent.name}",
-    )
+    with lease.held(state) if PartialState().is_main_process else nullcontext():
+        rows = train(
+            model,
+            objective,
+            learns=learns,
+            sampler=Sampler(training, batch_size=plan.batch_size, seed=settings.seed, together=together),
+            validation=validation,
+            plan=plan,
+            seed=settings.seed,
+            state_folder=state,
+            identity=_identity(settings, model.shape, inputs),
+            label=f"{stage} {card.parent.name}",
+        )
     if PartialState().is_main_process:
         folder = card.parent
         write_history(folder / "history.jsonl", rows)
