@@ -1,7 +1,11 @@
 """Properties that the released implementation lacks; `docs/differences.md` says which test stands for which defect."""
 
+import ast
 import math
+import re
+import sys
 from collections.abc import Callable
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -25,6 +29,9 @@ from clara.training.sampling import Sampler
 from tests import tiny
 
 MakeModel = Callable[..., ClaraModel]
+ROOT = Path(__file__).parents[1]
+WITH_OTHERS = {"huggingface_hub", "numpy", "markupsafe", "tokenizers"}
+"""Libraries that come with those of requirements/main.in: with transformers, pandas, jinja2."""
 
 
 class Store:
@@ -229,7 +236,7 @@ def test_a_batch_that_fails_is_not_scored_as_empty_answers() -> None:
         raise torch.OutOfMemoryError("out of memory")
 
     with pytest.raises(torch.OutOfMemoryError):
-        predictions("clara", tasks, answer, batch_size=2, done_file=None)
+        predictions("clara", tasks, answer, length=lambda task: 1, batch_size=2, done_file=None)
 
 
 def test_the_paraphrase_prompt_is_always_the_same(make_model: MakeModel) -> None:
@@ -242,3 +249,32 @@ def test_no_probability_goes_to_added_tokens(backbones: Callable[[str], LoadedBa
     hidden = torch.zeros(1, loaded.hidden_size)
     assert loaded.logits(hidden).shape == (1, loaded.vocab_size)
     assert float(loaded.logits(hidden).logsumexp(-1)) == pytest.approx(math.log(loaded.vocab_size), abs=1e-5)
+
+
+def sources() -> dict[str, str]:
+    """Path → text of all code of the package and its programs."""
+    folders = ("clara", "workflow_scripts", "rules")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".smk")]
+    return {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in files}
+
+
+def test_the_code_names_no_device_to_move_to_and_no_folder_of_one_machine() -> None:
+    odd = re.compile(r"\.cuda\(|\.to\(\s*[\"']|device=[\"']cuda|[\"'](?:/mnt|/home|/root|/data|/scratch)/")
+    found = {path: odd.search(text) for path, text in sources().items()}
+    assert {path: match[0] for path, match in found.items() if match} == {}
+
+
+def test_every_library_that_is_imported_is_required() -> None:
+    wanted = set()
+    for path, text in sources().items():
+        for node in ast.walk(ast.parse(text)) if path.endswith(".py") else []:
+            if isinstance(node, ast.Import):
+                wanted |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                wanted.add(node.module.split(".")[0])
+    wanted -= {*sys.stdlib_module_names, "clara", "workflow_scripts", "torch"}  # torch: requirements/install.py
+    lines = (ROOT / "requirements" / "main.in").read_text(encoding="utf-8").splitlines()
+    required = {re.split(r"[=<>\[ ]", line)[0].lower() for line in lines if line and not line.startswith("#")}
+    known = packages_distributions()
+    missing = {name for name in wanted if not {found.lower() for found in known.get(name, [name])} & required}
+    assert missing <= WITH_OTHERS
