@@ -5,8 +5,8 @@
 
 Nothing is installed, no systemd or cgroup is needed, and nothing listens beyond loopback. The node declares more
 processors and memory than a laptop has, and two GPUs that are links to /dev/null: a job gets the number of one, for
-itself, and no GPU. The partition `urgent` preempts `gpu`. The cluster is configured in FOLDER, and /etc/slurm links there,
-because the executor plugin's job step removes SLURM_CONF from the environment.
+itself, and no GPU. The partition `urgent` preempts `gpu`. The settings lie in FOLDER; /etc/slurm links there, because
+the executor plugin's job step removes SLURM_CONF from the environment.
 """
 
 import os

@@ -70,19 +70,26 @@ def cluster() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def on_slurm(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout in which the miniature, with one checkpoint, ran on the cluster."""
+def pretrained(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout in which the miniature, with one checkpoint, ran on the cluster up to pretraining."""
     folder = copy_checkout(tmp_path_factory.mktemp("slurm") / "checkout")
     (folder / "slurm").symlink_to("profiles/slurm")
     (folder / "overlay.yaml").write_text(ONE_CHECKPOINT)
-    finish(start(folder, *CI), folder)
+    finish(start(folder, CARD, "corpus_all", *CI), folder)
     return folder
 
 
+@pytest.fixture(scope="module")
+def on_slurm(pretrained: Path) -> Path:
+    """The same checkout when all of it ran."""
+    finish(start(pretrained, *CI), pretrained)
+    return pretrained
+
+
 @pytest.fixture
-def folder(on_slurm: Path, tmp_path: Path) -> Path:
+def folder(pretrained: Path, tmp_path: Path) -> Path:
     """A copy of it whose pretraining is to be made again, in so many steps that it can be met at work."""
-    copy = Path(shutil.copytree(on_slurm, tmp_path / "checkout", symlinks=True))
+    copy = Path(shutil.copytree(pretrained, tmp_path / "checkout", symlinks=True))
     steps = "pretraining: {optimization: {steps: 60, validate_every: 60, save_every: 1}}\n"
     (copy / "overlay.yaml").write_text(ONE_CHECKPOINT + steps)
     return copy
@@ -169,7 +176,9 @@ def test_a_second_run_finds_nothing_to_do(on_slurm: Path) -> None:
 
 
 def test_a_preempted_training_goes_on_where_it_was(folder: Path) -> None:
-    process = start(folder, CARD, "--slurm-requeue", *CI)
+    profile = folder / "profiles/slurm/profile.v9+.yaml"
+    profile.write_text(re.sub("(?m)^slurm-no-requeue: true.*$", "slurm-requeue: true", profile.read_text()))
+    process = start(folder, CARD, *CI)
     wait_for(lambda: saved_states(folder), process)
     subprocess.run(
         ["sbatch", "-p", "urgent", "--exclusive", "--mem=0", "-o", "/dev/null", "--wrap", "sleep 2"],
@@ -246,8 +255,8 @@ def test_a_drained_node_holds_jobs_back_and_loses_none(folder: Path) -> None:
     assert [job.state for job in records(folder)] == ["COMPLETED"]
 
 
-def test_tasks_on_a_node_train_together(on_slurm: Path, tmp_path: Path) -> None:
-    settings = (on_slurm / CARD).with_name("settings.json").read_text()
+def test_tasks_on_a_node_train_together(pretrained: Path, tmp_path: Path) -> None:
+    settings = (pretrained / CARD).with_name("settings.json").read_text()
     done = subprocess.run(
         [
             "srun", "--ntasks=2", "--mem=4000",
@@ -256,7 +265,7 @@ def test_tasks_on_a_node_train_together(on_slurm: Path, tmp_path: Path) -> None:
             "--backbone", "results/ci/backbone/card.json", "--state", str(tmp_path / "state"),
             "--card", str(tmp_path / "card.json"),
         ],
-        cwd=on_slurm,
+        cwd=pretrained,
         env=single_node.plain_environment() | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": "."},
         capture_output=True,
         text=True,
@@ -265,7 +274,7 @@ def test_tasks_on_a_node_train_together(on_slurm: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
     together, alone = (
         [json.loads(line) for line in (path / "history.jsonl").read_text().splitlines()]
-        for path in (tmp_path, (on_slurm / CARD).parent)
+        for path in (tmp_path, (pretrained / CARD).parent)
     )
     assert [row["loss"] for row in together] == pytest.approx([row["loss"] for row in alone], rel=1e-5)
     assert done.stderr.count("step 4/4 train") == 1

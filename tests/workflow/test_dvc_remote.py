@@ -1,0 +1,153 @@
+"""Results travel through a DVC remote: a clone takes them for what they are, and never for those of other settings."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.workflow.checkout import ROOT, environment
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+SNAKEFILE = """
+configfile: "config.yaml"
+
+rule all:
+    input: "results/metric.json"
+
+rule store_all:
+    input: "results/store/a.txt"
+
+rule metric_all:
+    input: "results/metric.json"
+
+rule store:
+    output: "results/store/a.txt"
+    log: "logs/a.log"
+    params: size=config["size"]
+    shell: "echo {params.size} > {output}"
+
+rule metric:
+    input: "results/store/a.txt"
+    output: "results/metric.json"
+    log: "logs/b.log"
+    params: factor=config["factor"]
+    shell: "expr $(cat {input}) '*' {params.factor} > {output}"
+"""
+STAGE = "python workflow_scripts/dvc_stage.py"
+DVC = {
+    "stages": {
+        "store": {
+            "cmd": f"{STAGE} store_all",
+            "params": [{"config.yaml": ["size"]}],
+            "outs": [{"results/store": {"persist": True}}],
+        },
+        "metric": {
+            "cmd": f"{STAGE} metric_all",
+            "deps": ["results/store"],
+            "params": [{"config.yaml": ["factor"]}],
+            "metrics": [{"results/metric.json": {"persist": True}}],
+        },
+    }
+}
+
+
+def call(folder: Path, *command: str) -> str:
+    """What a command in `folder` says; it has to end well."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    settings = environment() | {"PATH": path, "PYTHONPATH": str(ROOT), "DVC_NO_ANALYTICS": "1"}
+    settings |= {f"GIT_{who}_{what}": "t@t" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    done = subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def dvc(folder: Path, *arguments: str) -> str:
+    return call(folder, sys.executable, "-m", "dvc", *arguments)
+
+
+def metric(folder: Path) -> int:
+    return int(json.loads((folder / "results/metric.json").read_text()))
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose results were made, committed and pushed to a remote folder; `size` 2, `factor` 10, metric 20."""
+    folder = tmp_path_factory.mktemp("published") / "project"
+    (folder / "profiles" / "local").mkdir(parents=True)
+    (folder / "profiles" / "local" / "profile.v9+.yaml").write_text("cores: 1\n")
+    (folder / "Snakefile").write_text(SNAKEFILE)
+    (folder / "config.yaml").write_text("size: 2\nfactor: 10\n")
+    (folder / "dvc.yaml").write_text(yaml.safe_dump(DVC))
+    (folder / ".gitignore").write_text(".snakemake/\n/logs/\n/results/\n")
+    shutil.copytree(
+        ROOT / "workflow_scripts", folder / "workflow_scripts", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    call(folder, "git", "init", "-q")
+    dvc(folder, "init", "-q")
+    dvc(folder, "remote", "add", "-d", "shared", str(folder.parent / "remote"))
+    dvc(folder, "repro")
+    assert metric(folder) == 20
+    dvc(folder, "push")
+    call(folder, "git", "add", "-A")
+    call(folder, "git", "commit", "-qm", "results")
+    return folder
+
+
+@pytest.fixture
+def clone(published: Path, tmp_path: Path) -> Path:
+    """A fresh clone with nothing pulled."""
+    call(tmp_path, "git", "clone", "-q", str(published), "clone")
+    return tmp_path / "clone"
+
+
+def test_adopted_results_are_up_to_date_for_both(clone: Path) -> None:
+    call(clone, sys.executable, "workflow_scripts/adopt.py")
+    assert "Running stage" not in dvc(clone, "repro")
+    dry = ("-m", "snakemake", "-n", "--profile", "profiles/local")
+    assert "Nothing to be done" in call(clone, sys.executable, *dry)
+    (clone / "config.yaml").write_text("size: 2\nfactor: 11\n")
+    said = dvc(clone, "repro")
+    assert "Running stage 'metric'" in said
+    assert "Running stage 'store'" not in said
+    assert metric(clone) == 22
+
+
+def test_results_of_other_settings_are_not_adopted(clone: Path) -> None:
+    (clone / "config.yaml").write_text("size: 2\nfactor: 12\n")
+    with pytest.raises(AssertionError, match="error: the results are not of this folder's settings"):
+        call(clone, sys.executable, "workflow_scripts/adopt.py")
+
+
+def test_old_metrics_are_never_recorded_under_new_settings(clone: Path) -> None:
+    # Results that persist, no records of Snakemake's, quiet file times: by itself Snakemake would find nothing to do.
+    dvc(clone, "pull")
+    (clone / "config.yaml").write_text("size: 2\nfactor: 30\n")
+    dvc(clone, "repro")
+    assert metric(clone) == 60
+
+
+def test_experiments_in_copies_compute_what_they_record(published: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(published, tmp_path / "copy"))
+    dvc(copy, "exp", "run", "-n", "here", "-S", "config.yaml:factor=3")
+    assert metric(copy) == 6
+    dvc(copy, "exp", "run", "--temp", "-n", "aside", "-S", "config.yaml:factor=4")
+    dvc(copy, "exp", "run", "--queue", "-n", "later", "-S", "config.yaml:size=5")
+    dvc(copy, "exp", "run", "--run-all")
+    rows = json.loads(dvc(copy, "exp", "show", "--json").splitlines()[-1])
+    found = {
+        experiment["revs"][0]["name"]: experiment["revs"][0]["data"]["metrics"]["results/metric.json"]["data"]
+        for experiment in rows[1]["experiments"]
+    }
+    assert found == {"here": 6, "aside": 8, "later": 50}
+
+
+def test_who_wants_the_store_only_pulls_the_store_only(clone: Path) -> None:
+    dvc(clone, "pull", "store")
+    assert (clone / "results/store/a.txt").read_text() == "2\n"
+    assert not (clone / "results/metric.json").exists()

@@ -1,0 +1,45 @@
+"""Makes the results that `dvc pull` brings count as this folder's own, once DVC has proved that they fit.
+
+    python workflow_scripts/adopt.py [STAGE …]        (make adopt)
+
+Pulls the results of the stages, all by default; demands that data, code and settings here are those they were recorded
+with; then tells Snakemake so. Without this it would go by the times of the files, which are those of the download.
+"""
+
+import os
+import subprocess
+import sys
+
+from clara import program
+from clara.errors import DataError, ResourceError
+
+TOUCH = ["--touch", "--forceall", "--cores", "1"]
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Pulls, proves, and touches."""
+    flags = program.parser(__doc__)
+    flags.add_argument("stages", nargs="*")
+    stages = flags.parse_args(argv).stages
+    dvc = [sys.executable, "-m", "dvc"]
+    if subprocess.run([*dvc, "pull", *stages]).returncode:
+        raise ResourceError("dvc pull brought not everything; the reason stands above, mend it and repeat")
+    status = subprocess.run([*dvc, "status", *stages], capture_output=True, text=True)
+    if status.returncode or "up to date" not in status.stdout:
+        raise DataError(
+            f"the results are not of this folder's settings and code ({' '.join(status.stdout.split())}); check out "
+            "the commit that they belong to, or make them again: dvc repro"
+        )
+    profile = os.environ.get("SNAKEMAKE_PROFILE") or "profiles/local"
+    touched = subprocess.run([sys.executable, "-m", "snakemake", *targets(stages), *TOUCH, "--profile", profile])
+    if touched.returncode:
+        raise ResourceError("Snakemake could not record the results as its own; the reason stands above")
+
+
+def targets(stages: list[str]) -> list[str]:
+    """The rules that the stages ask Snakemake for: `corpus` in dvc.yaml is `corpus_all`."""
+    return [f"{stage}_all" for stage in stages]
+
+
+if __name__ == "__main__":
+    program.run(main)
