@@ -2,8 +2,10 @@
 # make test   the whole test suite          make check   format, lint, types, import contract
 # make fix    apply format and lint         make setup   the environment in .venv
 # make lock   pin the newest allowed versions into requirements/lock.txt
+# make bench-synthesis  how fast synthesis is on this machine, by engine
 # make torture  kills, full disks, damaged files: does a plain restart give the same tables?
 # make adopt  takes results from DVC's remote for this folder's own, once they are proved to fit
+# make bench  our path against the plain one, large stores, break-even: results/bench/
 # make clean  delete caches of tools; results, states and logs stay
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3.11)
@@ -11,11 +13,11 @@ BIN := .venv/bin
 CODE := clara workflow_scripts tests requirements
 UV := .venv-lock/bin/uv
 
-.PHONY: help setup demo test check fix lock torture adopt clean
+.PHONY: help setup demo test check fix lock torture adopt clean bench-synthesis bench bench-store
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^# //p' Makefile | head -5
+	@sed -n 's/^# //p' Makefile | head -7
 
 setup:
 	@$(PYTHON) requirements/install.py
@@ -46,6 +48,32 @@ fix: setup
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
 	$(BIN)/snakefmt Snakefile rules
+
+# One thread, as in the demo's jobs; PASSAGES and DTYPE may be given: make bench-synthesis PASSAGES=64 DTYPE=bfloat16
+bench-synthesis: export OMP_NUM_THREADS ?= 1
+bench-synthesis: setup
+	@run=$$(sed -n 's/^run: *\([A-Za-z0-9_]*\).*/\1/p' config.yaml); \
+	$(BIN)/python workflow_scripts/run_pipeline.py results/$$run/corpus/passages.parquet --profile profiles/local -q && \
+	$(BIN)/python workflow_scripts/bench_synthesis.py --passages results/$$run/corpus/passages.parquet \
+		--backbone results/$$run/backbone/card.json --dtype $(or $(DTYPE),float32) \
+		--num-passages $(or $(PASSAGES),16) --speeds results/bench/synthesis.json
+
+# What both read is made first, where it is missing: the demo's corpus; for bench-store also its trained model.
+bench: setup
+	@run=$$(sed -n 's/^run: *\([A-Za-z0-9_]*\).*/\1/p' config.yaml); results=results/$$run; \
+	pools="$$results/candidates/nq.test.oracle.jsonl $$results/candidates/hotpotqa.test.oracle.jsonl"; \
+	$(BIN)/python workflow_scripts/run_pipeline.py $$results/backbone/card.json $$results/corpus/documents.parquet \
+		$$pools --profile profiles/local -q && \
+	$(BIN)/python workflow_scripts/bench.py --backbone $$results/backbone/card.json \
+		--documents $$results/corpus/documents.parquet --candidates $$pools --output results/bench $(BENCH_ARGS)
+
+bench-store: setup
+	@run=$$(sed -n 's/^run: *\([A-Za-z0-9_]*\).*/\1/p' config.yaml); results=results/$$run; \
+	name=instruction-cr16-base; \
+	$(BIN)/python workflow_scripts/bench.py --backbone $$results/backbone/card.json \
+		--documents $$results/corpus/documents.parquet --candidates $$results/candidates/*.test.oracle.jsonl \
+		--checkpoint $$results/joint/$$name/card.json --store $$results/compression/$$name/manifest.json \
+		--output results/bench
 
 lock:
 	@test -x $(UV) || ($(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install -q uv)

@@ -1,15 +1,17 @@
 """Whether a pair is right, told by a program that is not the generator: the passage must give the answer back.
 
-Four conditions, each necessary and none a judgement of style:
+None of these is a judgement of style. A pair is right when
 
-1. The answer stands in the passage, word by word.
-2. A sentence that holds the answer holds what the question asks about: most content words that are not the title's.
-3. No other sentence fits the question better: who looks the question up arrives at the answer's sentence.
-4. The answer is of the sort that the question asks for: a year for "in what year", a number for "how many".
+1. the answer stands in a sentence of the passage, word by word, and not in the question;
+2. it is of the sort that the question asks for: a year for "in what year", a number for "how many";
+3. that sentence holds what the question asks about: most content words that are not the title's;
+4. no other sentence fits the question better: who looks the question up arrives at the answer's sentence.
 
-It is stricter than a reader where an answer is put in other words or joins two sentences, and laxer where a sentence
-holds several answers of one sort. What it is worth is measured beside it: of the same questions with another answer of
-the same passage, few may pass.
+For a statement with a gap, in place of 3 and 4: filled with the answer it stands in the passage.
+
+The check is stricter than a reader where an answer is put in other words or joins two sentences, and laxer where a
+sentence holds several answers of one sort, and where a question made of the right words makes no sense. What it is
+worth is measured beside it: of the same questions with another answer of the same passage, few may pass.
 """
 
 import random
@@ -45,10 +47,14 @@ def fault(pair: Pair) -> str | None:
     holding = [number for number, sentence in enumerate(found) if _stands_in(pair.answer, sentence)]
     if not holding:
         return "answer_not_in_a_sentence"
+    if _stands_in(pair.answer, pair.question):
+        return "answer_in_question"
     for beginning, form in SORTS:
         if re.search(beginning, pair.question, re.IGNORECASE) and not re.search(form, pair.answer, re.IGNORECASE):
             return "answer_of_another_sort"
-    asked = _asked(pair.question, title)
+    if statement := re.search(rf'"(.*{GAP}.*)"', pair.question):
+        return None if _stands_in(statement[1].replace(GAP, pair.answer), text) else "does_not_fill_the_gap"
+    asked = set(content(pair.question)) - set(content(title)) or set(content(pair.question))
     shared = [len(asked & set(content(sentence))) for sentence in found]
     best = max(shared[number] for number in holding)
     if best < HELD * len(asked):
@@ -84,13 +90,6 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     middle = (share + z * z / (2 * trials)) / (1 + z * z / trials)
     half = z * sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials)) / (1 + z * z / trials)
     return ratio(max(0.0, middle - half), 1), ratio(min(1.0, middle + half), 1)
-
-
-def _asked(question: str, title: str) -> set[str]:
-    """Stems of what a question asks about; of a statement with a gap, those of the statement."""
-    statement = re.search(rf'"([^"]*{GAP}.*)"', question)
-    stems = set(content(statement[1].replace(GAP, " ") if statement else question))
-    return stems - set(content(title)) or stems
 
 
 def _stands_in(answer: str, sentence: str) -> bool:

@@ -27,6 +27,10 @@ def pair(question: str, answer: str) -> Pair:
         ("In what year was the market square of Aldermoor paved?", "1204", "another_sentence_fits_better"),
         ("Who founded Aldermoor?", "1204", "answer_of_another_sort"),
         ("In what year was Aldermoor founded?", "Ida Thorne", "answer_of_another_sort"),
+        ('What fills the gap in this statement about Aldermoor: "It was founded in 1204 by ____, who built the first '
+         'bridge"?', "Aldermoor", "answer_in_question"),
+        ('What fills the gap in this statement about Aldermoor: "The market square was paved in ____ after a long '
+         'dispute"?', "1204", "does_not_fill_the_gap"),
         ("Who founded Aldermoor?", "Ida Brown", "answer_not_in_a_sentence"),
         ("Which dragons guard the moon?", "Ida Thorne", "question_not_in_that_sentence"),
     ],
