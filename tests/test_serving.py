@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import clara
-from clara.errors import CheckpointError, DataError
+from clara.errors import CheckpointError, ConfigError, DataError
 from clara.model import checkpoint
 from clara.model.clara import ClaraModel
 from tests import tiny
@@ -102,3 +102,27 @@ def test_wrong_calls_are_refused_in_one_sentence(joint: clara.Clara, tmp_path: P
         joint.answer([], documents=[])
     with pytest.raises(CheckpointError, match="nowhere does not exist; name the folder of a finished training"):
         clara.load(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "{}",
+        "[1]",
+        '{"backbone": 5}',
+        '{"backbone": {"attention": "sdpa"}}',
+        '{"backbone": {"dtype": "float32", "attention": 5}}',
+    ],
+)
+def test_settings_without_a_precision_are_refused(settings: str, first: clara.Clara, tmp_path: Path) -> None:
+    (tmp_path / "pretraining" / "settings.json").write_text(settings)
+    with pytest.raises(CheckpointError, match=r"settings\.json must hold backbone\.dtype, such as float32, and may"):
+        clara.load(tmp_path / "pretraining")
+
+
+def test_settings_with_unknown_values_are_refused(first: clara.Clara, tmp_path: Path) -> None:
+    (tmp_path / "pretraining" / "settings.json").write_text('{"backbone": {"dtype": "float32", "attention": "odd"}}')
+    with pytest.raises(ConfigError, match=r"backbone\.attention = odd"):
+        clara.load(tmp_path / "pretraining")
+    with pytest.raises(ConfigError, match="dtype = int7 is no precision"):
+        clara.load(tmp_path / "pretraining", dtype="int7")

@@ -52,7 +52,11 @@ def article_paragraphs(wikitext: str) -> Iterator[str]:
     Sections are parsed when they are asked for: the start of a long article costs what the start costs.
     """
     for section in _sections(_COMMENT.sub("", wikitext)):
-        yield from paragraphs(plain(mwparserfromhell.parse(section, skip_style_tags=True)))
+        try:
+            text = plain(mwparserfromhell.parse(section, skip_style_tags=True))
+        except RecursionError:  # thousands of open braces: vandalism, no prose
+            continue
+        yield from paragraphs(text)
 
 
 def plain(code: Wikicode) -> str:
@@ -131,6 +135,7 @@ def _tag(node: Tag) -> str:
 
 def _entity(node: HTMLEntity) -> str:
     try:
-        return str(node.normalize())
+        sign = str(node.normalize())
     except ValueError:  # a number beyond Unicode
         return ""
+    return "" if "\ud800" <= sign <= "\udfff" else sign  # half of a character, which no file can hold

@@ -111,3 +111,13 @@ def test_nothing_beyond_what_is_asked_for_is_parsed(monkeypatch):
 )
 def test_disambiguation_pages_are_known_by_template_or_title(title, wikitext, expected):
     assert is_disambiguation(title, wikitext) is expected
+
+
+def test_halves_of_characters_and_numbers_beyond_unicode_leave_nothing():
+    text = "The town of Aro&#xD83D; lies&#x110000; in the north of the country&#57343;, by the river&#33;"
+    assert list(article_paragraphs(text)) == ["The town of Aro lies in the north of the country, by the river!"]
+
+
+def test_braces_without_end_cost_their_section_and_no_more():
+    text = "{{{" * 3000 + "}}}" * 3000 + "\n== Town ==\nThe town of Aro lies in the north of the country."
+    assert list(article_paragraphs(text)) == ["The town of Aro lies in the north of the country."]

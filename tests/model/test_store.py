@@ -63,3 +63,25 @@ def test_other_files_are_no_manifests(manifest: Path, model: ClaraModel) -> None
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "schema": 7}))
     with pytest.raises(CheckpointError, match="has schema 7, this version reads 1"):
         MemoryStore(manifest)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("num_documents", 7, r"lists 7 documents and shards of \[4, 2\], but documents\.parquet has 6"),
+        ("shards", [], r"lists 6 documents and shards of \[\]"),
+        (
+            "num_memory",
+            5,
+            r"memories-00000\.safetensors holds memories of shape \[4, 4, 64\], the manifest says \[4, 5, 64\]",
+        ),
+        ("dim", "wide", "is no store manifest .field dim: .* found 'wide'"),
+        ("shards", [{"file": "x"}], r"is no store manifest .field shards\.0\.documents: field required"),
+    ],
+)
+def test_a_manifest_that_does_not_fit_its_files_is_refused(
+    key: str, value: object, message: str, manifest: Path
+) -> None:
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), key: value}))
+    with pytest.raises(CheckpointError, match=message):
+        MemoryStore(manifest).rows([0])
