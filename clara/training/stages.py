@@ -20,7 +20,14 @@ from clara.model.adapters import COMPRESSOR, GENERATOR
 from clara.model.clara import ClaraModel, Shape
 from clara.model.store import MemoryStore
 from clara.records import Pair, Question
-from clara.training.examples import Example, hold_out, instruction_examples, joint_examples, pretraining_examples
+from clara.training.examples import (
+    Example,
+    chosen_rows,
+    hold_out,
+    instruction_examples,
+    joint_examples,
+    pretraining_examples,
+)
 from clara.training.joint import JointObjective, RankingObjective
 from clara.training.loop import train
 from clara.training.objectives import CompressionObjective, Objective
@@ -56,7 +63,7 @@ def pretrain(
     model = ClaraModel(_backbone(backbone, settings), shape, seed=settings.seed)
     model.set_salience(sorted({pair.document for pair in pairs}))
     examples = pretraining_examples(
-        pairs,
+        chosen_rows(pairs, settings.pretraining.rows),
         model.tokens,
         kinds=settings.pretraining.kinds,
         qa_target=settings.pretraining.qa_target,

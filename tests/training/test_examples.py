@@ -7,6 +7,7 @@ from clara.model.clara import ClaraModel
 from clara.records import Pair
 from clara.training.examples import (
     Example,
+    chosen_rows,
     hold_out,
     instruction_examples,
     joint_examples,
@@ -55,6 +56,18 @@ def test_paraphrases_and_questions_come_together(model: ClaraModel) -> None:
     found = tiny.pair_examples(model)
     assert len(found) == 18
     assert sum(item.prompt == model.tokens.paraphrase_prompt(1) for item in found) == 6
+
+
+def test_rows_are_chosen_by_who_made_them_and_empty_ones_teach_nothing() -> None:
+    def row(question: str, answer: str, source: str, kind: str = "simple") -> Pair:
+        return Pair(id="", document_id="", document="D", kind=kind, question=question, answer=answer, source=source)  # type: ignore[arg-type]
+
+    made = row("Who?", "Ida", "templates")
+    others = [row("When?", "1204", "facts"), row("", "Rewritten.", "model", "paraphrase")]
+    unread = [row("", "{oops", "model"), row("Who?", "", "model")]
+    assert chosen_rows([made, *others, *unread], "all") == [made, *others]
+    assert chosen_rows([made, *others], "accepted") == [made, *others]
+    assert chosen_rows([made, *others], "templates") == [made]
 
 
 def test_no_row_of_the_kinds_asked_for_is_refused(model: ClaraModel) -> None:
