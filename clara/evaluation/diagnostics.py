@@ -16,7 +16,7 @@ from clara.model.clara import ClaraModel
 from clara.model.compression import compress
 from clara.records import Question, read_json_lines
 
-TEXTS = 4
+TEXTS = 2
 """Documents and questions that are looked at."""
 LENS_TOKENS = 50
 """Tokens of each query memory under the head, as in the paper's case study."""

@@ -66,7 +66,7 @@ def _merge(model: Any, tensors: dict[str, torch.Tensor], prefix: str, *, scale: 
 
 def _generation(folder: Path, end_of_turn: int) -> Any:
     """The backbone's own generation settings, which end where its turns end."""
-    from_folder: Any = GenerationConfig.from_pretrained
-    settings = from_folder(folder) if (folder / "generation_config.json").exists() else GenerationConfig()
+    kind: Any = GenerationConfig
+    settings = kind.from_pretrained(folder) if (folder / "generation_config.json").exists() else kind()
     settings.eos_token_id = end_of_turn
     return settings

@@ -165,7 +165,7 @@ def score_pools(model: ClaraModel, store: MemorySource, examples: Sequence[Examp
 def annealed(temperature: tuple[float, float], progress: float) -> float:
     """τ at `progress` (0 to 1): geometric from the first to the second value."""
     start, end = temperature
-    return start * (end / start) ** progress
+    return float(start * (end / start) ** progress)
 
 
 def sharpness(chosen: Selection, totals: Totals) -> dict[str, Tensor]:

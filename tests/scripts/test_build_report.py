@@ -34,6 +34,6 @@ def test_a_missing_input_ends_in_one_sentence_and_leaves_no_output(tmp_path: Pat
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (
         2,
-        f"error: {tmp_path / 'metrics'} does not exist; run the step that makes it\n",
+        f"error: {tmp_path / 'metrics'} does not exist; check its path, or run the step that makes it\n",
     )
     assert list(tmp_path.iterdir()) == []
