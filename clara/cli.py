@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec
 
 import typer
 
+from clara import store_cli
 from clara.errors import CheckpointError, ClaraError
 from clara.files import read_json
 
@@ -169,6 +170,9 @@ def store_verify(folder: Annotated[Path, typer.Argument(help="Store folder, or i
             f"{store.folder}: {', '.join(changed)} not as they were written; delete the folder and compress again"
         )
     typer.echo(f"{store.folder}: {len(store.manifest.shards)} files of memories and the documents are as written")
+
+
+store_cli.register(store_app, answers_errors)
 
 
 def newest_checkpoint(results: Path) -> Path:

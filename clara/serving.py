@@ -15,11 +15,10 @@ from clara.model.adapters import GENERATOR, QUERY_REASONER
 from clara.model.checkpoint import LoadedCheckpoint
 from clara.model.compression import compress
 from clara.model.generator import generate
+from clara.model.search import INDEX, Index, exact
 from clara.model.store import MemoryStore
 
 BATCH_TOKENS = 4096
-SEARCH_BLOCK = 1024
-"""Stored documents scored together; bounds the memory of a search."""
 
 
 class Answer(NamedTuple):
@@ -36,6 +35,7 @@ class Clara:
     """A checkpoint of any stage. Later stages serve more: `serves` says what."""
 
     def __init__(self, loaded: LoadedCheckpoint) -> None:
+        self.loaded = loaded
         self.model = loaded.model
         self.card = loaded.card
         self.compressor_hash = loaded.compressor_hash
@@ -155,19 +155,17 @@ class Clara:
 
     def _search(self, questions: Sequence[str], store: MemoryStore, k: int) -> list["_Chosen"]:
         store.require(self.compressor_hash)
-        queries = self.reason(questions)
-        total = store.manifest.num_documents
-        scores = torch.cat(
-            [
-                self.score(queries, store.rows(range(start, min(start + SEARCH_BLOCK, total))))
-                for start in range(0, total, SEARCH_BLOCK)
-            ],
-            dim=1,
-        )
+        queries = self.reason(questions).float()
+        # The index approximates the cosine: with one a store is searched in two stages, any other as a whole.
+        if self.card.shape.score != "flattened":
+            found = exact(store, queries, k=k, score=self.model.scores)
+        elif (store.folder / INDEX).exists():
+            found = Index(store).search(queries, k=k)
+        else:
+            found = exact(store, queries, k=k)
         chosen = []
-        for row, best in zip(scores, self.select(scores, k).tolist(), strict=True):
-            texts = [store.documents[index].document for index in best]
-            chosen.append(_Chosen(texts, [float(row[index]) for index in best], list(store.rows(best))))
+        for rows, scores in zip(found.rows.tolist(), found.scores.tolist(), strict=True):
+            chosen.append(_Chosen(store.texts(rows), scores, list(store.rows(rows))))
         return chosen
 
 
@@ -206,10 +204,12 @@ def _trained(settings: Path) -> dict[str, str]:
     """The section `backbone` of a stage's settings."""
     content = read_json(settings)
     section = content.get("backbone") if isinstance(content, dict) else None
-    if not isinstance(section, dict) or not isinstance(section.get("dtype"), str):
+    if not isinstance(section, dict) or not all(
+        isinstance(value, str) for value in (section.get("dtype"), section.get("attention", "sdpa"))
+    ):
         raise CheckpointError(
-            f"{settings} must hold backbone.dtype, such as float32; restore the file that the stage wrote beside the "
-            "checkpoint"
+            f"{settings} must hold backbone.dtype, such as float32, and may hold backbone.attention, such as sdpa; "
+            "restore the file that the stage wrote beside the checkpoint"
         )
     return section
 

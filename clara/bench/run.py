@@ -1,0 +1,140 @@
+"""A benchmark run: everything that is measured, in one process, and the files that say so."""
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clara.bench import report
+from clara.bench.break_even import break_even
+from clara.bench.large import compare_types, search_store
+from clara.bench.measure import measure
+from clara.bench.works import BATCH_TOKENS, Bench, works
+from clara.config.evaluation import Generation
+from clara.environment import describe
+from clara.evaluation.predict import read_pools
+from clara.files import write_json, write_text
+from clara.model import backbone as backbones
+from clara.model import checkpoint
+from clara.model.adapters import QUERY_REASONER
+from clara.model.checkpoint import CheckpointCard, LoadedCheckpoint
+from clara.model.clara import ClaraModel, Shape
+from clara.model.compression import build_store, compress
+from clara.model.store import MemoryStore
+from clara.records import Passage, Question, document_id, read_rows
+
+RATIO = 16
+SHORT, LONG = 142, 256
+"""Tokens of a document: the demo's mean, and the most."""
+TIMED_DOCUMENTS = 32
+TIMED_QUESTIONS = 32
+
+
+def everything(
+    backbone: Path,
+    documents: Path,
+    candidates: Sequence[Path],
+    output: Path,
+    *,
+    dtype: str,
+    attention: str,
+    rounds: int,
+    count: int,
+    batches: Sequence[int],
+) -> None:
+    """Measures works, search and break-even and writes them to `output`.
+
+    Args:
+        backbone: card of a prepared backbone; its adapters are untrained, which costs the same as trained.
+        documents: passages to compress.
+        candidates: questions with pools of those passages.
+        output: a folder.
+        dtype: precision.
+        attention: attention implementation.
+        rounds: pairs of timings of each work.
+        count: documents of the store that is searched.
+        batches: questions answered together, for the break-even.
+    """
+    set_up: dict[str, Any] = describe(inputs=[backbone, documents, *candidates])
+    set_up |= {"dtype": dtype, "attention": attention, "ratio": RATIO, "torch_threads": torch.get_num_threads()}
+    set_up |= {"gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none at hand"}
+    passages = read_rows(Passage, documents)
+    asked = [question for path in candidates for question in read_rows(Question, path)]
+    with tempfile.TemporaryDirectory() as folder:
+        bench = _bench(backbone, passages, asked, Path(folder), dtype=dtype, attention=attention)
+        measured = []
+        for work in works(bench):
+            print(f"measuring {work.name}", file=sys.stderr)
+            measured.append(measure(work, rounds=rounds))
+        write_json(output / "works.json", {"set_up": set_up, "works": report.rows(measured)})
+        model = bench.loaded.model
+        print(f"searching {count:,} documents", file=sys.stderr)
+        store = MemoryStore(bench.store)
+        inputs = [model.tokens.to_compress(question.question) for question in asked[:TIMED_QUESTIONS]]
+        queries = compress(model, inputs, batch_tokens=BATCH_TOKENS, role=QUERY_REASONER).float()
+        memories = store.rows(range(store.manifest.num_documents))
+        searched = search_store(memories, queries, Path(folder) / "large", count=count)
+        write_json(output / "search.json", {"set_up": set_up, "search": asdict(searched)})
+        print("measuring when compression pays", file=sys.stderr)
+        paid = [
+            break_even(model, bench.bare, document_tokens=tokens, batch=batch, top_k=5, max_new_tokens=24)
+            for tokens in (SHORT, LONG)
+            for batch in batches
+        ]
+        write_json(output / "break_even.json", {"set_up": set_up, "break_even": [asdict(row) for row in paid]})
+    tables = [
+        report.works_table(measured),
+        report.table(*_columns([{k: v for k, v in asdict(searched).items() if k != "recall_at_5"}])),
+        report.table(["rescored", "Recall@5 against exact search"], [*searched.recall_at_5.items()]),
+        report.table(*_columns([asdict(row) for row in paid])),
+    ]
+    write_text(output / "README.md", report.page(set_up, tables))
+    print(report.works_table(measured))
+
+
+def store_types(card: Path, store: Path, candidates: Sequence[Path], output: Path, *, dtype: str) -> None:
+    """Compares the types of store by a trained checkpoint's Recall@5 and F1 and writes `store_types.json`."""
+    loaded = checkpoint.load(card, dtype=dtype, inference=True)
+    generation = Generation(max_new_tokens=24, batch_size=32)
+    with tempfile.TemporaryDirectory() as folder:
+        found = compare_types(loaded, store, read_pools(candidates), Path(folder), top_k=3, generation=generation)
+    rows = [asdict(row) for row in found]
+    set_up = describe(inputs=[card, store, *candidates])
+    write_json(output / "store_types.json", {"set_up": set_up, "store_types": rows})
+    print(report.table(*_columns(rows)))
+
+
+def _bench(
+    card: Path, passages: Sequence[Passage], asked: Sequence[Question], folder: Path, *, dtype: str, attention: str
+) -> Bench:
+    """The model, and a store of the documents that the timed works read, and as many more as are compressed."""
+    bare, backbone = (backbones.load(backbones.read_card(card), dtype=dtype, attention=attention) for _ in range(2))
+    model = ClaraModel(backbone, Shape(256 // RATIO, 256, "pooled", 16, 32, 0.0))
+    model.set_salience([passage.document for passage in passages])
+    model.add_query_reasoner("compressor")
+    about = CheckpointCard(
+        stage="joint", shape=model.shape, backbone=str(card), model_hash="", tokenizer_hash="", learned=[],
+        roles=list(model.roles),
+    )  # fmt: skip
+    loaded = LoadedCheckpoint(model.requires_grad_(False).eval(), about, "bench")
+    needed = {document_id(text) for question in asked[:3] for text in question.docs}
+    stored = [passage for passage in passages if passage.id in needed]
+    manifest = folder / "store" / "manifest.json"
+    # Adapters still train, in float32; afterwards `works` casts them.
+    with torch.autocast(backbone.device.type, dtype=backbone.dtype, enabled=backbone.dtype != torch.float32):
+        build_store(
+            loaded, stored, manifest, state=folder / "state", dtype="bfloat16", shard_documents=2048,
+            batch_tokens=BATCH_TOKENS,
+        )  # fmt: skip
+    # Every k-th, so that the timed documents have the lengths of all.
+    timed = passages[:: max(1, len(passages) // TIMED_DOCUMENTS)][:TIMED_DOCUMENTS]
+    return Bench(loaded, bare, timed, asked[:TIMED_QUESTIONS], manifest)
+
+
+def _columns(rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    shown = [[f"{value:.4g}" if isinstance(value, float) else str(value) for value in row.values()] for row in rows]
+    return [name.replace("_", " ") for name in rows[0]], shown
