@@ -38,7 +38,7 @@ class Searched:
     two_stage_seconds: float
     """Median of one question, the files in the system's cache."""
     memory_mib: float
-    """Of this process beyond what it held before, pages of mapped files not counted; peak."""
+    """That this process holds after a search beyond what it held before, pages of mapped files not counted."""
     recall_at_5: dict[str, float]
     """By documents rescored: share of the exact search's best five that the two-stage search finds."""
 

@@ -21,7 +21,7 @@ from clara.progress import Progress
 from clara.records import Passage, write_rows
 from clara.tokens import CompressorInput
 
-ENOUGH_TOKENS = 1024
+ENOUGH_TOKENS = 256
 """Tokens from which on a larger batch gains a CPU nothing, and a GPU less than padding costs it."""
 LEAST_SHARE = 0.9
 """Of a batch's longest text, that every text in it has at least, once there are enough."""
