@@ -54,6 +54,8 @@ class CompressorInput:
     ids: list[int]
     text_start: int
     text_length: int
+    cut: int = 0
+    """Tokens of the text beyond the limit, which are left out."""
 
 
 class Encoder:
@@ -94,10 +96,12 @@ class Encoder:
 
     def to_compress(self, text: str) -> CompressorInput:
         """The compressor's input for one document or question; the text is cut before the frame is added."""
-        text_ids = self.text(text)[: self.document_max_tokens]
+        whole = self.text(text)
+        text_ids = whole[: self.document_max_tokens]
         start_id, end_id = self.tokenizer.bos_token_id, self.end_of_turn
         head = [self.added.enc] + ([start_id] if start_id is not None else [])
-        return CompressorInput([*head, *text_ids, end_id, *self.added.memory], len(head), len(text_ids))
+        cut = len(whole) - len(text_ids)
+        return CompressorInput([*head, *text_ids, end_id, *self.added.memory], len(head), len(text_ids), cut)
 
     def answer_prompt(self, question: str, documents: Sequence[str] | int | None) -> list[int]:
         """Ids of the answering prompt (paper, Fig. 18), up to where the answer begins.

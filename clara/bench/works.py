@@ -147,7 +147,6 @@ def joint(model: ClaraModel, bench: Bench) -> Work:
         top_k=bench.top_k,
         temperature=(TEMPERATURE, TEMPERATURE),
         selection="straight_through",
-        gold={question.id: question.pos_index for question in asked},
     )
     roles = [QUERY_REASONER, GENERATOR]
 

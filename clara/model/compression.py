@@ -1,6 +1,7 @@
 """Building a store: documents to memories, shard by shard, in batches of near-equal length."""
 
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -125,6 +126,9 @@ def _tensors(
     made: dict[str, Tensor] = {}
     if new:
         inputs = [model.tokens.to_compress(texts[index]) for index in new]
+        if cut := sum(item.cut > 0 for item in inputs):
+            limit = model.shape.document_max_tokens
+            print(f"{cut} of {len(inputs)} documents are longer than {limit} tokens; the rest is cut", file=sys.stderr)
         made = pack(compress(model, inputs, batch_tokens=batch_tokens, progress=progress), dtype)
     if kept is None or not old:
         return made

@@ -23,6 +23,8 @@ class Example:
     prompt: list[int]
     target: list[int]
     question: str = ""
+    gold: tuple[int, ...] = ()
+    """Indices of the documents that answer the question, where that is known; joint training logs recall by them."""
 
 
 def chosen_rows(pairs: Sequence[Pair], rows: str) -> list[Pair]:
@@ -122,6 +124,7 @@ def joint_examples(
             tokens.answer_prompt(question.question, min(top_k, len(question.docs))),
             tokens.target(question.golden_answers[0], max_tokens=max_target_tokens),
             question.question,
+            tuple(question.pos_index),
         )
         for question in questions
     ]

@@ -1,6 +1,6 @@
 """The objectives of joint training: answers through the selection, and the supervised ranking it is compared with."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal, NamedTuple, Protocol
 
 import torch
@@ -48,7 +48,6 @@ class JointObjective(nn.Module):
         top_k: documents selected.
         temperature: τ at progress 0 and 1, in units of cosine; geometric in between.
         selection: how gradient reaches the scores.
-        gold: key of an example → indices of its gold documents, for the logged recall only.
         mask_epsilon: what is left of the mask of a document that an earlier slot took.
     """
 
@@ -60,7 +59,6 @@ class JointObjective(nn.Module):
         top_k: int,
         temperature: tuple[float, float],
         selection: SelectionForm,
-        gold: Mapping[str, Sequence[int]],
         mask_epsilon: float = 0.0,
     ) -> None:
         super().__init__()
@@ -69,7 +67,6 @@ class JointObjective(nn.Module):
         self.k = top_k
         self.temperature = temperature
         self.selection: SelectionForm = selection
-        self.gold = gold
         self.mask_epsilon = mask_epsilon
 
     def forward(self, examples: Sequence[Example], totals: Totals, *, progress: float, seed: int) -> Outcome:
@@ -95,7 +92,7 @@ class JointObjective(nn.Module):
             prompts, targets = [item.prompt for item in examples], [item.target for item in examples]
             losses = self.model.losses(prompts, targets, memories[chosen.valid]).sums
         ce = losses.sum() / totals.tokens
-        recall = recall_sum(examples, chosen, self.gold) / totals.examples
+        recall = recall_sum(examples, chosen) / max(totals.with_gold, 1)
         return Outcome(ce, {"ce": ce.detach(), **sharpness(chosen, totals), f"recall@{self.k}": recall})
 
     def _marginal_losses(
@@ -120,7 +117,6 @@ class RankingObjective(nn.Module):
         store: gives the memories of documents.
         top_k: cut-off of the logged recall.
         temperature: τ at progress 0 and 1, in units of cosine; geometric in between.
-        gold: key of an example → indices of its gold documents, at least one.
     """
 
     def __init__(
@@ -130,14 +126,12 @@ class RankingObjective(nn.Module):
         store: MemorySource,
         top_k: int,
         temperature: tuple[float, float],
-        gold: Mapping[str, Sequence[int]],
     ) -> None:
         super().__init__()
         self.model = model
         self.store = store
         self.k = top_k
         self.temperature = temperature
-        self.gold = gold
 
     def forward(self, examples: Sequence[Example], totals: Totals, *, progress: float, seed: int) -> Outcome:
         """The share of `examples`; pools may differ in size."""
@@ -145,11 +139,11 @@ class RankingObjective(nn.Module):
         temperature = annealed(self.temperature, progress)
         positive = torch.zeros_like(pools.valid)
         for row, item in enumerate(examples):
-            positive[row, list(self.gold[item.key])] = True
+            positive[row, list(item.gold)] = True
         losses = ranking_losses(pools.scores / temperature, positive=positive, valid=pools.valid)
         loss = losses.sum() / totals.examples
         chosen = top_k(pools.scores.detach(), valid=pools.valid, k=self.k, temperature=temperature)
-        recall = recall_sum(examples, chosen, self.gold) / totals.examples
+        recall = recall_sum(examples, chosen) / max(totals.with_gold, 1)
         return Outcome(loss, {**sharpness(chosen, totals), f"recall@{self.k}": recall})
 
 
@@ -175,11 +169,11 @@ def sharpness(chosen: Selection, totals: Totals) -> dict[str, Tensor]:
     return {"p_max": row.max(-1).values.sum() / totals.examples, "entropy": entropy.sum() / totals.examples}
 
 
-def recall_sum(examples: Sequence[Example], chosen: Selection, gold: Mapping[str, Sequence[int]]) -> Tensor:
-    """Sum over the examples of the share of their gold documents that were selected."""
+def recall_sum(examples: Sequence[Example], chosen: Selection) -> Tensor:
+    """Sum over the examples that have gold documents of the share of these that was selected."""
     found = 0.0
     for example, row, real in zip(examples, chosen.indices.tolist(), chosen.valid.tolist(), strict=True):
-        wanted = set(gold[example.key])
+        wanted = set(example.gold)
         taken = {index for index, is_real in zip(row, real, strict=True) if is_real}
         found += len(wanted & taken) / max(len(wanted), 1)
     return torch.tensor(found, device=chosen.indices.device)

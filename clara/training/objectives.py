@@ -17,11 +17,14 @@ class Totals(NamedTuple):
 
     tokens: int
     examples: int
+    with_gold: int
+    """Examples whose gold documents are known: recall is a mean over them (D10)."""
 
     @staticmethod
     def of(examples: Sequence[Example]) -> "Totals":
         """The totals of one step's examples."""
-        return Totals(sum(len(example.target) for example in examples), len(examples))
+        tokens = sum(len(example.target) for example in examples)
+        return Totals(tokens, len(examples), sum(bool(example.gold) for example in examples))
 
 
 class Outcome(NamedTuple):

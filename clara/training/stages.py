@@ -152,11 +152,12 @@ def train_joint(
     memories.require(loaded.compressor_hash)
     if not model.has_query_reasoner:
         model.add_query_reasoner(joint.reasoner_init, seed=settings.seed)
-    gold, tau = _gold(questions), (joint.temperature, joint.temperature_end)
+    _require_distinct(questions)
+    tau = (joint.temperature, joint.temperature_end)
     objective: Objective
     if joint.objective == "ranking":
         questions = _rankable(questions)
-        objective = RankingObjective(model, store=memories, top_k=joint.top_k, temperature=tau, gold=gold)
+        objective = RankingObjective(model, store=memories, top_k=joint.top_k, temperature=tau)
     else:
         objective = JointObjective(
             model,
@@ -164,7 +165,6 @@ def train_joint(
             top_k=joint.top_k,
             temperature=tau,
             selection=joint.selection,
-            gold=gold,
             mask_epsilon=joint.mask_epsilon,
         )
     slots = 1 if joint.selection == "marginal" else joint.top_k
@@ -236,20 +236,14 @@ def _backbone(card: Path, settings: Any) -> backbones.LoadedBackbone:
     return backbones.load(backbones.read_card(card), **settings.backbone.loading())
 
 
-def _gold(questions: Sequence[Question]) -> dict[str, list[int]]:
-    """Gold indices by question id.
-
-    Raises:
-        DataError: an id stands twice.
-    """
-    gold: dict[str, list[int]] = {}
+def _require_distinct(questions: Sequence[Question]) -> None:
+    seen: set[str] = set()
     for question in questions:
-        if question.id in gold:
+        if question.id in seen:
             raise DataError(
                 f"the question id {question.id} stands on two rows of the candidates; give every row its own"
             )
-        gold[question.id] = question.pos_index
-    return gold
+        seen.add(question.id)
 
 
 def _rankable(questions: Sequence[Question]) -> list[Question]:

@@ -73,7 +73,6 @@ def test_a_joint_step_from_the_store_has_the_loss_and_gradients_of_recompression
     examples = tiny.question_examples(model)
     objective = JointObjective(
         model, store=MemoryStore(store), top_k=2, temperature=(0.3, 0.3), selection="straight_through",
-        gold={example.key: [0] for example in examples},
     )  # fmt: skip
     ours = objective(examples, Totals.of(examples), progress=0.0, seed=0).loss
     slow = plain.joint_loss(model, examples, k=2, temperature=0.3, question_tokens=48)

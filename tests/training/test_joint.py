@@ -1,5 +1,6 @@
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -23,8 +24,7 @@ def ranking(model: ClaraModel, *, tau: float = 0.1) -> RankingObjective:
     if not model.has_query_reasoner:
         model.add_query_reasoner("compressor")
         tiny.stir(model, seed=9)
-    gold = {question.id: question.pos_index for question in tiny.questions()}
-    return RankingObjective(model, store=Memories(model), top_k=1, temperature=(tau, tau), gold=gold)
+    return RankingObjective(model, store=Memories(model), top_k=1, temperature=(tau, tau))
 
 
 def double(*shape: int, seed: int) -> Tensor:
@@ -160,3 +160,15 @@ def test_supervised_ranking_brings_the_gold_documents_up(model: ClaraModel) -> N
             break
     assert outcome["recall@1"] == 1
     assert outcome["loss"] < 0.1
+
+
+def test_logged_recall_is_the_mean_over_the_questions_that_have_gold_documents(make_model: Make) -> None:
+    model = make_model().eval()
+    objective = joint(model)
+    known = tiny.question_examples(model)
+    unknown = [replace(example, key=f"{example.key}-unlabelled", gold=()) for example in known]
+    with torch.no_grad():
+        alone = objective(known, Totals.of(known), progress=0.0, seed=0).metrics["recall@2"]
+        mixed = objective([*known, *unknown], Totals.of([*known, *unknown]), progress=0.0, seed=0).metrics["recall@2"]
+    assert float(alone) > 0
+    torch.testing.assert_close(mixed, alone)
