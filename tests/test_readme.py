@@ -47,3 +47,25 @@ def test_the_tables_are_those_of_the_recorded_run(block: str, table: str) -> Non
     found = re.search(rf"<!-- {block}:begin -->\n(.*?)<!-- {block}:end -->", README, re.DOTALL)
     assert found
     assert found[1].strip() == (RECORD / f"{table}.md").read_text(encoding="utf-8").strip()
+
+
+def test_the_file_tree_names_every_file_of_code_and_configuration() -> None:
+    tree = re.search(r"<!-- files:begin -->\n```\n(.*?)```", README, re.DOTALL)
+    assert tree
+    named, folder = set(), ""
+    for line in tree[1].splitlines():
+        if line.startswith(" "):
+            name, phrase = line.split(maxsplit=1)
+            assert phrase
+            named.add(folder + name)
+        else:
+            folder = "" if line == "." else line
+    parts = ("clara", "rules", "workflow_scripts", "configs", "profiles")
+    there = {
+        str(path.relative_to(ROOT))
+        for part in parts
+        for path in (ROOT / part).rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
+    assert there - named == set()
+    assert [name for name in named if not (ROOT / name).exists()] == []
