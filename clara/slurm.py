@@ -23,7 +23,7 @@ class Job(NamedTuple):
 
 
 def jobs_of(folder: Path) -> list[Job]:
-    """This project's unfinished jobs that were submitted from `folder`; none on a machine without SLURM.
+    """This project's unfinished jobs that were submitted from `folder`; none on a machine without a cluster.
 
     Raises:
         ResourceError: SLURM's commands are there but the controller does not answer.
@@ -32,6 +32,8 @@ def jobs_of(folder: Path) -> list[Job]:
         return []
     command = ["squeue", "--me", "--noheader", "--format=%A|%j|%k|%Z"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "configuration source" in done.stderr:  # the commands are installed, but no cluster is set up
+        return []
     if done.returncode:
         raise ResourceError(f"squeue does not answer ({last_line(done.stderr)}); wait for SLURM, then run again")
     rows = [line.split("|", 3) for line in done.stdout.splitlines()]

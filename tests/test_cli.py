@@ -75,7 +75,7 @@ def test_the_module_is_the_command(tmp_path: Path) -> None:
         env=environment,
     )
     assert done.returncode == 2
-    assert done.stderr == "error: nowhere does not exist; run the step that makes it\n"
+    assert done.stderr == "error: nowhere does not exist; check its path, or run the step that makes it\n"
 
 
 def test_a_question_is_answered_from_the_newest_run_here(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,9 @@ def test_the_python_example_uses_what_the_package_has() -> None:
 def test_the_tables_are_those_of_the_recorded_run(block: str, table: str) -> None:
     found = re.search(rf"<!-- {block}:begin -->\n(.*?)<!-- {block}:end -->", README, re.DOTALL)
     assert found
-    assert found[1].strip() == (RECORD / f"{table}.md").read_text(encoding="utf-8").strip()
+    shown = re.split(r"\n\n(?=\*\*)", found[1].strip())
+    recorded = (RECORD / f"{table}.md").read_text(encoding="utf-8")
+    assert [part for part in shown if part not in recorded] == []
 
 
 def test_the_file_tree_names_every_file_of_code_and_configuration() -> None:

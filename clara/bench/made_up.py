@@ -15,7 +15,8 @@ from clara.records import Passage, document_id, write_rows
 
 def write_store(folder: Path, blocks: Iterable[Tensor], *, dtype: StoreType) -> Path:
     """The manifest of a store of made-up documents whose memories are given, a shard a block, all of one size."""
-    shards, number, shape = [], 0, (0, 0, 0)
+    shards: list[Shard] = []
+    number, shape = 0, (0, 0, 0)
     folder.mkdir(parents=True, exist_ok=True)
     for block in blocks:
         shape = (len(block), block.shape[1], block.shape[2])

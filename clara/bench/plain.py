@@ -91,7 +91,8 @@ def target_loss(model: ClaraModel, example: Example, vectors: Tensor) -> Tensor:
     with model.adapters.using(GENERATOR):
         logits = _whole(model, _prompt(model, ids, vectors), torch.ones(1, len(ids), dtype=torch.long)).logits[0]
     log_p = logits[len(example.prompt) - 1 : -1].float().log_softmax(-1)
-    return -log_p.gather(1, torch.tensor(example.target, device=log_p.device)[:, None]).sum()
+    loss: Tensor = -log_p.gather(1, torch.tensor(example.target, device=log_p.device)[:, None]).sum()
+    return loss
 
 
 @torch.no_grad()
@@ -146,7 +147,8 @@ def _prompt(model: ClaraModel, ids: list[int], vectors: Tensor) -> Tensor:
     embedded = table(tokens.clamp(max=added.vocab_size - 1)).clone()
     embedded[tokens == added.sep] = model.generator.rows[0].to(embedded.dtype)
     embedded[tokens == added.slot] = vectors.flatten(0, -2).to(embedded.dtype)
-    return embedded[None]
+    prompt: Tensor = embedded[None]
+    return prompt
 
 
 def _cosines(question: Tensor, pool: Tensor) -> Tensor:

@@ -45,7 +45,7 @@ def read_model(
     from transformers.utils.logging import disable_progress_bar
 
     precision = getattr(torch, dtype, None)
-    if not isinstance(precision, torch.dtype):
+    if not (isinstance(precision, torch.dtype) and precision.is_floating_point):
         raise ConfigError(f"dtype = {dtype} is no precision of weights; choose bfloat16, float16 or float32")
     disable_progress_bar()  # type: ignore[no-untyped-call]
     automatic: Any = AutoModelForCausalLM

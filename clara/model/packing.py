@@ -24,7 +24,7 @@ def pack(memories: Tensor, dtype: StoreType) -> dict[str, Tensor]:
         scales = values.abs().amax(-1) / 127
         numbers = (values / scales.clamp(min=1e-12)[..., None]).round().to(torch.int8)
         return {"memories": numbers.contiguous(), "scales": scales.contiguous()}
-    values = torch.nn.functional.pad(values, (0, -values.shape[-1] % GROUP)).unflatten(-1, (-1, GROUP))
+    values = _groups(torch.nn.functional.pad(values, (0, -values.shape[-1] % GROUP)))
     scales = (values.abs().amax(-1) / 7).half()
     numbers = (values / scales.float().clamp(min=1e-12)[..., None]).round().clamp(-8, 7).to(torch.int8).flatten(-2) + 8
     low, high = numbers[..., 0::2].to(torch.uint8), numbers[..., 1::2].to(torch.uint8)
@@ -39,8 +39,12 @@ def unpack(packed: dict[str, Tensor], dim: int) -> Tensor:
     if numbers.dtype != torch.uint8:
         return numbers
     pairs = torch.stack([numbers & 15, numbers >> 4], dim=-1).flatten(-2).float() - 8
-    values = pairs.unflatten(-1, (-1, GROUP)) * packed["scales"].float()[..., None]
+    values = _groups(pairs) * packed["scales"].float()[..., None]
     return values.flatten(-2)[..., :dim]
+
+
+def _groups(values: Tensor) -> Tensor:
+    return values.reshape(*values.shape[:-1], -1, GROUP)
 
 
 def bytes_per_document(num_memory: int, dim: int, dtype: StoreType) -> int:

@@ -60,7 +60,7 @@ def build_index(store: MemoryStore, *, width: int = WIDTH) -> Path:
     most (principal components of a sample): the best approximation of the exact cosine by so few numbers.
     """
     total = store.manifest.num_documents
-    sample = torch.linspace(0, total - 1, min(total, SAMPLED)).round().long().unique().tolist()
+    sample = sorted(set(torch.linspace(0, total - 1, min(total, SAMPLED)).round().long().tolist()))
     vectors = _unit(store.rows(sample).flatten(1))
     mean = vectors.mean(0)
     # Directions from the small Gram matrix: 2048² numbers, whatever the memory's size.

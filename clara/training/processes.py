@@ -44,7 +44,7 @@ def sum_gradients(parameters: Sequence[nn.Parameter], accelerator: Accelerator) 
         return
     gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
     flat = total(torch.cat([gradient.flatten() for gradient in gradients]), accelerator)
-    parts = torch.split(flat, [p.numel() for p in parameters])  # type: ignore[no-untyped-call]
+    parts = torch.split(flat, [p.numel() for p in parameters])
     for parameter, part in zip(parameters, parts, strict=True):
         parameter.grad = part.view_as(parameter)
 

@@ -99,16 +99,16 @@ def test_shards_of_another_compressor_or_of_other_documents_are_made_again(
 def test_documents_that_are_cut_are_counted(
     loaded: LoadedCheckpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tiny.store(loaded, tmp_path / "short", dtype="float32")
-    assert "is cut" not in capsys.readouterr().err
-    long = " ".join(["word"] * 2 * loaded.model.shape.document_max_tokens)
-    passages = [*tiny.passages(), Passage(id=document_id(f"Long\n{long}"), title="Long", text=long)]
-    build_store(
-        loaded, passages, tmp_path / "long" / "manifest.json", state=tmp_path / "state", dtype="float32",
-        shard_documents=10, batch_tokens=256,
-    )  # fmt: skip
     limit = loaded.model.shape.document_max_tokens
-    assert f"1 of 7 documents are longer than {limit} tokens; the rest is cut" in capsys.readouterr().err
+    long = " ".join(["word"] * 2 * limit)
+    short = tiny.passages()[-1]
+    for name, passages in (("short", [short]), ("long", [short, Passage(id="long", title="Long", text=long)])):
+        build_store(
+            loaded, passages, tmp_path / name / "manifest.json", state=tmp_path / f"{name}-state", dtype="float32",
+            shard_documents=10, batch_tokens=256,
+        )  # fmt: skip
+        told = f"1 of 2 documents are longer than {limit} tokens; the rest is cut"
+        assert (told in capsys.readouterr().err) == (name == "long")
 
 
 def test_no_documents_are_refused(loaded: LoadedCheckpoint, tmp_path: Path) -> None:

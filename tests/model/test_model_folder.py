@@ -75,7 +75,7 @@ def test_a_lost_shard_or_index_is_refused_when_it_is_prepared(folder: Path) -> N
     with pytest.raises(CheckpointError, match=r"No such file .*model-00002-"):
         prepare(parts)
     (parts / "model.safetensors.index.json").unlink()
-    with pytest.raises(CheckpointError, match="no file named model.safetensors"):
+    with pytest.raises(CheckpointError, match=r"no file named model\.safetensors"):
         prepare(parts)
 
 

@@ -265,11 +265,13 @@ def test_answers_of_an_interrupted_run_are_kept_and_half_a_line_is_not(world: Wo
     wanted = world.predict(batch_size=1)
     (done,) = (world.folder / "state/predict").glob("answers-*.jsonl")
     lines = done.read_text().splitlines(keepends=True)
-    marked = lines[0].replace('"prediction":"', '"prediction":"kept ')
-    done.write_text(marked + lines[1][:20])
+    marked = [line.replace('"prediction":"', '"prediction":"kept ') for line in lines]
+    done.write_text("".join(marked[:-1]) + lines[-1][:20])
     again = world.predict(batch_size=1)
-    assert [row.prediction != old.prediction for row, old in zip(again, wanted, strict=True)].count(True) == 1
-    assert sum((row.prediction or "").startswith("kept ") for row in again) == 1
+    kept = [(row.prediction or "").startswith("kept ") for row in again]
+    # The last row is answered again, and with it the one of the other pool that reads the same, if there is one.
+    assert len(lines) - 2 <= kept.count(True) < len(lines)
+    assert all(row == old for row, old, is_kept in zip(again, wanted, kept, strict=True) if not is_kept)
     done.unlink()
     assert world.predict(batch_size=1) == wanted
 
