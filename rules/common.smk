@@ -31,6 +31,7 @@ config.update(merged)
 STARTED = time.time()
 RUN = config["run"]
 POOLS = config["candidates"]["settings"]
+SHARDS = config["synthesis"]["shards"]
 PLAN = Plan(config, ROOT)
 
 # Every program's messages go to the screen and to the rule's log. The `trap` in the commands keeps the signals that end a
@@ -154,3 +155,30 @@ def predictions(system):
         init, ratio, variant = found.groups()
         system = f"{init}-cr{ratio}-{PLAN.owner('predictions', variant, init)}"
     return f"results/{RUN}/evaluation/predictions/{system}.jsonl"
+
+
+def shards(file):
+    """A file of every shard, in the order of the passages."""
+    return expand(
+        "results/{run}/synthesis/shards/{shard}-of-{shards}/{file}",
+        run=RUN,
+        shard=range(1, SHARDS + 1),
+        shards=SHARDS,
+        file=file,
+    )
+
+
+def test_questions():
+    """The test questions of all benchmarks."""
+    return expand(
+        "results/{run}/questions/{benchmark}.test.jsonl",
+        run=RUN,
+        benchmark=config["benchmarks"],
+    )
+
+
+def rows_to_learn(wildcards):
+    """The accepted rows, and the rejected ones where the variant learns from these as well."""
+    chosen = PLAN.variants[wildcards.variant]["pretraining"]["rows"]
+    files = ["pairs", "rejected"] if chosen == "all" else ["pairs"]
+    return expand("results/{run}/synthesis/{file}.parquet", run=RUN, file=files)

@@ -1,13 +1,6 @@
 # The compressor learns to keep what a document says (the paper's stage 1).
 
 
-def rows_to_learn(wildcards):
-    """The accepted rows, and the rejected ones where the variant learns from these as well."""
-    chosen = PLAN.variants[wildcards.variant]["pretraining"]["rows"]
-    files = ["pairs", "rejected"] if chosen == "all" else ["pairs"]
-    return expand("results/{run}/synthesis/{file}.parquet", run=RUN, file=files)
-
-
 rule pretrain:
     input:
         script=program("pretrain"),

@@ -1,27 +1,5 @@
 # Questions, answers and paraphrases made from passages: what pretraining learns from.
 
-SHARDS = config["synthesis"]["shards"]
-
-
-def shards(file):
-    """A file of every shard, in the order of the passages."""
-    return expand(
-        "results/{run}/synthesis/shards/{shard}-of-{shards}/{file}",
-        run=RUN,
-        shard=range(1, SHARDS + 1),
-        shards=SHARDS,
-        file=file,
-    )
-
-
-def test_questions():
-    """The test questions of all benchmarks."""
-    return expand(
-        "results/{run}/questions/{benchmark}.test.jsonl",
-        run=RUN,
-        benchmark=config["benchmarks"],
-    )
-
 
 rule synthesize:
     input:

@@ -52,7 +52,7 @@ def test_every_rule_left_a_log_and_a_benchmark(whole_run: Path) -> None:
             path.relative_to(whole_run / folder / "ci").parts[0].removesuffix(ending)
             for path in (whole_run / folder / "ci").rglob(f"*{ending}")
         }
-        assert len(made) == 17, made
+        assert len(made) == 19, made
 
 
 def test_a_command_can_be_run_by_hand(whole_run: Path, tmp_path: Path) -> None:
@@ -117,12 +117,12 @@ def test_a_run_killed_in_four_stages_ends_with_the_same_tables(whole_run: Path, 
 
 
 def test_a_second_run_beside_a_running_one_is_refused(whole_run: Path) -> None:
-    first = subprocess.Popen([sys.executable, "-c", HOLDS], cwd=whole_run, env=environment(), stdout=subprocess.PIPE)
-    assert first.stdout
-    assert first.stdout.readline() == b"held\n"
-    second = run(whole_run, RUNNER, "-n", *CI)
-    first.kill()
-    first.wait()
+    holder = [sys.executable, "-c", HOLDS]
+    with subprocess.Popen(holder, cwd=whole_run, env=environment(), stdout=subprocess.PIPE) as first:
+        assert first.stdout
+        assert first.stdout.readline() == b"held\n"
+        second = run(whole_run, RUNNER, "-n", *CI)
+        first.kill()
     assert second.returncode == 2
     assert f"error: another run works in {whole_run} (process {first.pid})" in second.stderr
     assert run(whole_run, RUNNER, "-n", *CI).returncode == 0
