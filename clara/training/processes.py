@@ -1,5 +1,6 @@
 """Several processes on one training run: each takes its share of a step, and what is small is summed."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,8 +16,18 @@ def join_launch() -> Accelerator:
 
     `accelerate launch` takes its processes to have a GPU each: unless told so here, those without one would train
     each for itself.
+
+    Raises:
+        ResourceError: the launch is of several processes, and this one found no others.
     """
-    return Accelerator(mixed_precision="no", cpu=not torch.cuda.is_available())
+    accelerator = Accelerator(mixed_precision="no", cpu=not torch.cuda.is_available())
+    launched = int(os.environ.get("WORLD_SIZE", 1))
+    if accelerator.num_processes != launched:
+        raise ResourceError(
+            f"the launch says WORLD_SIZE={launched}, but this process trains among {accelerator.num_processes}; "
+            "start trainings by workflow_scripts/launch.py, or unset WORLD_SIZE"
+        )
+    return accelerator
 
 
 def total(value: Tensor, accelerator: Accelerator) -> Tensor:

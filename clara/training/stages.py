@@ -7,8 +7,6 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from accelerate import PartialState
-
 from clara import lease
 from clara.config.rules import Pretrain, TrainJoint, TuneInstructions
 from clara.environment import write_provenance
@@ -31,6 +29,7 @@ from clara.training.examples import (
 from clara.training.joint import JointObjective, RankingObjective
 from clara.training.loop import train
 from clara.training.objectives import CompressionObjective, Objective
+from clara.training.processes import join_launch
 from clara.training.runlog import write_history
 from clara.training.sampling import Sampler
 
@@ -205,7 +204,8 @@ def _run(
         length = len(example.prompt) + len(example.target)
         model.backbone.require_room(length, f"the prompt of {example.key} with its target")
     training, validation = hold_out(examples, count=plan.validation_examples, seed=settings.seed)
-    with lease.held(state) if PartialState().is_main_process else nullcontext():
+    launch = join_launch()
+    with lease.held(state) if launch.is_main_process else nullcontext():
         rows = train(
             model,
             objective,
@@ -218,12 +218,12 @@ def _run(
             identity=_identity(settings, model.shape, inputs),
             label=f"{stage} {card.parent.name}",
         )
-    if PartialState().is_main_process:
+    if launch.is_main_process:
         folder = card.parent
         write_history(folder / "history.jsonl", rows)
         write_provenance(folder, settings.model_dump(), seed=settings.seed, inputs=inputs)
         checkpoint.save(folder, model, stage=stage, learned=learns, parent=parent, card_name=card.name)
-    PartialState().wait_for_everyone()  # whoever returns from here finds the checkpoint
+    launch.wait_for_everyone()  # whoever returns from here finds the checkpoint
 
 
 def _identity(settings: Any, shape: Shape, inputs: list[Path]) -> str:

@@ -13,10 +13,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from clara.errors import ResourceError
 from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
 from clara.model.clara import ClaraModel
 from clara.training.examples import instruction_examples
 from clara.training.objectives import CompressionObjective
+from clara.training.processes import join_launch
 from tests import tiny
 from tests.training.test_joint import ranking
 from tests.training.test_loop import one_step, weights
@@ -84,6 +86,13 @@ def test_two_processes_make_the_update_of_one(stage: str, two: Launches, make_mo
 
 def test_fewer_examples_than_processes_are_refused(two: Launches) -> None:
     assert "batch_size = 1 leaves some of 2 processes without examples" in (two.folder / "refusal.txt").read_text()
+
+
+def test_a_process_that_finds_no_others_does_not_train_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    join_launch()  # alone; accelerate keeps the place that it found first
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ResourceError, match="says WORLD_SIZE=2, but this process trains among 1"):
+        join_launch()
 
 
 def test_a_stage_is_written_once_and_with_the_history_of_one_process(two: Launches, tmp_path: Path) -> None:
