@@ -111,6 +111,25 @@ def info(checkpoint: Annotated[Path, typer.Argument(help="Folder of a training s
 
 @app.command()
 @answers_errors
+def provenance(
+    file: Annotated[Path, typer.Argument(help="A result, named from the folder that the pipeline ran in")],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the chain as JSON, with all that was recorded")
+    ] = False,
+) -> None:
+    """Print what a result was made from, back to the raw corpus; exit status 1 where a hash is not the recorded."""
+    from clara.provenance import chain, described
+
+    links = chain(file)
+    typer.echo(json.dumps([link._asdict() for link in links], indent=2) if as_json else described(links))
+    off = [link for link in links if link.state in ("changed", "missing")]
+    if off:
+        typer.echo(f"{len(off)} of {len(links) - 1} inputs are not what the results were made from", err=True)
+        raise typer.Exit(1)
+
+
+@app.command()
+@answers_errors
 def ask(
     question: Annotated[str, typer.Argument(help="The question")],
     model: Annotated[Path | None, typer.Option(help="Checkpoint folder; default: the newest joint one here")] = None,

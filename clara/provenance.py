@@ -1,0 +1,98 @@
+"""Where a result comes from: the records beside it and beside what it was made from, back to the raw corpus."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from clara.errors import DataError
+from clara.files import read_json, sha256_file
+
+State = Literal["asked for", "as recorded", "changed", "missing"]
+FOLDER_RECORD = "environment.json"
+"""Of a checkpoint or store: its folder is one result."""
+
+
+class Link(NamedTuple):
+    """One file of the chain."""
+
+    path: str
+    depth: int
+    state: State
+    """Whether the file still has the hash that its user recorded."""
+    record: dict[str, Any] | None
+    """How it was made; none of a file from outside the pipeline, and where `path` was followed further up."""
+    repeated: bool = False
+
+
+def chain(file: Path) -> list[Link]:
+    """The result and all that it was made from, each file before its own inputs.
+
+    Args:
+        file: a result, named from the folder that the pipeline ran in: the recorded paths start there.
+
+    Raises:
+        DataError: the file is not there, or nothing tells how it was made.
+    """
+    if not file.is_file():
+        raise DataError(f"{file} is not a file; name a result, such as results/demo/report/index.html")
+    if record_of(file) is None:
+        raise DataError(
+            f"nothing tells how {file} was made: expected provenance/{file.stem}.json or {FOLDER_RECORD} beside it; "
+            "name a result of the pipeline, from the folder that it ran in"
+        )
+    return list(_follow(file, 0, "asked for", set()))
+
+
+def _follow(file: Path, depth: int, state: State, seen: set[Path]) -> Iterator[Link]:
+    repeated = file in seen
+    seen.add(file)
+    record = None if repeated or state == "missing" else record_of(file)
+    yield Link(str(file), depth, state, record, repeated)
+    for name, digest in (record or {}).get("inputs", {}).items():
+        path = Path(name)
+        yield from _follow(path, depth + 1, _state(path, digest), seen)
+
+
+def _state(path: Path, digest: str) -> State:
+    if not path.is_file():
+        return "missing"
+    return "as recorded" if sha256_file(path) == digest else "changed"
+
+
+def record_of(file: Path) -> dict[str, Any] | None:
+    """What stands beside a result about the program that made it; a program with several results names them all."""
+    folder = file.parent / "provenance"
+    records = {path.stem: _read(path) for path in sorted(folder.glob("*.json"))}
+    for record in records.values():
+        if str(file) in record["command"] and str(file) not in record["inputs"]:
+            return record
+    if file.stem in records:
+        return records[file.stem]
+    beside = file.with_name(FOLDER_RECORD)
+    return _read(beside) if beside.is_file() else None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    record = read_json(path)
+    if not isinstance(record, dict) or not {"command", "inputs"} <= record.keys():
+        raise DataError(f"{path} is not a record of a result: expected command and inputs; make the result again")
+    return record
+
+
+def described(links: list[Link]) -> str:
+    """The chain as an indented list, a line each."""
+    return "\n".join(f"{'  ' * link.depth}{link.path}  {_told(link)}" for link in links)
+
+
+def _told(link: Link) -> str:
+    state = "" if link.state == "asked for" else f"[{link.state}] "
+    if link.repeated:
+        return f"{state}(see above)"
+    if link.record is None:
+        return f"{state}(no record: not made by the pipeline)"
+    made = link.record
+    facts = [made["command"][0] if made["command"] else "?", f"commit {made.get('commit') or 'unknown'}"]
+    facts += [f"seed {made['seed']}"] if made.get("seed") is not None else []
+    facts += [f"{made['wall_seconds']} s"] if "wall_seconds" in made else []
+    facts += [str(made["finished"])] if "finished" in made else []
+    return f"{state}by {', '.join(facts)}"
