@@ -105,7 +105,7 @@ def start() -> None:
 
 
 def configure() -> None:
-    """Writes the key, the settings and the placeholders of GPUs."""
+    """Writes the key, the settings and the links that stand for GPUs."""
     for name in ("controller", "node", "gpus"):
         (FOLDER / name).mkdir(parents=True)
     FOLDER.chmod(0o755)
