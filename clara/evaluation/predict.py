@@ -42,12 +42,15 @@ def read_pools(paths: Sequence[Path]) -> list[Pool]:
 
 def select_with_reasoner(model: ClaraModel, store: MemoryStore, pools: Sequence[Pool], *, top_k: int) -> list[Task]:
     """Tasks whose documents the query reasoner ranked by cosine and selected, best first."""
+    texts = sorted({question.question for pool in pools for question in pool.questions})
+    inputs = [model.tokens.to_compress(text) for text in texts]
+    encoded = compress(model, inputs, batch_tokens=QUERY_BATCH_TOKENS, role=QUERY_REASONER)
+    vectors = dict(zip(texts, encoded, strict=True))
     tasks = []
     for pool in pools:
-        inputs = [model.tokens.to_compress(question.question) for question in pool.questions]
-        vectors = compress(model, inputs, batch_tokens=QUERY_BATCH_TOKENS, role=QUERY_REASONER)
-        for question, vector in zip(pool.questions, vectors, strict=True):
-            scores = model.scores(vector[None], store.memories(question.docs)[None])[0].tolist()
+        for question in pool.questions:
+            memories = store.memories(question.docs)
+            scores = model.scores(vectors[question.question][None], memories[None])[0].tolist()
             ranking = sorted(range(len(scores)), key=lambda index: (-scores[index], index))
             rounded = [round(score, 6) for score in scores]
             tasks.append(Task(pool, question, ranking, rounded, ranking[:top_k]))

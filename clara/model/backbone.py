@@ -195,11 +195,17 @@ def load(card: BackboneCard, *, dtype: str, attention: str = "sdpa", trust_remot
     # Every process of a launch has a GPU of its own, by its local rank.
     device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
     model.to(device).eval().requires_grad_(False)
+    model.get_output_embeddings().register_forward_pre_hook(_contiguous)
     model.config.use_cache = False
     # A model's own generation settings (sampling, penalties, forced tokens) would change greedy answers.
     model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]
     tokenizer = read_tokenizer(card.folder, trust_remote_code=trust_remote_code)
     return LoadedBackbone(model, tokenizer, end_of_turn_id(tokenizer), card)
+
+
+def _contiguous(head: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The head's input, laid out in a row: of a slice, torch makes a product that copies the head for each text."""
+    return tuple(argument.contiguous() for argument in arguments)
 
 
 def embedding_weight(backbone: LoadedBackbone) -> nn.Parameter:

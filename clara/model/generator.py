@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from clara.errors import CheckpointError
 from clara.losses import token_losses
+from clara.model.attention import for_answers
 from clara.model.backbone import LoadedBackbone
 from clara.tokens import AddedIds
 
@@ -101,15 +102,16 @@ def generate(
     ids = torch.tensor([[0] * (width - len(prompt)) + prompt for prompt in prompts]).to(backbone.device)
     mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]).to(backbone.device)
     table = backbone.model.get_input_embeddings()
-    written = backbone.model.generate(
-        inputs_embeds=table(ids) if generator is None else generator.embed(backbone, ids, memories, added),
-        attention_mask=mask,
-        max_new_tokens=max_new_tokens,
-        do_sample=False,
-        use_cache=True,
-        eos_token_id=backbone.end_of_turn,
-        pad_token_id=backbone.end_of_turn,
-    )
+    with for_answers(backbone.model):
+        written = backbone.model.generate(
+            inputs_embeds=table(ids) if generator is None else generator.embed(backbone, ids, memories, added),
+            attention_mask=mask,
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            use_cache=True,
+            eos_token_id=backbone.end_of_turn,
+            pad_token_id=backbone.end_of_turn,
+        )
     return [text.strip() for text in backbone.tokenizer.batch_decode(written, skip_special_tokens=True)]
 
 
