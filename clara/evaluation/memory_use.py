@@ -1,7 +1,8 @@
 """Memory use: does the generator read its memories? The standard diagnostic of every checkpoint.
 
-The loss of the gold answer is taken four times: with the memories of the question's gold documents (right), with those
-of another question's (wrong), with no background (none), and with the gold documents' text (text).
+The loss of the gold answer is taken in four conditions: with the memories of the question's gold documents (right),
+with those of other questions' (wrong, the mean of up to two draws), with no background (none), and with the gold
+documents' text (text).
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from clara.errors import DataError
 from clara.evaluation.bootstrap import generator_for, interval, resampled_means
+from clara.model.attention import for_answers
 from clara.model.clara import ClaraModel
 from clara.model.compression import compress
 from clara.progress import Progress
@@ -21,6 +23,8 @@ from clara.records import Question
 BATCH = 8
 COMPRESS_TOKENS = 1024
 CONDITIONS = ("right", "wrong", "none", "text")
+DRAWS = 2
+"""Sets of wrong documents a question: which one is drawn moves the difference as much as which questions are asked."""
 
 
 def choose(pools: Sequence[Sequence[Question]], count: int) -> list[Question]:
@@ -47,7 +51,7 @@ def measure(
 
     Args:
         model: compressor and generator are used.
-        questions: each with gold documents; the wrong documents are those of the next question that shares none.
+        questions: each with gold documents; the wrong documents are those of the next questions, without its own.
         seed: of the bootstrap.
         confidence: coverage of the intervals.
         samples: resamples behind each.
@@ -66,10 +70,11 @@ def measure(
         for start in range(0, len(order), BATCH):
             numbers = order[start : start + BATCH]
             batch = [questions[number] for number in numbers]
-            losses["right"] += _losses(model, batch, [right[number] for number in numbers], memory)
-            losses["wrong"] += _losses(model, batch, [wrong[number] for number in numbers], memory)
-            losses["none"] += _losses(model, batch, [() for _ in numbers], None)
-            losses["text"] += _losses(model, batch, [right[number] for number in numbers], None)
+            with for_answers(model.backbone.model):
+                losses["right"] += _losses(model, batch, [right[number] for number in numbers], memory)
+                losses["wrong"] += _wrong_losses(model, batch, [wrong[number] for number in numbers], memory)
+                losses["none"] += _losses(model, batch, [() for _ in numbers], None)
+                losses["text"] += _losses(model, batch, [right[number] for number in numbers], None)
             progress.update(start + len(numbers))
     gap = np.array(losses["wrong"]) - np.array(losses["right"])
     return {
@@ -89,17 +94,30 @@ def _interval(values: Any, chance: np.random.Generator, confidence: float, sampl
     return {"mean": round(float(column.mean()), 6), "low": round(float(low), 6), "high": round(float(high), 6)}
 
 
-def _others(right: Sequence[tuple[str, ...]], number: int) -> tuple[str, ...]:
-    """Gold documents of the next question that shares none with question `number`, as many as that one has."""
+def _others(right: Sequence[tuple[str, ...]], number: int) -> list[tuple[str, ...]]:
+    """Up to DRAWS sets of other questions' gold documents, none of them its own, each as many as it has."""
     own = right[number]
     found: list[str] = []
     for step in range(1, len(right)):
         for text in right[(number + step) % len(right)]:
             if text not in own and text not in found:
                 found.append(text)
-        if len(found) >= len(own):
-            return tuple(found[: len(own)])
-    raise DataError("memory use needs questions about different documents; add questions")
+    draws = min(DRAWS, len(found) // len(own))
+    if draws == 0:
+        raise DataError("memory use needs questions about different documents; add questions")
+    return [tuple(found[draw * len(own) : (draw + 1) * len(own)]) for draw in range(draws)]
+
+
+def _wrong_losses(
+    model: ClaraModel,
+    batch: Sequence[Question],
+    draws: Sequence[Sequence[tuple[str, ...]]],
+    memory: dict[str, Tensor],
+) -> list[float]:
+    """Mean over each question's draws."""
+    repeated = [question for question, sets in zip(batch, draws, strict=True) for _ in sets]
+    losses = iter(_losses(model, repeated, [documents for sets in draws for documents in sets], memory))
+    return [float(np.mean([next(losses) for _ in sets])) for sets in draws]
 
 
 def _losses(
