@@ -11,10 +11,11 @@ import contextlib
 import functools
 import io
 import json
-import multiprocessing
 import os
 import re
 import sys
+import threading
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -49,19 +50,57 @@ def dry_run(arguments: list[str], numbered: tuple[int, dict[str, Any]]) -> dict[
     return jobs(text.getvalue())
 
 
+def planned_apart(arguments: list[str], numbered: tuple[int, dict[str, Any]]) -> int:
+    """The process number of a fork that writes the plan of one configuration to `plan-NUMBER.json` and ends.
+
+    Forked from the main thread while no other runs: a fork beside threads may inherit a lock that nobody will free, as
+    the workers of `multiprocessing.Pool` now and then did.
+    """
+    if threading.active_count() > 1:
+        raise RuntimeError(f"threads would be lost in a fork: {threading.enumerate()}")
+    if child := os.fork():
+        return child
+    status = 1
+    try:
+        Path(f"plan-{numbered[0]}.json").write_text(json.dumps(dry_run(arguments, numbered)), encoding="utf-8")
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def wait_for_one(running: set[int]) -> None:
+    """Waits until one of the forks has ended and takes it out of `running`.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    child, status = os.wait()
+    running.remove(child)
+    if status:
+        raise RuntimeError(f"a dry run ended with status {status}")
+
+
 def main() -> None:
     """Reads the overlays, asks for each, writes the plans."""
     source, target, *arguments = sys.argv[1:]
-    overlays = json.loads(Path(source).read_text(encoding="utf-8"))
+    overlays = list(enumerate(json.loads(Path(source).read_text(encoding="utf-8")), 1))
     sys.path.insert(0, os.getcwd())
 
     from clara import plan
 
     plan.Project = functools.cache(plan.Project)  # type: ignore[misc, assignment]
     dry_run(arguments, (0, {}))  # fills the caches that the forks inherit
-    workers = len(os.sched_getaffinity(0))
-    with multiprocessing.get_context("fork").Pool(workers, maxtasksperchild=1) as pool:
-        plans = pool.map(functools.partial(dry_run, arguments), list(enumerate(overlays, 1)), chunksize=1)
+    running: set[int] = set()
+    for numbered in overlays:
+        if len(running) == len(os.sched_getaffinity(0)):
+            wait_for_one(running)
+        running.add(planned_apart(arguments, numbered))
+    while running:
+        wait_for_one(running)
+    plans = [json.loads(Path(f"plan-{number}.json").read_text(encoding="utf-8")) for number, _ in overlays]
     Path(target).write_text(json.dumps(plans), encoding="utf-8")
 
 
