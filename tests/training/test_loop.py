@@ -11,10 +11,10 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from clara.config.training import Optimization
-from clara.errors import ConfigError, DataError
+from clara.errors import ConfigError, DataError, ResourceError
 from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
 from clara.model.clara import ClaraModel
-from clara.training import optim
+from clara.training import loop, optim
 from clara.training.examples import Example, instruction_examples
 from clara.training.loop import optimizer_step, train
 from clara.training.objectives import CompressionObjective, Objective, Outcome, Totals
@@ -150,6 +150,19 @@ def test_joint_gradient_alone_brings_up_the_document_that_helps(model: ClaraMode
     assert outcome["loss"] == 0  # every question selects its third document
 
 
+def test_an_objective_is_told_how_far_training_has_come(make_model: Make, tmp_path: Path) -> None:
+    model = make_model()
+    inner = CompressionObjective(model, mse_weight=0.1)
+    seen: list[float] = []
+
+    def objective(examples: Sequence[Example], totals: Totals, *, progress: float, seed: int) -> Outcome:
+        seen.append(progress)
+        return inner(examples, totals, progress=progress, seed=seed)
+
+    run(model, tmp_path, tiny.plan(steps=4, micro_batch_size=4, validate_every=4), objective=objective)
+    assert seen == [1.0, 0.0, 0.25, 0.5, 0.75, 1.0]  # validation is at the end's temperature
+
+
 class Interrupting:
     """An objective that is cut off at its n-th call in training."""
 
@@ -191,6 +204,29 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(
     assert run(resumed, tmp_path / "state", plan) == wanted
     for name, value in weights(straight).items():
         assert torch.equal(weights(resumed)[name], value)
+
+
+@pytest.mark.parametrize("launched", [True, False])
+def test_the_launchers_end_of_a_process_that_lost_another_does_not_cut_its_sentence(
+    launched: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose() -> None:
+        raise ResourceError("lost another one")
+
+    def end(signum: int, frame: object) -> None:
+        raise SystemExit(143)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        with pytest.raises(ResourceError), loop._stop_requested(launched=launched):
+            lose()
+        if launched:
+            terminate()  # passes by
+        else:
+            with pytest.raises(SystemExit):
+                terminate()
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_a_damaged_newest_state_costs_steps_not_the_result(make_model: Make, tmp_path: Path) -> None:

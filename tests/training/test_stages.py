@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
 from clara.model.clara import ClaraModel
 from clara.records import Question
 from clara.training import stages
+from clara.training.joint import JointObjective
+from clara.training.objectives import CompressionObjective
 from tests import tiny
 
 ROOT = Path(__file__).parents[2]
@@ -124,6 +127,52 @@ def test_the_marginal_form_trains_on_prompts_of_one_document(start: Path, model:
     assert joined.card.learned == [QUERY_REASONER, GENERATOR]
     assert not same(joined.model, model, QUERY_REASONER, COMPRESSOR)
     assert not same(joined.model, model, GENERATOR)
+
+
+def handed_over(monkeypatch: pytest.MonkeyPatch, stage: Callable[[], object]) -> dict[str, Any]:
+    """What a stage hands to the loop, which is not run."""
+    found: dict[str, Any] = {}
+
+    def train(model: ClaraModel, objective: object, **options: Any) -> None:
+        found.update(options, objective=objective)
+        raise InterruptedError
+
+    monkeypatch.setattr(stages, "train", train)
+    with pytest.raises(InterruptedError):
+        stage()
+    return found
+
+
+@pytest.mark.parametrize("selection", ["straight_through", "gumbel", "soft", "marginal"])
+def test_every_setting_of_the_selection_reaches_joint_training(
+    selection: str, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = {"selection": selection, "temperature": 0.3, "temperature_end": 0.1, "mask_epsilon": 1e-8, "top_k": 3}
+    found = handed_over(monkeypatch, lambda: join(start, tmp_path, learns=[QUERY_REASONER], **other))
+    objective = found["objective"]
+    assert isinstance(objective, JointObjective)
+    assert (objective.selection, objective.temperature, objective.mask_epsilon) == (selection, (0.3, 0.1), 1e-8)
+    assert (objective.k, found["learns"]) == (3, [QUERY_REASONER])
+
+
+def test_every_setting_of_the_losses_reaches_the_other_stages(
+    start: Path, model: ClaraModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = {"mse_weight": 0.7, "mse_reduction": "sum"}
+    given = Pretrain.model_validate(settings("pretrain", pretraining=other))
+
+    def pretrain() -> None:
+        stages.pretrain(
+            given, ratio=16, pairs=tiny.pairs(), backbone=model.backbone.card.path, state=tmp_path / "state",
+            card=tmp_path / "card.json", inputs=[],
+        )  # fmt: skip
+
+    tuning = partial(tune, start, tmp_path, learns=[GENERATOR], **other)
+    for stage, learns in ((pretrain, [COMPRESSOR, GENERATOR]), (tuning, [GENERATOR])):
+        found = handed_over(monkeypatch, stage)
+        objective = found["objective"]
+        assert isinstance(objective, CompressionObjective)
+        assert (objective.mse_weight, objective.mse_reduction, found["learns"]) == (0.7, "sum", learns)
 
 
 def test_a_prompt_beyond_the_models_context_is_refused_before_the_first_step(
