@@ -29,6 +29,15 @@ def settings(rule: str, **changes: Any) -> dict[str, Any]:
     return settings_for(rule, config.merge(values, changes))
 
 
+def pretrain(backbone: Path, folder: Path, **pretraining: Any) -> checkpoint.LoadedCheckpoint:
+    given = Pretrain.model_validate(settings("pretrain", pretraining=pretraining, lora={"dropout": 0.0}))
+    card = folder / "pretrained" / "card.json"
+    stages.pretrain(
+        given, ratio=16, pairs=tiny.pairs(), backbone=backbone, state=folder / "state", card=card, inputs=[backbone]
+    )
+    return checkpoint.load(card, dtype="float32")
+
+
 def tune(start: Path, folder: Path, **instruction: Any) -> checkpoint.LoadedCheckpoint:
     given = TuneInstructions.model_validate(settings("tune_instructions", instruction=instruction))
     card = folder / "tuned" / "card.json"
@@ -39,9 +48,14 @@ def tune(start: Path, folder: Path, **instruction: Any) -> checkpoint.LoadedChec
 
 
 def join(
-    start: Path, folder: Path, *, questions: Sequence[Question] | None = None, **joint: Any
+    start: Path,
+    folder: Path,
+    *,
+    questions: Sequence[Question] | None = None,
+    manifest: Path | None = None,
+    **joint: Any,
 ) -> checkpoint.LoadedCheckpoint:
-    manifest = tiny.store(checkpoint.load(start, dtype="float32"), folder)
+    manifest = manifest or tiny.store(checkpoint.load(start, dtype="float32"), folder)
     card = folder / "joint" / "card.json"
     stages.train_joint(
         TrainJoint.model_validate(settings("train_joint", joint=joint)),
@@ -159,16 +173,9 @@ def test_every_setting_of_the_losses_reaches_the_other_stages(
     start: Path, model: ClaraModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = {"mse_weight": 0.7, "mse_reduction": "sum"}
-    given = Pretrain.model_validate(settings("pretrain", pretraining=other))
-
-    def pretrain() -> None:
-        stages.pretrain(
-            given, ratio=16, pairs=tiny.pairs(), backbone=model.backbone.card.path, state=tmp_path / "state",
-            card=tmp_path / "card.json", inputs=[],
-        )  # fmt: skip
-
+    pretraining = partial(pretrain, model.backbone.card.path, tmp_path, **other)
     tuning = partial(tune, start, tmp_path, learns=[GENERATOR], **other)
-    for stage, learns in ((pretrain, [COMPRESSOR, GENERATOR]), (tuning, [GENERATOR])):
+    for stage, learns in ((pretraining, [COMPRESSOR, GENERATOR]), (tuning, [GENERATOR])):
         found = handed_over(monkeypatch, stage)
         objective = found["objective"]
         assert isinstance(objective, CompressionObjective)
