@@ -187,7 +187,7 @@ def fail() -> None:
 
 
 @pytest.mark.parametrize(("how", "kind"), [(terminate, SystemExit), (fail, RuntimeError)])
-@pytest.mark.parametrize("call", [3, 8])  # two calls a step
+@pytest.mark.parametrize("call", [1, 3, 6, 8, 10])  # two calls a step
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(
     call: int, how: Callable[[], None], kind: type[BaseException], make_model: Make, tmp_path: Path
 ) -> None:
@@ -235,6 +235,15 @@ def test_a_damaged_newest_state_costs_steps_not_the_result(make_model: Make, tmp
     moments = tmp_path / "step-000006" / "moments.safetensors"
     moments.write_bytes(moments.read_bytes()[:-1])
     assert run(make_model(dropout=0.2), tmp_path, plan) == wanted
+
+
+def test_a_state_to_resume_from_is_three_times_what_learns_and_little_else(make_model: Make, tmp_path: Path) -> None:
+    model = make_model()
+    run(model, tmp_path, tiny.plan(steps=2))
+    learning = sum(parameter.numel() for role in BOTH for parameter in model.role_parameters(role))
+    (state,) = tmp_path.iterdir()
+    size = sum(file.stat().st_size for file in state.iterdir())
+    assert 3 * 4 * learning < size < 1.2 * 3 * 4 * learning  # parameters and two moments in float32
 
 
 def test_a_finished_run_is_not_run_again(make_model: Make, tmp_path: Path) -> None:
