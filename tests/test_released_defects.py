@@ -106,6 +106,17 @@ def test_enc_memory_and_sep_rows_learn_and_the_vocabulary_does_not(make_model: M
     assert not model.backbone.model.get_input_embeddings().weight.requires_grad
 
 
+def test_enc_memory_and_sep_rows_learn_in_joint_training_too(make_model: MakeModel) -> None:
+    model = joint_model(make_model, form="plain")
+    model.set_learning([QUERY_REASONER, GENERATOR])
+    loss_of(joint(model), tiny.question_examples(model)).backward()
+    for role, count in ((QUERY_REASONER, 5), (GENERATOR, 1)):
+        gradient = model.roles[role].rows.grad
+        assert gradient is not None
+        assert gradient.abs().sum(-1).gt(0).sum() == count
+    assert model.roles[COMPRESSOR].rows.grad is None
+
+
 def test_added_rows_still_learn_after_loading(make_model: MakeModel, tmp_path: Path) -> None:
     loaded = checkpoint.load(tiny.save(make_model(form="plain"), tmp_path), dtype="float32").model
     loaded.set_learning([COMPRESSOR, GENERATOR])

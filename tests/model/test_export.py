@@ -75,7 +75,11 @@ def test_a_merged_generator_says_what_the_adapter_says(
 
 
 @pytest.mark.parametrize("role", [COMPRESSOR, QUERY_REASONER])
-def test_a_merged_compressor_and_its_own_rows_give_the_memories(role: str, model: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("family", RANDOM_FAMILIES)
+def test_a_merged_compressor_and_its_own_rows_give_the_memories(
+    family: str, role: str, make_model: Callable[..., Any], tmp_path: Path
+) -> None:
+    model = make_model(family)
     model.add_query_reasoner("random")
     tiny.stir(model, seed=4)
     model.eval()
@@ -85,9 +89,9 @@ def test_a_merged_compressor_and_its_own_rows_give_the_memories(role: str, model
     with torch.no_grad():
         wanted = model.encode(role, [item])
     merged = plain(tmp_path / "plain")
-    table, vocab = merged.get_input_embeddings().weight.detach(), model.backbone.vocab_size
-    embedded = torch.stack([own["rows"][i - vocab] if i >= vocab else table[i] for i in item.ids])
+    look_up, vocab = merged.get_input_embeddings(), model.backbone.vocab_size  # Gemma's scales what it looks up
     with torch.no_grad():
+        embedded = torch.stack([own["rows"][i - vocab] if i >= vocab else look_up(torch.tensor(i)) for i in item.ids])
         states = merged.model(inputs_embeds=embedded[None]).last_hidden_state[0, -said["num_memory"] :]
     torch.testing.assert_close(states.mean(0), wanted.memory_mean[0], atol=1e-4, rtol=0)
     assert (said["role"], said["form"]) == (role, "pooled")
