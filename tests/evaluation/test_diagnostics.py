@@ -64,6 +64,10 @@ def test_the_end_of_a_training_is_its_last_losses_and_norms(history: Path) -> No
     assert found["steps"] == 2
 
 
+def test_a_checkpoint_from_elsewhere_has_no_history() -> None:
+    assert training_end(None) == {"steps": 0, "validation_loss": None, "gradient_norms": {}}
+
+
 def test_query_words_are_found_where_there_is_a_query_reasoner(model: ClaraModel, history: Path) -> None:
     model.eval()
     before = Diagnostics.model_validate(diagnose(model, tiny.questions(), history))

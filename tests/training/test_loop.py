@@ -3,7 +3,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -148,6 +148,20 @@ def test_joint_gradient_alone_brings_up_the_document_that_helps(model: ClaraMode
             break
         assert outcome["grad_norm"] > 0
     assert outcome["loss"] == 0  # every question selects its third document
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "constant"])
+def test_the_rate_of_each_step_is_that_of_the_schedule(
+    schedule: Literal["cosine", "constant"], make_model: Make, tmp_path: Path
+) -> None:
+    rows = run(make_model(), tmp_path, tiny.plan(steps=6, schedule=schedule, validate_every=6))
+    found = [row["learning_rate"] for row in rows if row["split"] == "train"]
+    warm = [0.005, 0.01]  # plan: warm-up over a fifth of the steps, rounded up
+    if schedule == "constant":
+        assert found == pytest.approx([*warm, 0.01, 0.01, 0.01, 0.01])
+    else:
+        falling = [0.01 * (0.1 + 0.9 * (1 + math.cos(math.pi * part / 4)) / 2) for part in (1, 2, 3, 4)]
+        assert found == pytest.approx([*warm, *falling])
 
 
 def test_an_objective_is_told_how_far_training_has_come(make_model: Make, tmp_path: Path) -> None:
