@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from torch import Tensor
+from transformers import AutoModelForCausalLM
 
 from clara.config.model import RANDOM_FAMILIES
 from clara.errors import CheckpointError
@@ -26,25 +26,6 @@ def plain(folder: Path) -> Any:
     return automatic.from_pretrained(folder).eval()
 
 
-def tied_otherwise(family: str, folder: Path) -> LoadedBackbone:
-    """A random model of `family` whose head is tied where the family's is not, and the other way round."""
-    card = tiny.prepare(family, folder / "first")
-    model = plain(card.folder)
-    tied = model.config.tie_word_embeddings
-    if tied:
-        model.lm_head.weight = nn.Parameter(model.lm_head.weight.detach().flip(0).clone())
-    model.config.tie_word_embeddings = not tied
-    model.tie_weights()
-    model.save_pretrained(folder / "weights")
-    AutoTokenizer.from_pretrained(card.folder).save_pretrained(folder / "weights")
-    source = str(folder / "weights")
-    prepared = backbone.prepare(source, folder / "card.json", seed=0, revision=None, trust_remote_code=False)
-    loaded = backbone.load(prepared, dtype="float32")
-    shared = loaded.model.get_output_embeddings().weight is loaded.model.get_input_embeddings().weight
-    assert shared == (not tied)
-    return loaded
-
-
 def logits(model: Any, embedded: Tensor) -> Tensor:
     with torch.no_grad():
         found: Tensor = model(inputs_embeds=embedded).logits
@@ -56,7 +37,7 @@ def logits(model: Any, embedded: Tensor) -> Tensor:
 def test_a_merged_generator_says_what_the_adapter_says(
     family: str, tied: str, backbones: Backbones, tmp_path: Path
 ) -> None:
-    loaded = backbones(family) if tied == "as the family" else tied_otherwise(family, tmp_path / "backbone")
+    loaded = backbones(family) if tied == "as the family" else tiny.tied_otherwise(family, tmp_path / "backbone")
     model = tiny.model(loaded).eval()
     card = tiny.save(model, tmp_path / "checkpoint")
     export(card, GENERATOR, tmp_path / "plain")
