@@ -150,18 +150,43 @@ def test_joint_gradient_alone_brings_up_the_document_that_helps(model: ClaraMode
     assert outcome["loss"] == 0  # every question selects its third document
 
 
+class Watched(torch.optim.SGD):
+    """Writes down the learning rate of each step and how far the step goes."""
+
+    def __init__(self, parameters: Sequence[torch.nn.Parameter], *, learning_rate: float, weight_decay: float) -> None:
+        super().__init__(parameters, lr=learning_rate)
+        self.rates: list[float] = []
+        self.lengths: list[float] = []
+        self.weight_decay = weight_decay
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        group = self.param_groups[0]
+        before = [parameter.detach().clone() for parameter in group["params"]]
+        super().step(closure)
+        moved = sum(float((p.detach() - q).double().pow(2).sum()) for p, q in zip(group["params"], before, strict=True))
+        self.rates.append(group["lr"])
+        self.lengths.append(math.sqrt(moved))
+
+
 @pytest.mark.parametrize("schedule", ["cosine", "constant"])
-def test_the_rate_of_each_step_is_that_of_the_schedule(
-    schedule: Literal["cosine", "constant"], make_model: Make, tmp_path: Path
+def test_the_optimizer_gets_the_rate_of_the_schedule_decay_and_a_gradient_of_limited_norm(
+    schedule: Literal["cosine", "constant"], make_model: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = run(make_model(), tmp_path, tiny.plan(steps=6, schedule=schedule, validate_every=6))
-    found = [row["learning_rate"] for row in rows if row["split"] == "train"]
-    warm = [0.005, 0.01]  # plan: warm-up over a fifth of the steps, rounded up
+    built: list[Watched] = []
+    monkeypatch.setattr(optim, "build", lambda *given, **options: built.append(Watched(*given, **options)) or built[0])
+    changes = {"schedule": schedule, "validate_every": 6, "weight_decay": 0.3, "max_grad_norm": 1e-2}
+    rows = run(make_model(), tmp_path, tiny.plan(**changes))
+    rates = [0.005, 0.01]  # warm-up over a fifth of the six steps, rounded up
     if schedule == "constant":
-        assert found == pytest.approx([*warm, 0.01, 0.01, 0.01, 0.01])
+        rates += 4 * [0.01]
     else:
-        falling = [0.01 * (0.1 + 0.9 * (1 + math.cos(math.pi * part / 4)) / 2) for part in (1, 2, 3, 4)]
-        assert found == pytest.approx([*warm, *falling])
+        rates += [0.01 * (0.1 + 0.9 * (1 + math.cos(math.pi * part / 4)) / 2) for part in (1, 2, 3, 4)]
+    trained = [row for row in rows if row["split"] == "train"]
+    assert [row["learning_rate"] for row in trained] == pytest.approx(rates)
+    assert built[0].rates == pytest.approx(rates)
+    assert built[0].weight_decay == 0.3
+    assert min(row["grad_norm"] for row in trained) > 1e-2
+    assert built[0].lengths == pytest.approx([rate * 1e-2 for rate in rates], rel=1e-2)
 
 
 def test_an_objective_is_told_how_far_training_has_come(make_model: Make, tmp_path: Path) -> None:
