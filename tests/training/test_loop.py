@@ -276,6 +276,15 @@ def test_a_damaged_newest_state_costs_steps_not_the_result(make_model: Make, tmp
     assert run(make_model(dropout=0.2), tmp_path, plan) == wanted
 
 
+def test_how_often_a_run_is_validated_changes_no_weight(make_model: Make, tmp_path: Path) -> None:
+    found = []
+    for every in (1, 4):
+        model = make_model(dropout=0.2)
+        run(model, tmp_path / str(every), tiny.plan(steps=4, validate_every=every))
+        found.append(weights(model))
+    assert all(torch.equal(found[1][name], value) for name, value in found[0].items())
+
+
 def test_a_state_to_resume_from_is_three_times_what_learns_and_little_else(make_model: Make, tmp_path: Path) -> None:
     model = make_model()
     run(model, tmp_path, tiny.plan(steps=2))
