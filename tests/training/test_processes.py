@@ -19,7 +19,7 @@ from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
 from clara.model.clara import ClaraModel
 from clara.training.examples import instruction_examples
 from clara.training.objectives import CompressionObjective
-from clara.training.processes import join_launch
+from clara.training.processes import join_launch, wait_for_all
 from tests import tiny
 from tests.training.test_joint import ranking
 from tests.training.test_loop import one_step, weights
@@ -150,6 +150,17 @@ def test_a_killed_process_ends_the_launch_with_a_sentence(two: Launches) -> None
     assert "error: process 0 of 2 lost another one, which was killed or failed" in two.killed.stderr
     assert "launch again to go on from the last saved state" in two.killed.stderr
     assert (two.folder / "stopped.safetensors").exists(), two.killed.stderr[-3000:]  # nothing failed before the kill
+
+
+def test_a_process_lost_at_the_end_is_named_as_well() -> None:
+    class Alone:
+        process_index, num_processes, device = 1, 2, torch.device("cpu")
+
+        def reduce(self, value: torch.Tensor, reduction: str) -> torch.Tensor:
+            raise RuntimeError("Connection closed by peer")
+
+    with pytest.raises(ResourceError, match="process 1 of 2 lost another one, which was killed or failed"):
+        wait_for_all(Alone())  # type: ignore[arg-type]
 
 
 def test_a_launch_after_a_kill_goes_on_to_the_same_bits(two: Launches) -> None:
