@@ -68,6 +68,6 @@ def test_the_four_conditions_are_losses_with_the_right_documents_those_of_others
 
 
 def test_a_document_that_two_questions_share_is_wrong_for_neither(model: ClaraModel) -> None:
-    both = tiny.question(0, docs=[0, 1], gold=[0, 1]), tiny.question(1, docs=[1, 2], gold=[0])
+    both = tiny.question(0, docs=[0, 1], gold=[0]), tiny.question(1, docs=[2, 0], gold=[1])
     with pytest.raises(DataError, match="questions about different documents"):
         measure(model, both, seed=1, confidence=0.9, samples=100)
