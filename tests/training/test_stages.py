@@ -203,6 +203,21 @@ def test_checkpointed_layers_can_be_asked_for(start: Path, tmp_path: Path) -> No
     assert same(found[0].model, found[1].model, QUERY_REASONER)
 
 
+def test_a_state_of_other_inputs_is_not_gone_on_from(start: Path, tmp_path: Path) -> None:
+    given = TuneInstructions.model_validate(settings("tune_instructions"))
+    rows = tmp_path / "rows.jsonl"
+    run = partial(
+        stages.tune_instructions, given, start=start, questions=tiny.questions(), state=tmp_path / "state",
+        card=tmp_path / "tuned" / "card.json", inputs=[start, rows],
+    )  # fmt: skip
+    rows.write_text("as they were")
+    run()
+    run()
+    rows.write_text("others")
+    with pytest.raises(ConfigError, match="is of a run with other settings or inputs"):
+        run()
+
+
 def test_a_question_id_on_two_rows_is_refused(start: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="question id q0 stands on two rows"):
         join(start, tmp_path, questions=[*tiny.questions(), tiny.question(0, docs=[0], gold=[0])])
