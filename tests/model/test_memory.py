@@ -92,6 +92,22 @@ def test_padding_and_the_order_of_a_batch_change_nothing(
     torch.testing.assert_close(together, backwards, atol=1e-5, rtol=0)
 
 
+def test_a_batch_is_as_wide_as_its_longest_text_and_no_wider(
+    model: ClaraModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widths: list[int] = []
+    states = model.backbone.states
+    monkeypatch.setattr(model.backbone, "states", lambda given: widths.append(given.shape[1]) or states(given))
+    encode(model, tiny.TEXTS)
+    encode(model, ["Who?"])
+    prompts = [model.tokens.answer_prompt("Who?", None), model.tokens.answer_prompt("Where is the city?", None)]
+    targets = [model.tokens.target("north", max_tokens=9)] * 2
+    with torch.no_grad():
+        model.losses(prompts, targets, None)
+    longest = max(len(model.tokens.to_compress(text).ids) for text in tiny.TEXTS)
+    assert widths == [longest, len(model.tokens.to_compress("Who?").ids), len(prompts[1]) + len(targets[1])]
+
+
 def test_an_empty_text_has_memories(model: ClaraModel) -> None:
     assert encode(model.eval(), [""]).isfinite().all()
 

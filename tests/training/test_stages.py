@@ -148,7 +148,7 @@ def handed_over(monkeypatch: pytest.MonkeyPatch, stage: Callable[[], object]) ->
     found: dict[str, Any] = {}
 
     def train(model: ClaraModel, objective: object, **options: Any) -> None:
-        found.update(options, objective=objective)
+        found.update(options, objective=objective, model=model)
         raise InterruptedError
 
     monkeypatch.setattr(stages, "train", train)
@@ -195,7 +195,16 @@ def test_a_prompt_beyond_the_models_context_is_refused_before_the_first_step(
     assert not (tmp_path / "state").exists()
 
 
-def test_checkpointed_layers_can_be_asked_for(start: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("flag", [False, True])
+def test_gradient_checkpointing_is_on_where_it_is_asked_for(
+    flag: bool, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    optimization = {"gradient_checkpointing": flag}
+    found = handed_over(monkeypatch, partial(tune, start, tmp_path, optimization=optimization))
+    assert found["model"].language_model.is_gradient_checkpointing == flag
+
+
+def test_training_on_checkpointed_layers_ends_with_the_same_weights(start: Path, tmp_path: Path) -> None:
     found = [
         join(start, tmp_path / str(flag), optimization={"gradient_checkpointing": flag, "learning_rate": 1e-2})
         for flag in (False, True)
