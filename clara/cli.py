@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec
 
 import typer
 
-from clara import store_cli
+from clara import diagnose_cli, store_cli
 from clara.errors import CheckpointError, ClaraError
 from clara.files import read_json
 
@@ -191,6 +191,7 @@ def store_verify(folder: Annotated[Path, typer.Argument(help="Store folder, or i
     typer.echo(f"{store.folder}: {len(store.manifest.shards)} files of memories and the documents are as written")
 
 
+diagnose_cli.register(app, answers_errors)
 store_cli.register(store_app, answers_errors)
 
 

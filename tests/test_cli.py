@@ -13,7 +13,8 @@ from clara.environment import write_provenance
 from clara.model import backbone, checkpoint
 from clara.model.clara import ClaraModel, Shape
 from clara.model.compression import build_store
-from clara.records import Passage, document_id, document_text
+from clara.records import Passage, document_id, document_text, write_rows
+from tests import tiny
 from tests.model import released_writer
 
 DOCUMENTS = [("City", "It was founded in 1887."), ("Painter", "She left in 2003."), ("River", "It runs to the south.")]
@@ -146,3 +147,28 @@ def test_a_released_checkpoint_is_imported_and_known_afterwards(tmp_path: Path) 
     result = clara("ask", "Who?", "--model", tmp_path / "ours")
     assert result.exit_code == 2
     assert "there is no store of this checkpoint's compressor" in result.stderr
+
+
+def test_an_imported_checkpoint_is_diagnosed(tmp_path: Path) -> None:
+    world = released_writer.write(tmp_path)
+    clara("import-released", world.source, tmp_path / "ours", "--base", world.base)
+    rows = [tiny.question(number, docs=[number, number + 1], gold=[0]) for number in range(3)]
+    write_rows(tmp_path / "questions.jsonl", rows)
+    given = (tmp_path / "ours", tmp_path / "questions.jsonl", "--examples", 2)
+    result = clara("diagnose", *given, "--json")
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert found["memory_use"]["n"] == 2
+    assert found["diagnostics"]["validation_loss"] is None
+    assert [len(near["nearest"]) for near in found["diagnostics"]["documents"]] == [4, 4]
+    shown = clara("diagnose", *given).stdout
+    assert f"right {found['memory_use']['losses']['right']['mean']:.3f}, wrong " in shown
+    assert "training" not in shown
+    for lens in found["diagnostics"]["questions"]:
+        assert f"lens      {' '.join(lens['words'])}" in shown
+    assert "at least two questions with gold documents" in clara("diagnose", tmp_path / "ours", _one(tmp_path)).stderr
+
+
+def _one(folder: Path) -> Path:
+    write_rows(folder / "one.jsonl", [tiny.question(0, docs=[0, 1], gold=[0])])
+    return folder / "one.jsonl"

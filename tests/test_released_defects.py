@@ -21,7 +21,7 @@ from clara.model.backbone import LoadedBackbone
 from clara.model.clara import ClaraModel
 from clara.model.topk import top_k
 from clara.records import Pair
-from clara.training.examples import Example, pretraining_examples
+from clara.training.examples import Example, joint_examples, pretraining_examples
 from clara.training.joint import JointObjective
 from clara.training.loop import train
 from clara.training.objectives import CompressionObjective, Totals
@@ -106,6 +106,17 @@ def test_enc_memory_and_sep_rows_learn_and_the_vocabulary_does_not(make_model: M
     assert not model.backbone.model.get_input_embeddings().weight.requires_grad
 
 
+def test_enc_memory_and_sep_rows_learn_in_joint_training_too(make_model: MakeModel) -> None:
+    model = joint_model(make_model, form="plain")
+    model.set_learning([QUERY_REASONER, GENERATOR])
+    loss_of(joint(model), tiny.question_examples(model)).backward()
+    for role, count in ((QUERY_REASONER, 5), (GENERATOR, 1)):
+        gradient = model.roles[role].rows.grad
+        assert gradient is not None
+        assert gradient.abs().sum(-1).gt(0).sum() == count
+    assert model.roles[COMPRESSOR].rows.grad is None
+
+
 def test_added_rows_still_learn_after_loading(make_model: MakeModel, tmp_path: Path) -> None:
     loaded = checkpoint.load(tiny.save(make_model(form="plain"), tmp_path), dtype="float32").model
     loaded.set_learning([COMPRESSOR, GENERATOR])
@@ -134,7 +145,9 @@ def test_joint_training_reaches_query_reasoner_and_generator_alone(make_model: M
 
 def test_logged_recall_is_that_of_the_evaluation(make_model: MakeModel) -> None:
     model = joint_model(make_model).eval()
-    examples, questions = tiny.question_examples(model), tiny.questions()
+    golds: list[list[int]] = [[0, 1, 3], [0, 1, 2], [3, 0], [2]]  # of several, two at most can be among the best two
+    questions = [row.model_copy(update={"pos_index": gold}) for row, gold in zip(tiny.questions(), golds, strict=True)]
+    examples = joint_examples(questions, model.tokens, top_k=2, max_target_tokens=12)
     with torch.no_grad():
         logged = joint(model)(examples, Totals.of(examples), progress=0.0, seed=0).metrics["recall@2"]
         asked = [model.tokens.to_compress(question.question) for question in questions]

@@ -93,6 +93,18 @@ def test_text_in_prompts_changes_no_slot(encoder: Encoder) -> None:
         assert prompt.count(token) == plain.count(token)
 
 
+def test_documents_shown_as_text_bring_no_special_token_either(encoder: Encoder) -> None:
+    for prompt, plain in (
+        (encoder.answer_prompt("x", [TRICKY, "y"]), encoder.answer_prompt("x", ["y", "y"])),
+        (encoder.pairs_prompt([TRICKY]), encoder.pairs_prompt(["y"])),
+        (encoder.paraphrase_prompt([TRICKY]), encoder.paraphrase_prompt(["y"])),
+    ):
+        assert TRICKY in encoder.tokenizer.decode(prompt)
+        assert max(prompt) < encoder.added.vocab_size
+        for token in special(encoder):
+            assert prompt.count(token) == plain.count(token)
+
+
 def test_a_truncating_tokenizer_file_cuts_nothing(make_encoder: Callable[..., Encoder]) -> None:
     tokenizer = random_backbone.train_tokenizer(400)
     tokenizer.backend_tokenizer.enable_truncation(5)

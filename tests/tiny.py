@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from clara.config.training import Optimization
 from clara.model import backbone, checkpoint
@@ -31,6 +33,26 @@ TEXTS = [
 def prepare(family: str, folder: Path) -> BackboneCard:
     """A two-layer model of `family` with random weights, prepared under `folder`."""
     return backbone.prepare(f"random:{family}", folder / "card.json", seed=7, revision=None, trust_remote_code=False)
+
+
+def tied_otherwise(family: str, folder: Path) -> LoadedBackbone:
+    """A random model of `family` whose head is tied where the family's is not, and the other way round."""
+    automatic: Any = AutoModelForCausalLM
+    card = prepare(family, folder / "first")
+    model = automatic.from_pretrained(card.folder).eval()
+    tied = model.config.tie_word_embeddings
+    if tied:
+        model.lm_head.weight = nn.Parameter(model.lm_head.weight.detach().flip(0).clone())
+    model.config.tie_word_embeddings = not tied
+    model.tie_weights()
+    model.save_pretrained(folder / "weights")
+    AutoTokenizer.from_pretrained(card.folder).save_pretrained(folder / "weights")
+    source = str(folder / "weights")
+    prepared = backbone.prepare(source, folder / "card.json", seed=0, revision=None, trust_remote_code=False)
+    loaded = backbone.load(prepared, dtype="float32")
+    shared = loaded.model.get_output_embeddings().weight is loaded.model.get_input_embeddings().weight
+    assert shared == (not tied)
+    return loaded
 
 
 def shape(**changes: Any) -> Shape:

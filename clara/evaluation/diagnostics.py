@@ -29,13 +29,13 @@ GRADIENT_NORM = "grad_norm_"
 
 
 @torch.inference_mode()
-def diagnose(model: ClaraModel, questions: Sequence[Question], history: Path) -> dict[str, Any]:
+def diagnose(model: ClaraModel, questions: Sequence[Question], history: Path | None) -> dict[str, Any]:
     """The content of `diagnostics.json`.
 
     Args:
         model: compressor and, where there is one, query reasoner are used.
         questions: the first `TEXTS` of them, and the first gold document of each, are looked at.
-        history: the checkpoint's `history.jsonl`.
+        history: the checkpoint's `history.jsonl`; None for one that was trained elsewhere.
     """
     chosen = questions[:TEXTS]
     documents = list(dict.fromkeys(question.docs[question.pos_index[0]] for question in chosen))
@@ -53,9 +53,9 @@ def diagnose(model: ClaraModel, questions: Sequence[Question], history: Path) ->
     return {**training_end(history), "documents": read, "share_named": _share_named(read), "questions": asked}
 
 
-def training_end(history: Path) -> dict[str, Any]:
+def training_end(history: Path | None) -> dict[str, Any]:
     """First and last validation loss and, by adapter, the gradient norm of the last logged step."""
-    rows: list[dict[str, Any]] = [row for _, row in read_json_lines(history)]
+    rows: list[dict[str, Any]] = [row for _, row in read_json_lines(history)] if history else []
     validation = [row["loss"] for row in rows if row["split"] == "validation"]
     steps = [row for row in rows if row["split"] == "train"]
     last = steps[-1] if steps else {}

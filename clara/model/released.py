@@ -21,6 +21,8 @@ from clara.tokens import CompressorInput
 ALPHA_OVER_RANK = 2
 DROPOUT = 0.1
 """As in the released code, which stores neither."""
+FEW = 64
+"""Embeddings that are looked up to see whether the base scales them."""
 ADDED_TOKEN = re.compile(r"<MEM(\d+)>|<SEP>")
 
 
@@ -129,6 +131,11 @@ def _require_base(released: Released, backbone: LoadedBackbone) -> None:
     known = slice(released.num_base_tokens)
     if not nearly_equal(released.input_table[known], backbones.embedding_weight(backbone)[known].cpu()):
         raise refuse("the input embeddings of the base vocabulary differ")
+    look_up = backbone.model.get_input_embeddings()
+    few = torch.arange(min(released.num_base_tokens, FEW), device=backbone.device)
+    if not nearly_equal(look_up(few).detach().cpu(), look_up.weight[few].detach().cpu()):
+        # Under the released code's transformers 4, Gemma scales whatever comes in, memories too; under 5, words alone.
+        raise refuse("it scales the embeddings that it looks up, of which the released format says nothing")
     tied = backbone.model.get_output_embeddings().weight is backbones.embedding_weight(backbone)
     if not tied and not released.has_own_head:
         raise refuse("the model has a head of its own, the checkpoint has no lm_head.weight")

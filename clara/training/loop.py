@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from clara.config.training import Optimization
-from clara.errors import ConfigError, DataError
+from clara.errors import ConfigError, DataError, ResourceError
 from clara.model.clara import ClaraModel
 from clara.training import optim, state
 from clara.training.examples import Example
@@ -61,7 +61,7 @@ def train(
     done = _resume(parameters, optimizer, state_folder, identity, log)
     if done == 0:
         log.add(0, "validation", validate(model, objective, validation, plan, accelerator))
-    with _stop_requested() as stopped:
+    with _stop_requested(launched=accelerator.num_processes > 1) as stopped:
         for step in range(done + 1, plan.steps + 1):
             started = time.perf_counter()
             chosen = sampler.step(step)
@@ -215,8 +215,12 @@ def _autocast(model: ClaraModel) -> torch.autocast:
 
 
 @contextmanager
-def _stop_requested() -> Iterator["_Flag"]:
-    """A flag that turns true on SIGTERM, so that a step is never cut in the middle."""
+def _stop_requested(*, launched: bool) -> Iterator["_Flag"]:
+    """A flag that turns true on SIGTERM, so that a step is never cut in the middle.
+
+    Of several `launched` processes, one that has lost another gets SIGTERM from the launcher in the same moment: it is
+    ignored from then on, or it would end the process before its sentence is said.
+    """
     flag = _Flag()
     try:
         before = signal.signal(signal.SIGTERM, lambda *_: flag.set())
@@ -225,6 +229,9 @@ def _stop_requested() -> Iterator["_Flag"]:
         return
     try:
         yield flag
+    except ResourceError:
+        before = signal.SIG_IGN if launched else before
+        raise
     finally:
         signal.signal(signal.SIGTERM, before)
 

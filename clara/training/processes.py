@@ -65,3 +65,12 @@ def any_process(flag: bool, accelerator: Accelerator) -> bool:
     if accelerator.num_processes == 1:
         return flag
     return bool(total(torch.tensor(float(flag), device=accelerator.device), accelerator) > 0)
+
+
+def wait_for_all(accelerator: Accelerator) -> None:
+    """Returns when all processes have come here.
+
+    Raises:
+        ResourceError: another process has ended.
+    """
+    float(total(torch.zeros((), device=accelerator.device), accelerator))  # on a GPU, reading it is what waits

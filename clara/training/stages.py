@@ -29,7 +29,7 @@ from clara.training.examples import (
 from clara.training.joint import JointObjective, RankingObjective
 from clara.training.loop import train
 from clara.training.objectives import CompressionObjective, Objective
-from clara.training.processes import join_launch
+from clara.training.processes import join_launch, wait_for_all
 from clara.training.runlog import write_history
 from clara.training.sampling import Sampler
 
@@ -223,7 +223,7 @@ def _run(
         write_history(folder / "history.jsonl", rows)
         write_provenance(folder, settings.model_dump(), seed=settings.seed, inputs=inputs)
         checkpoint.save(folder, model, stage=stage, learned=learns, parent=parent, card_name=card.name)
-    launch.wait_for_everyone()  # whoever returns from here finds the checkpoint
+    wait_for_all(launch)  # whoever returns from here finds the checkpoint
 
 
 def _identity(settings: Any, shape: Shape, inputs: list[Path]) -> str:

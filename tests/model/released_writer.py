@@ -69,6 +69,9 @@ def write(
     random_backbone.build(family, base, seed=1, hidden=32, vocab=400)
     tokenizer = AutoTokenizer.from_pretrained(base)
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    if len(tokenizer) > model.get_input_embeddings().num_embeddings:  # Qwen's adds a token of its own when it is loaded
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+        model.save_pretrained(base)
     memory = [f"<MEM{j}>" for j in range(length // ratio)]
     tokenizer.add_special_tokens({"additional_special_tokens": [*memory, *OTHERS]})
     generator = torch.Generator().manual_seed(7)

@@ -27,13 +27,13 @@ WRITINGS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("writing", WRITINGS)
+@pytest.mark.parametrize("writing", [*WRITINGS, "tied otherwise"])
 @pytest.mark.parametrize("family", RANDOM_FAMILIES)
 def test_every_family_compresses_learns_and_answers(
-    family: str, writing: str, backbones: Callable[[str], LoadedBackbone]
+    family: str, writing: str, backbones: Callable[[str], LoadedBackbone], tmp_path: Path
 ) -> None:
-    loaded = tiny.fresh(backbones(family))
-    for name, value in WRITINGS[writing].items():
+    loaded = tiny.tied_otherwise(family, tmp_path) if writing == "tied otherwise" else tiny.fresh(backbones(family))
+    for name, value in WRITINGS.get(writing, {}).items():
         setattr(loaded.tokenizer, name, value)
     model = tiny.model(loaded)
     parameters = model.set_learning([COMPRESSOR, GENERATOR])

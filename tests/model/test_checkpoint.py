@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from clara.config.model import RANDOM_FAMILIES
 from clara.errors import CheckpointError, DataError
 from clara.files import sha256_file
 from clara.model import checkpoint
@@ -27,8 +28,9 @@ def rewrite(card: Path, tensors: dict[str, torch.Tensor]) -> None:
 
 @pytest.mark.parametrize("form", ["plain", "pooled"])
 @pytest.mark.parametrize("roles", [2, 3])
-def test_a_reloaded_model_says_the_same(form: str, roles: int, make_model: Make, tmp_path: Path) -> None:
-    model = make_model(form=form)
+@pytest.mark.parametrize("family", RANDOM_FAMILIES)
+def test_a_reloaded_model_says_the_same(family: str, form: str, roles: int, make_model: Make, tmp_path: Path) -> None:
+    model = make_model(family, form=form)
     if roles == 3:
         model.add_query_reasoner("random")
         tiny.stir(model, seed=8)

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from torch import Tensor
+from transformers import AutoModelForCausalLM
 
 from clara.config.model import RANDOM_FAMILIES
 from clara.errors import CheckpointError
@@ -26,25 +26,6 @@ def plain(folder: Path) -> Any:
     return automatic.from_pretrained(folder).eval()
 
 
-def tied_otherwise(family: str, folder: Path) -> LoadedBackbone:
-    """A random model of `family` whose head is tied where the family's is not, and the other way round."""
-    card = tiny.prepare(family, folder / "first")
-    model = plain(card.folder)
-    tied = model.config.tie_word_embeddings
-    if tied:
-        model.lm_head.weight = nn.Parameter(model.lm_head.weight.detach().flip(0).clone())
-    model.config.tie_word_embeddings = not tied
-    model.tie_weights()
-    model.save_pretrained(folder / "weights")
-    AutoTokenizer.from_pretrained(card.folder).save_pretrained(folder / "weights")
-    source = str(folder / "weights")
-    prepared = backbone.prepare(source, folder / "card.json", seed=0, revision=None, trust_remote_code=False)
-    loaded = backbone.load(prepared, dtype="float32")
-    shared = loaded.model.get_output_embeddings().weight is loaded.model.get_input_embeddings().weight
-    assert shared == (not tied)
-    return loaded
-
-
 def logits(model: Any, embedded: Tensor) -> Tensor:
     with torch.no_grad():
         found: Tensor = model(inputs_embeds=embedded).logits
@@ -56,7 +37,7 @@ def logits(model: Any, embedded: Tensor) -> Tensor:
 def test_a_merged_generator_says_what_the_adapter_says(
     family: str, tied: str, backbones: Backbones, tmp_path: Path
 ) -> None:
-    loaded = backbones(family) if tied == "as the family" else tied_otherwise(family, tmp_path / "backbone")
+    loaded = backbones(family) if tied == "as the family" else tiny.tied_otherwise(family, tmp_path / "backbone")
     model = tiny.model(loaded).eval()
     card = tiny.save(model, tmp_path / "checkpoint")
     export(card, GENERATOR, tmp_path / "plain")
@@ -75,7 +56,11 @@ def test_a_merged_generator_says_what_the_adapter_says(
 
 
 @pytest.mark.parametrize("role", [COMPRESSOR, QUERY_REASONER])
-def test_a_merged_compressor_and_its_own_rows_give_the_memories(role: str, model: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("family", RANDOM_FAMILIES)
+def test_a_merged_compressor_and_its_own_rows_give_the_memories(
+    family: str, role: str, make_model: Callable[..., Any], tmp_path: Path
+) -> None:
+    model = make_model(family)
     model.add_query_reasoner("random")
     tiny.stir(model, seed=4)
     model.eval()
@@ -85,9 +70,9 @@ def test_a_merged_compressor_and_its_own_rows_give_the_memories(role: str, model
     with torch.no_grad():
         wanted = model.encode(role, [item])
     merged = plain(tmp_path / "plain")
-    table, vocab = merged.get_input_embeddings().weight.detach(), model.backbone.vocab_size
-    embedded = torch.stack([own["rows"][i - vocab] if i >= vocab else table[i] for i in item.ids])
+    look_up, vocab = merged.get_input_embeddings(), model.backbone.vocab_size  # Gemma's scales what it looks up
     with torch.no_grad():
+        embedded = torch.stack([own["rows"][i - vocab] if i >= vocab else look_up(torch.tensor(i)) for i in item.ids])
         states = merged.model(inputs_embeds=embedded[None]).last_hidden_state[0, -said["num_memory"] :]
     torch.testing.assert_close(states.mean(0), wanted.memory_mean[0], atol=1e-4, rtol=0)
     assert (said["role"], said["form"]) == (role, "pooled")

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from clara.config.model import RANDOM_FAMILIES
 from clara.errors import CheckpointError, ConfigError
 from clara.losses import alignment_losses, token_losses
 from clara.model.adapters import COMPRESSOR, GENERATOR
@@ -66,7 +67,7 @@ def inputs(model: ClaraModel, kind: str) -> tuple[list[list[int]], Tensor | None
     return prompts, found, split
 
 
-@pytest.mark.parametrize("family", ["llama", "mistral", "gemma"])
+@pytest.mark.parametrize("family", RANDOM_FAMILIES)
 @pytest.mark.parametrize("kind", ["memories", "text", "none"])
 def test_losses_equal_those_of_whole_logits_one_by_one(
     kind: str, family: str, make_model: Callable[..., ClaraModel]
@@ -85,7 +86,7 @@ def test_losses_equal_those_of_whole_logits_one_by_one(
             assert found.counts[number] == len(target)
 
 
-@pytest.mark.parametrize("family", ["llama", "qwen2"])
+@pytest.mark.parametrize("family", RANDOM_FAMILIES)
 @pytest.mark.parametrize("kind", ["memories", "text", "none"])
 def test_answers_equal_those_of_a_step_by_step_greedy_writer(
     kind: str, family: str, make_model: Callable[..., ClaraModel]

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from clara.config.model import RANDOM_FAMILIES
 from clara.model.adapters import COMPRESSOR
 from clara.model.clara import ClaraModel
 from clara.model.memory import MemoryEncoder, normalised, segment_means
@@ -54,7 +55,7 @@ def twin(model: ClaraModel, text: str) -> tuple[Tensor, Tensor]:
     return embedded[text_slice], output.hidden_states[-1][0]
 
 
-@pytest.mark.parametrize("family", ["llama", "gemma"])
+@pytest.mark.parametrize("family", RANDOM_FAMILIES)
 def test_plain_memories_are_the_last_states_at_the_memory_tokens(
     family: str, make_model: Callable[..., ClaraModel]
 ) -> None:
@@ -64,7 +65,7 @@ def test_plain_memories_are_the_last_states_at_the_memory_tokens(
         torch.testing.assert_close(vector, twin(model, text)[1][-4:], atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("family", ["llama", "gemma"])
+@pytest.mark.parametrize("family", RANDOM_FAMILIES)
 def test_pooled_memories_are_segment_means_plus_gated_states_of_the_embeddings_size(
     family: str, make_model: Callable[..., ClaraModel]
 ) -> None:
@@ -78,14 +79,33 @@ def test_pooled_memories_are_segment_means_plus_gated_states_of_the_embeddings_s
     torch.testing.assert_close(encode(model, [text])[0], expected, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("family", RANDOM_FAMILIES)
 @pytest.mark.parametrize("form", ["plain", "pooled"])
-def test_padding_and_the_order_of_a_batch_change_nothing(form: str, make_model: Callable[..., ClaraModel]) -> None:
-    model = make_model(form=form).eval()
+def test_padding_and_the_order_of_a_batch_change_nothing(
+    form: str, family: str, make_model: Callable[..., ClaraModel]
+) -> None:
+    model = make_model(family, form=form).eval()
     together = encode(model, tiny.TEXTS)
     backwards = encode(model, tiny.TEXTS[::-1]).flip(0)
     alone = torch.cat([encode(model, [text]) for text in tiny.TEXTS])
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
     torch.testing.assert_close(together, backwards, atol=1e-5, rtol=0)
+
+
+def test_a_batch_is_as_wide_as_its_longest_text_and_no_wider(
+    model: ClaraModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widths: list[int] = []
+    states = model.backbone.states
+    monkeypatch.setattr(model.backbone, "states", lambda given: widths.append(given.shape[1]) or states(given))
+    encode(model, tiny.TEXTS)
+    encode(model, ["Who?"])
+    prompts = [model.tokens.answer_prompt("Who?", None), model.tokens.answer_prompt("Where is the city?", None)]
+    targets = [model.tokens.target("north", max_tokens=9)] * 2
+    with torch.no_grad():
+        model.losses(prompts, targets, None)
+    longest = max(len(model.tokens.to_compress(text).ids) for text in tiny.TEXTS)
+    assert widths == [longest, len(model.tokens.to_compress("Who?").ids), len(prompts[1]) + len(targets[1])]
 
 
 def test_an_empty_text_has_memories(model: ClaraModel) -> None:
@@ -101,6 +121,19 @@ def test_text_mean_leaves_out_the_frame(make_model: Callable[..., ClaraModel]) -
     expected = hidden[item.text_start : item.text_start + item.text_length].mean(0)
     torch.testing.assert_close(found.text_mean[0], expected, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(found.memory_mean[0], hidden[-4:].mean(0), atol=1e-5, rtol=1e-5)
+
+
+def test_means_of_half_precision_states_are_taken_in_float32(
+    make_model: Callable[..., ClaraModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model(form="plain").eval()
+    item = model.tokens.to_compress(tiny.TEXTS[1])
+    states = 5 + torch.randn(1, len(item.ids), 64, generator=torch.Generator().manual_seed(0)).bfloat16()
+    monkeypatch.setattr(model.backbone, "states", lambda embedded: states)
+    found = model.encode(COMPRESSOR, [item])
+    text = states[0, item.text_start : item.text_start + item.text_length]
+    torch.testing.assert_close(found.text_mean[0], text.float().mean(0), atol=1e-5, rtol=0)
+    torch.testing.assert_close(found.memory_mean[0], states[0, -4:].float().mean(0), atol=1e-5, rtol=0)
 
 
 def test_rows_start_as_large_as_the_embeddings_that_the_body_receives(make_model: Callable[..., ClaraModel]) -> None:

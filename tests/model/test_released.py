@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 import clara
+from clara.config.model import RANDOM_FAMILIES
 from clara.errors import CheckpointError, DataError
 from clara.losses import alignment_losses, token_losses
 from clara.model.adapters import COMPRESSOR, GENERATOR
@@ -111,9 +112,11 @@ def test_cross_entropy_and_alignment_are_those_of_the_released_implementation(
     assert float(alignment.mean()) == pytest.approx(expected["mse_all_documents"], abs=1e-4)
 
 
-def test_untied_mistral_gives_what_left_padding_and_resized_vocabulary_give(
-    world: World, imported: clara.Clara
-) -> None:
+@pytest.mark.parametrize("family", [family for family in RANDOM_FAMILIES if family != "gemma"])
+def test_any_family_gives_what_left_padding_and_resized_vocabulary_give(family: str, tmp_path: Path) -> None:
+    world = write(tmp_path, family=family)
+    import_released(world.source, tmp_path / "ours")
+    imported = clara.load(tmp_path / "ours")
     documents = imported.compress(DOCUMENTS)
     for vectors, text in zip(documents, DOCUMENTS, strict=True):
         torch.testing.assert_close(vectors, world.memories("encoder_adapter", text, padded_to=60), atol=1e-4, rtol=0)
@@ -240,6 +243,12 @@ def test_a_base_with_another_head_is_refused(world: World, tmp_path: Path) -> No
     base = changed_base(world, tmp_path / "other", lambda model: model.get_output_embeddings().weight.data.mul_(1.1))
     with pytest.raises(CheckpointError, match="the output embeddings of the base vocabulary differ"):
         import_released(world.source, tmp_path / "ours", base=base)
+
+
+def test_a_base_that_scales_its_embeddings_is_refused(tmp_path: Path) -> None:
+    world = write(tmp_path, family="gemma")
+    with pytest.raises(CheckpointError, match="scales the embeddings that it looks up, of which the released format"):
+        import_released(world.source, tmp_path / "ours")
 
 
 def test_a_checkpoint_without_the_head_that_its_base_has_is_refused(tmp_path: Path) -> None:

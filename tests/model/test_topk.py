@@ -1,3 +1,5 @@
+from typing import Literal
+
 import pytest
 import torch
 from torch import Tensor
@@ -32,14 +34,23 @@ def test_a_taken_document_has_no_mass_at_any_temperature(temperature: float) -> 
     torch.testing.assert_close(chosen.weights.sum(-1), torch.ones(2, 4))
 
 
+@pytest.mark.parametrize("form", ["straight_through", "soft"])
+@pytest.mark.parametrize("noisy", [False, True])
 @pytest.mark.parametrize("k", [1, 3, 6])
 @pytest.mark.parametrize("temperature", [0.02, 0.3, 5.0])
-def test_the_score_gradient_is_the_closed_form(k: int, temperature: float) -> None:
+def test_the_score_gradient_is_the_closed_form(
+    k: int, temperature: float, noisy: bool, form: Literal["straight_through", "soft"]
+) -> None:
     chance = torch.Generator().manual_seed(k)
-    scores = torch.rand(2, 6, dtype=torch.float64, generator=chance, requires_grad=True)
-    memories = torch.randn(2, 6, 3, 5, dtype=torch.float64, generator=chance)
-    chosen = select(scores, k, temperature)
-    slots = gather_selected(memories, chosen)
+    start = torch.rand(3, 6, dtype=torch.float64, generator=chance)
+    start[1, 2:5] = start[1, 1]  # ties
+    valid = torch.ones_like(start, dtype=torch.bool)
+    valid[2, 2:] = False  # two candidates, fewer than k for k = 3 and 6
+    scores = start.requires_grad_()
+    memories = torch.randn(3, 6, 3, 5, dtype=torch.float64, generator=chance)
+    noise = gumbel_noise(scores.detach(), chance) if noisy else None
+    chosen = top_k(scores, valid=valid, k=k, temperature=temperature, noise=noise)
+    slots = gather_selected(memories, chosen, form=form)
     slots.retain_grad()
     (slots.sin() * torch.randn(slots.shape, dtype=torch.float64, generator=chance)).sum().backward()
     assert slots.grad is not None

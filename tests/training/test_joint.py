@@ -1,6 +1,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -10,8 +11,10 @@ from torch import Tensor
 from clara.losses import marginal_losses, ranking_losses
 from clara.model.adapters import GENERATOR, QUERY_REASONER
 from clara.model.clara import ClaraModel
+from clara.model.generator import TargetLosses
+from clara.model.topk import gumbel_noise, top_k
 from clara.training import optim
-from clara.training.joint import RankingObjective
+from clara.training.joint import RankingObjective, ScoredPools
 from clara.training.loop import optimizer_step
 from clara.training.objectives import Totals
 from tests import tiny
@@ -97,6 +100,77 @@ def test_the_marginal_objective_teaches_exactly_the_roles_listed(learns: list[st
     examples = tiny.question_examples(model, top_k=1)
     objective(examples, Totals.of(examples), progress=0, seed=0).loss.backward()
     assert who_learned(model) == set(learns)
+
+
+def leaf_scores(monkeypatch: pytest.MonkeyPatch) -> list[ScoredPools]:
+    """Cuts joint objectives off from the query reasoner: pools that they score come here, with scores as leaves."""
+    from clara.training import joint as objectives
+
+    found: list[ScoredPools] = []
+    score = objectives.score_pools
+
+    def leaves(*given: Any) -> ScoredPools:
+        pools = score(*given)
+        found.append(pools._replace(scores=pools.scores.detach().requires_grad_()))
+        return found[-1]
+
+    monkeypatch.setattr(objectives, "score_pools", leaves)
+    return found
+
+
+@pytest.mark.parametrize("selection", ["straight_through", "gumbel", "soft"])
+def test_the_scores_of_an_objective_get_the_closed_form_of_the_representation_path(
+    selection: str, model: ClaraModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """dL/ds_i = (1/τ) Σ_j p_ji (G_j·M_i - Σ_l p_jl G_j·M_l), appendix A, path II; pools differ in size."""
+    tau, read = 0.3, []
+    found, losses = leaf_scores(monkeypatch), model.losses
+
+    def reading(prompts: Any, targets: Any, memories: Tensor) -> Any:
+        memories.retain_grad()
+        read.append(memories)
+        return losses(prompts, targets, memories)
+
+    objective = joint(model, selection=selection, tau=tau)
+    monkeypatch.setattr(model, "losses", reading)
+    model.train()
+    examples = tiny.question_examples(model)
+    objective(examples, Totals.of(examples), progress=0, seed=5).loss.backward()
+    ((memories, scores, valid),) = found
+    noise = gumbel_noise(scores, torch.Generator().manual_seed(5)) if selection == "gumbel" else None
+    chosen = top_k(scores.detach(), valid=valid, k=2, temperature=tau, noise=noise)
+    p, flat = chosen.weights, memories.flatten(2)
+    hard = torch.stack([pool[rows] for pool, rows in zip(memories, chosen.indices, strict=True)])
+    mixed = (p @ flat).unflatten(-1, memories.shape[2:])
+    torch.testing.assert_close(read[0].detach(), (mixed if selection == "soft" else hard).flatten(0, 1))
+    assert not torch.allclose(mixed, hard, atol=1e-3)
+    assert read[0].grad is not None
+    products = read[0].grad.unflatten(0, (4, 2)).flatten(2) @ flat.transpose(1, 2)
+    expected = (p * (products - (p * products).sum(-1, keepdim=True))).sum(1) / tau
+    torch.testing.assert_close(scores.grad, expected, rtol=1e-4, atol=1e-7)
+
+
+def test_the_scores_of_the_marginal_objective_get_the_probability_path_alone(
+    model: ClaraModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tau, likelihoods = 0.3, []
+    found, losses = leaf_scores(monkeypatch), model.losses
+
+    def reading(*given: Any) -> Any:
+        likelihoods.append(-losses(*given).sums)
+        return TargetLosses(-likelihoods[-1], torch.ones_like(likelihoods[-1]))
+
+    objective = joint(model, selection="marginal", top_k=2, tau=tau)
+    monkeypatch.setattr(model, "losses", reading)
+    examples = tiny.question_examples(model, top_k=1)
+    totals = Totals.of(examples)
+    objective(examples, totals, progress=0, seed=0).loss.backward()
+    ((_, scores, valid),) = found
+    best = scores.detach().masked_fill(~valid, -torch.inf).topk(2)
+    prior = (best.values / tau).softmax(-1)
+    posterior = (prior.log() + likelihoods[0].detach().unflatten(0, (4, 2))).softmax(-1)
+    expected = torch.zeros_like(scores).scatter(1, best.indices, (prior - posterior) / tau / totals.tokens)
+    torch.testing.assert_close(scores.grad, expected, rtol=1e-4, atol=1e-7)
 
 
 def test_ranking_losses_by_hand() -> None:

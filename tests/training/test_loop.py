@@ -3,7 +3,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -11,10 +11,10 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from clara.config.training import Optimization
-from clara.errors import ConfigError, DataError
+from clara.errors import ConfigError, DataError, ResourceError
 from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
 from clara.model.clara import ClaraModel
-from clara.training import optim
+from clara.training import loop, optim
 from clara.training.examples import Example, instruction_examples
 from clara.training.loop import optimizer_step, train
 from clara.training.objectives import CompressionObjective, Objective, Outcome, Totals
@@ -150,6 +150,58 @@ def test_joint_gradient_alone_brings_up_the_document_that_helps(model: ClaraMode
     assert outcome["loss"] == 0  # every question selects its third document
 
 
+class Watched(torch.optim.SGD):
+    """Writes down the learning rate of each step and how far the step goes."""
+
+    def __init__(self, parameters: Sequence[torch.nn.Parameter], *, learning_rate: float, weight_decay: float) -> None:
+        super().__init__(parameters, lr=learning_rate)
+        self.rates: list[float] = []
+        self.lengths: list[float] = []
+        self.weight_decay = weight_decay
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        group = self.param_groups[0]
+        before = [parameter.detach().clone() for parameter in group["params"]]
+        super().step(closure)
+        moved = sum(float((p.detach() - q).double().pow(2).sum()) for p, q in zip(group["params"], before, strict=True))
+        self.rates.append(group["lr"])
+        self.lengths.append(math.sqrt(moved))
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "constant"])
+def test_the_optimizer_gets_the_rate_of_the_schedule_decay_and_a_gradient_of_limited_norm(
+    schedule: Literal["cosine", "constant"], make_model: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[Watched] = []
+    monkeypatch.setattr(optim, "build", lambda *given, **options: built.append(Watched(*given, **options)) or built[0])
+    changes = {"schedule": schedule, "validate_every": 6, "weight_decay": 0.3, "max_grad_norm": 1e-2}
+    rows = run(make_model(), tmp_path, tiny.plan(**changes))
+    rates = [0.005, 0.01]  # warm-up over a fifth of the six steps, rounded up
+    if schedule == "constant":
+        rates += 4 * [0.01]
+    else:
+        rates += [0.01 * (0.1 + 0.9 * (1 + math.cos(math.pi * part / 4)) / 2) for part in (1, 2, 3, 4)]
+    trained = [row for row in rows if row["split"] == "train"]
+    assert [row["learning_rate"] for row in trained] == pytest.approx(rates)
+    assert built[0].rates == pytest.approx(rates)
+    assert built[0].weight_decay == 0.3
+    assert min(row["grad_norm"] for row in trained) > 1e-2
+    assert built[0].lengths == pytest.approx([rate * 1e-2 for rate in rates], rel=1e-2)
+
+
+def test_an_objective_is_told_how_far_training_has_come(make_model: Make, tmp_path: Path) -> None:
+    model = make_model()
+    inner = CompressionObjective(model, mse_weight=0.1)
+    seen: list[float] = []
+
+    def objective(examples: Sequence[Example], totals: Totals, *, progress: float, seed: int) -> Outcome:
+        seen.append(progress)
+        return inner(examples, totals, progress=progress, seed=seed)
+
+    run(model, tmp_path, tiny.plan(steps=4, micro_batch_size=4, validate_every=4), objective=objective)
+    assert seen == [1.0, 0.0, 0.25, 0.5, 0.75, 1.0]  # validation is at the end's temperature
+
+
 class Interrupting:
     """An objective that is cut off at its n-th call in training."""
 
@@ -174,7 +226,7 @@ def fail() -> None:
 
 
 @pytest.mark.parametrize(("how", "kind"), [(terminate, SystemExit), (fail, RuntimeError)])
-@pytest.mark.parametrize("call", [3, 8])  # two calls a step
+@pytest.mark.parametrize("call", [1, 3, 6, 8, 10])  # two calls a step
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(
     call: int, how: Callable[[], None], kind: type[BaseException], make_model: Make, tmp_path: Path
 ) -> None:
@@ -193,12 +245,53 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(
         assert torch.equal(weights(resumed)[name], value)
 
 
+@pytest.mark.parametrize("launched", [True, False])
+def test_the_launchers_end_of_a_process_that_lost_another_does_not_cut_its_sentence(
+    launched: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose() -> None:
+        raise ResourceError("lost another one")
+
+    def end(signum: int, frame: object) -> None:
+        raise SystemExit(143)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        with pytest.raises(ResourceError), loop._stop_requested(launched=launched):
+            lose()
+        if launched:
+            terminate()  # passes by
+        else:
+            with pytest.raises(SystemExit):
+                terminate()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def test_a_damaged_newest_state_costs_steps_not_the_result(make_model: Make, tmp_path: Path) -> None:
     plan = tiny.plan()
     wanted = run(make_model(dropout=0.2), tmp_path, plan)
     moments = tmp_path / "step-000006" / "moments.safetensors"
     moments.write_bytes(moments.read_bytes()[:-1])
     assert run(make_model(dropout=0.2), tmp_path, plan) == wanted
+
+
+def test_how_often_a_run_is_validated_changes_no_weight(make_model: Make, tmp_path: Path) -> None:
+    found = []
+    for every in (1, 4):
+        model = make_model(dropout=0.2)
+        run(model, tmp_path / str(every), tiny.plan(steps=4, validate_every=every))
+        found.append(weights(model))
+    assert all(torch.equal(found[1][name], value) for name, value in found[0].items())
+
+
+def test_a_state_to_resume_from_is_three_times_what_learns_and_little_else(make_model: Make, tmp_path: Path) -> None:
+    model = make_model()
+    run(model, tmp_path, tiny.plan(steps=2))
+    learning = sum(parameter.numel() for role in BOTH for parameter in model.role_parameters(role))
+    (state,) = tmp_path.iterdir()
+    size = sum(file.stat().st_size for file in state.iterdir())
+    assert 3 * 4 * learning < size < 1.2 * 3 * 4 * learning  # parameters and two moments in float32
 
 
 def test_a_finished_run_is_not_run_again(make_model: Make, tmp_path: Path) -> None:

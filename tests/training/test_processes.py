@@ -14,19 +14,23 @@ import torch
 from safetensors.torch import load_file
 
 from clara.errors import ResourceError
+from clara.model import checkpoint
 from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
 from clara.model.clara import ClaraModel
 from clara.training.examples import instruction_examples
 from clara.training.objectives import CompressionObjective
-from clara.training.processes import join_launch
+from clara.training.processes import join_launch, wait_for_all
 from tests import tiny
 from tests.training.test_joint import ranking
 from tests.training.test_loop import one_step, weights
 from tests.training.test_objectives import joint
-from tests.training.test_stages import tune
+from tests.training.test_stages import join, pretrain, tune
 
 Make = Callable[..., ClaraModel]
 STAGES = ("pretraining", "instruction", "joint", "marginal", "ranking")
+WHOLE_STAGES = ("pretraining", "instruction", "joint")
+FOUR_STEPS = {"steps": 4, "save_every": 2, "batch_size": 3, "micro_batch_size": 1, "learning_rate": 1e-3}
+MIDDLE = "step-000002"
 LAUNCH = "--multi_gpu --num_machines 1 --num_processes 2 --mixed_precision no --dynamo_backend no".split()
 """`multi_gpu` starts a process each, with GPUs or without; `--cpu` would want MPI."""
 
@@ -51,6 +55,23 @@ def step_of(stage: str, model: ClaraModel) -> ClaraModel:
     return model
 
 
+def whole_stage(stage: str, folder: Path, target: Path) -> None:
+    """A stage from its settings to its checkpoint below `target`; goes on where `target` holds a state."""
+    start = folder / "start" / "card.json"
+    match stage:
+        case "pretraining":
+            pretrain(folder / "backbone" / "card.json", target, optimization=FOUR_STEPS)
+        case "instruction":
+            tune(start, target, optimization=FOUR_STEPS)
+        case "joint":
+            join(start, target, manifest=folder / "store" / "manifest.json", optimization=FOUR_STEPS)
+
+
+def written(stage: str, folder: Path) -> Path:
+    """Where `whole_stage` leaves its checkpoint."""
+    return folder / {"pretraining": "pretrained", "instruction": "tuned", "joint": "joint"}[stage]
+
+
 class Launches(NamedTuple):
     folder: Path
     killed: "subprocess.CompletedProcess[str]"
@@ -62,7 +83,7 @@ def two(backbones: Callable[[str], Any], tmp_path_factory: pytest.TempPathFactor
     """What two processes left, the launch of which the second was killed, and the one after it."""
     folder = tmp_path_factory.mktemp("two")
     shutil.copytree(backbones("llama").card.path.parent, folder / "backbone")
-    tiny.save(tiny.model(backbones("llama")), folder / "start")
+    tiny.store(checkpoint.load(tiny.save(tiny.model(backbones("llama")), folder / "start"), dtype="float32"), folder)
 
     def launch(*arguments: str) -> "subprocess.CompletedProcess[str]":
         script = str(Path(__file__).with_name("two_processes.py"))
@@ -70,7 +91,10 @@ def two(backbones: Callable[[str], Any], tmp_path_factory: pytest.TempPathFactor
         environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
 
-    return Launches(folder, launch(), launch("again"))
+    killed = launch()
+    for stage in WHOLE_STAGES:
+        shutil.copytree(folder / stage / "whole" / "state" / MIDDLE, folder / stage / "resumed" / "state" / MIDDLE)
+    return Launches(folder, killed, launch("again"))
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -95,15 +119,24 @@ def test_a_process_that_finds_no_others_does_not_train_for_itself(monkeypatch: p
         join_launch()
 
 
-def test_a_stage_is_written_once_and_with_the_history_of_one_process(two: Launches, tmp_path: Path) -> None:
-    tune(two.folder / "start" / "card.json", tmp_path)
+@pytest.mark.parametrize("stage", WHOLE_STAGES)
+def test_a_stage_is_written_once_and_with_the_history_of_one_process(stage: str, two: Launches, tmp_path: Path) -> None:
+    whole_stage(stage, two.folder, tmp_path)
     found, alone = (
-        [json.loads(line) for line in (folder / "tuned" / "history.jsonl").read_text().splitlines()]
-        for folder in (two.folder / "stage", tmp_path)
+        [json.loads(line) for line in (written(stage, folder) / "history.jsonl").read_text().splitlines()]
+        for folder in (two.folder / stage / "whole", tmp_path)
     )
     assert [row.pop("split") for row in found] == [row.pop("split") for row in alone]
     for one, other in zip(found, alone, strict=True):
-        assert one == pytest.approx(other, rel=1e-4)
+        assert one == pytest.approx(other, rel=1e-3)
+
+
+@pytest.mark.parametrize("stage", WHOLE_STAGES)
+def test_two_processes_go_on_with_a_stage_in_its_middle_to_the_same_bits(stage: str, two: Launches) -> None:
+    assert two.again.stderr.count("goes on after step 2") == len(WHOLE_STAGES) + 1
+    whole, resumed = (written(stage, two.folder / stage / run) for run in ("whole", "resumed"))
+    for name in ("adapters.safetensors", "history.jsonl"):
+        assert (whole / name).read_bytes() == (resumed / name).read_bytes()
 
 
 def test_processes_stop_together_when_one_is_told_to_and_go_on_to_the_same_bits(two: Launches) -> None:
@@ -117,6 +150,17 @@ def test_a_killed_process_ends_the_launch_with_a_sentence(two: Launches) -> None
     assert "error: process 0 of 2 lost another one, which was killed or failed" in two.killed.stderr
     assert "launch again to go on from the last saved state" in two.killed.stderr
     assert (two.folder / "stopped.safetensors").exists(), two.killed.stderr[-3000:]  # nothing failed before the kill
+
+
+def test_a_process_lost_at_the_end_is_named_as_well() -> None:
+    class Alone:
+        process_index, num_processes, device = 1, 2, torch.device("cpu")
+
+        def reduce(self, value: torch.Tensor, reduction: str) -> torch.Tensor:
+            raise RuntimeError("Connection closed by peer")
+
+    with pytest.raises(ResourceError, match="process 1 of 2 lost another one, which was killed or failed"):
+        wait_for_all(Alone())  # type: ignore[arg-type]
 
 
 def test_a_launch_after_a_kill_goes_on_to_the_same_bits(two: Launches) -> None:

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
 from clara.model.clara import ClaraModel
 from clara.records import Question
 from clara.training import stages
+from clara.training.joint import JointObjective
+from clara.training.objectives import CompressionObjective
 from tests import tiny
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +29,15 @@ def settings(rule: str, **changes: Any) -> dict[str, Any]:
     return settings_for(rule, config.merge(values, changes))
 
 
+def pretrain(backbone: Path, folder: Path, **pretraining: Any) -> checkpoint.LoadedCheckpoint:
+    given = Pretrain.model_validate(settings("pretrain", pretraining=pretraining, lora={"dropout": 0.0}))
+    card = folder / "pretrained" / "card.json"
+    stages.pretrain(
+        given, ratio=16, pairs=tiny.pairs(), backbone=backbone, state=folder / "state", card=card, inputs=[backbone]
+    )
+    return checkpoint.load(card, dtype="float32")
+
+
 def tune(start: Path, folder: Path, **instruction: Any) -> checkpoint.LoadedCheckpoint:
     given = TuneInstructions.model_validate(settings("tune_instructions", instruction=instruction))
     card = folder / "tuned" / "card.json"
@@ -36,9 +48,14 @@ def tune(start: Path, folder: Path, **instruction: Any) -> checkpoint.LoadedChec
 
 
 def join(
-    start: Path, folder: Path, *, questions: Sequence[Question] | None = None, **joint: Any
+    start: Path,
+    folder: Path,
+    *,
+    questions: Sequence[Question] | None = None,
+    manifest: Path | None = None,
+    **joint: Any,
 ) -> checkpoint.LoadedCheckpoint:
-    manifest = tiny.store(checkpoint.load(start, dtype="float32"), folder)
+    manifest = manifest or tiny.store(checkpoint.load(start, dtype="float32"), folder)
     card = folder / "joint" / "card.json"
     stages.train_joint(
         TrainJoint.model_validate(settings("train_joint", joint=joint)),
@@ -126,6 +143,45 @@ def test_the_marginal_form_trains_on_prompts_of_one_document(start: Path, model:
     assert not same(joined.model, model, GENERATOR)
 
 
+def handed_over(monkeypatch: pytest.MonkeyPatch, stage: Callable[[], object]) -> dict[str, Any]:
+    """What a stage hands to the loop, which is not run."""
+    found: dict[str, Any] = {}
+
+    def train(model: ClaraModel, objective: object, **options: Any) -> None:
+        found.update(options, objective=objective, model=model)
+        raise InterruptedError
+
+    monkeypatch.setattr(stages, "train", train)
+    with pytest.raises(InterruptedError):
+        stage()
+    return found
+
+
+@pytest.mark.parametrize("selection", ["straight_through", "gumbel", "soft", "marginal"])
+def test_every_setting_of_the_selection_reaches_joint_training(
+    selection: str, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = {"selection": selection, "temperature": 0.3, "temperature_end": 0.1, "mask_epsilon": 1e-8, "top_k": 3}
+    found = handed_over(monkeypatch, lambda: join(start, tmp_path, learns=[QUERY_REASONER], **other))
+    objective = found["objective"]
+    assert isinstance(objective, JointObjective)
+    assert (objective.selection, objective.temperature, objective.mask_epsilon) == (selection, (0.3, 0.1), 1e-8)
+    assert (objective.k, found["learns"]) == (3, [QUERY_REASONER])
+
+
+def test_every_setting_of_the_losses_reaches_the_other_stages(
+    start: Path, model: ClaraModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = {"mse_weight": 0.7, "mse_reduction": "sum"}
+    pretraining = partial(pretrain, model.backbone.card.path, tmp_path, **other)
+    tuning = partial(tune, start, tmp_path, learns=[GENERATOR], **other)
+    for stage, learns in ((pretraining, [COMPRESSOR, GENERATOR]), (tuning, [GENERATOR])):
+        found = handed_over(monkeypatch, stage)
+        objective = found["objective"]
+        assert isinstance(objective, CompressionObjective)
+        assert (objective.mse_weight, objective.mse_reduction, found["learns"]) == (0.7, "sum", learns)
+
+
 def test_a_prompt_beyond_the_models_context_is_refused_before_the_first_step(
     start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,12 +195,36 @@ def test_a_prompt_beyond_the_models_context_is_refused_before_the_first_step(
     assert not (tmp_path / "state").exists()
 
 
-def test_checkpointed_layers_can_be_asked_for(start: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("flag", [False, True])
+def test_gradient_checkpointing_is_on_where_it_is_asked_for(
+    flag: bool, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    optimization = {"gradient_checkpointing": flag}
+    found = handed_over(monkeypatch, partial(tune, start, tmp_path, optimization=optimization))
+    assert found["model"].language_model.is_gradient_checkpointing == flag
+
+
+def test_training_on_checkpointed_layers_ends_with_the_same_weights(start: Path, tmp_path: Path) -> None:
     found = [
         join(start, tmp_path / str(flag), optimization={"gradient_checkpointing": flag, "learning_rate": 1e-2})
         for flag in (False, True)
     ]
     assert same(found[0].model, found[1].model, QUERY_REASONER)
+
+
+def test_a_state_of_other_inputs_is_not_gone_on_from(start: Path, tmp_path: Path) -> None:
+    given = TuneInstructions.model_validate(settings("tune_instructions"))
+    rows = tmp_path / "rows.jsonl"
+    run = partial(
+        stages.tune_instructions, given, start=start, questions=tiny.questions(), state=tmp_path / "state",
+        card=tmp_path / "tuned" / "card.json", inputs=[start, rows],
+    )  # fmt: skip
+    rows.write_text("as they were")
+    run()
+    run()
+    rows.write_text("others")
+    with pytest.raises(ConfigError, match="is of a run with other settings or inputs"):
+        run()
 
 
 def test_a_question_id_on_two_rows_is_refused(start: Path, tmp_path: Path) -> None:

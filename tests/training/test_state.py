@@ -30,7 +30,7 @@ def test_a_saved_state_comes_back_exactly_and_two_are_kept(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", ["parameters.safetensors", "moments.safetensors", "card.json"])
-@pytest.mark.parametrize("damage", ["cut", "flipped", "missing"])
+@pytest.mark.parametrize("damage", ["cut", "flipped in the header", "flipped in a value", "missing"])
 def test_a_damaged_newest_state_is_passed_over(name: str, damage: str, tmp_path: Path) -> None:
     state.save(tmp_path, made(1))
     state.save(tmp_path, made(2))
@@ -39,7 +39,9 @@ def test_a_damaged_newest_state_is_passed_over(name: str, damage: str, tmp_path:
     if damage == "missing":
         file.unlink()
     else:
-        file.write_bytes(content[:10] if damage == "cut" else content[:20] + bytes([content[20] ^ 128]) + content[21:])
+        place = 20 if damage == "flipped in the header" else len(content) - 1
+        flipped = content[:place] + bytes([content[place] ^ 128]) + content[place + 1 :]
+        file.write_bytes(content[:10] if damage == "cut" else flipped)
     found = state.newest(tmp_path)
     assert found is not None
     assert found.step == 1

@@ -20,8 +20,7 @@ from clara.model.clara import ClaraModel
 from clara.training.processes import join_launch
 from tests import tiny
 from tests.training.test_loop import Interrupting, run, weights
-from tests.training.test_processes import STAGES, step_of
-from tests.training.test_stages import tune
+from tests.training.test_processes import STAGES, WHOLE_STAGES, step_of, whole_stage
 
 PLAN = tiny.plan(batch_size=3, save_every=2)  # two examples for one process, one for the other
 
@@ -35,7 +34,8 @@ def main(folder: Path) -> None:
         run(tiny.model(loaded), folder / "none", tiny.plan(batch_size=1, micro_batch_size=1))
     except ConfigError as error:
         (folder / "refusal.txt").write_text(str(error))
-    tune(folder / "start" / "card.json", folder / "stage")
+    for stage in WHOLE_STAGES:
+        whole_stage(stage, folder, folder / stage / "whole")
     whole = tiny.model(loaded)
     run(whole, folder / "whole-state", PLAN)
     save(whole, folder / "whole.safetensors", accelerator)
@@ -49,8 +49,10 @@ def main(folder: Path) -> None:
 
 
 def again(folder: Path) -> None:
-    """Goes on with the run whose second process was killed."""
+    """Goes on with the run whose second process was killed, and with each stage after its second step."""
     accelerator, loaded = begin(folder)
+    for stage in WHOLE_STAGES:
+        whole_stage(stage, folder, folder / stage / "resumed")
     resumed = tiny.model(loaded)
     run(resumed, folder / "killed-state", PLAN)
     save(resumed, folder / "killed.safetensors", accelerator)

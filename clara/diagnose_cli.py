@@ -1,0 +1,77 @@
+"""The command `clara diagnose`: whether a checkpoint's memories are read, and which words they lie near."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from clara.evaluation.results import Diagnostics, MemoryUse
+
+SEED = 42
+CONFIDENCE = 0.95
+RESAMPLES = 2000
+SHOWN = 60
+"""Characters of a document or question."""
+
+
+def register(app: typer.Typer, answers_errors: Callable[[Callable[..., None]], Callable[..., None]]) -> None:
+    """Adds the command to `clara`."""
+    app.command()(answers_errors(diagnose))
+
+
+def diagnose(
+    checkpoint: Annotated[Path, typer.Argument(help="Folder of a training stage or an import, or its card.json")],
+    questions: Annotated[
+        list[Path], typer.Argument(help="JSON lines with question, golden_answers, docs and pos_index")
+    ],
+    examples: Annotated[int, typer.Option(min=2, help="Questions measured, those with fewest gold documents first")] = (
+        30
+    ),
+    as_json: Annotated[bool, typer.Option("--json", help="Print all that was found as JSON")] = False,
+) -> None:
+    """Measure whether a checkpoint's memories are read, and show the words that they lie near."""
+    import clara
+    from clara.evaluation import diagnostics, memory_use
+    from clara.evaluation.results import Diagnostics, MemoryUse
+    from clara.records import Question, read_rows
+
+    folder = checkpoint.parent if checkpoint.is_file() else checkpoint
+    chosen = memory_use.choose([read_rows(Question, path) for path in questions], examples)
+    model = clara.load(folder).model
+    history = folder / "history.jsonl"
+    used = memory_use.measure(model, chosen, seed=SEED, confidence=CONFIDENCE, samples=RESAMPLES)
+    found = diagnostics.diagnose(model, chosen, history if history.exists() else None)
+    if as_json:
+        typer.echo(json.dumps({"memory_use": used, "diagnostics": found}, ensure_ascii=False, indent=2))
+    else:
+        typer.echo("\n".join(described(MemoryUse.model_validate(used), Diagnostics.model_validate(found))))
+
+
+def described(use: "MemoryUse", found: "Diagnostics") -> list[str]:
+    """The lines that a person reads."""
+    losses = ", ".join(f"{name} {value.mean:.3f}" for name, value in use.losses)
+    gap = use.wrong_minus_right
+    lines = [
+        f"memories    {losses} nats a token of the answer, {use.n} questions",
+        f"            wrong - right {gap.mean:.3f} ({gap.low:.3f} to {gap.high:.3f}): "
+        + ("read" if use.used else "not shown to be read"),
+    ]
+    if found.validation_loss is not None:
+        norms = ", ".join(f"{role} {norm:.3g}" for role, norm in found.gradient_norms.items())
+        lines += [
+            f"training    {found.steps} steps, validation loss {found.validation_loss.first:.3f} to "
+            f"{found.validation_loss.last:.3f}; last gradient norms: {norms}"
+        ]
+    for near in found.documents:
+        lines += [_short("document", near.document), "  nearest   " + " ".join(row[0] for row in near.nearest)]
+    for lens in found.questions:
+        lines += [_short("question", lens.question), "  lens      " + " ".join(lens.words)]
+        lines += ["  not in it " + " ".join(lens.new)] if lens.new else []
+    return lines
+
+
+def _short(name: str, text: str) -> str:
+    return f"{name:<12}{' '.join(text.split())[:SHOWN]}"
