@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from clara.errors import ResourceError
 
+LOGS = Path("logs/slurm")
+"""Where the jobs of a folder write, from its first submission on: `slurm-logdir` in profiles/slurm."""
 PREFIX = "clara_"
 """How the names of this project's jobs begin: `slurm-jobname-prefix` in profiles/slurm."""
 SECONDS_TO_END = 120
@@ -23,12 +25,14 @@ class Job(NamedTuple):
 
 
 def jobs_of(folder: Path) -> list[Job]:
-    """This project's unfinished jobs that were submitted from `folder`; none on a machine without a cluster.
+    """This project's unfinished jobs that were submitted from `folder`; none where nothing was ever submitted.
+
+    A folder whose runs were all local is not held up by a cluster that is out of reach, as on a laptop.
 
     Raises:
-        ResourceError: SLURM's commands are there but the controller does not answer.
+        ResourceError: the controller does not answer.
     """
-    if not shutil.which("squeue"):
+    if not (folder / LOGS).exists() or not shutil.which("squeue"):
         return []
     command = ["squeue", "--me", "--noheader", "--format=%A|%j|%k|%Z"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
