@@ -45,7 +45,7 @@ def test_the_profile_writes_its_logs_where_submissions_are_looked_for() -> None:
 
 
 def test_only_this_projects_jobs_of_this_folder_are_meant(commands: Path, submitted: Path) -> None:
-    rows = [f"7|clara_a|rule_pretrain|{submitted}", "8|clara_b|rule_pretrain|/elsewhere", f"9|mine||{here}"]
+    rows = [f"7|clara_a|rule_pretrain|{submitted}", "8|clara_b|rule_pretrain|/elsewhere", f"9|mine||{submitted}"]
     play(commands, "squeue", "\n".join(f"echo '{row}'" for row in rows))
     assert slurm.jobs_of(submitted) == [slurm.Job("7", "rule_pretrain")]
 
