@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import typer
 
-from clara.commands import ask, checkpoints, diagnose, store
+from clara.commands import ask, checkpoints, diagnose, serve, store
 from clara.commands.shared import answers_errors
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     ask.ask,
     ask.search,
     store.compress,
+    serve.serve,
     diagnose.diagnose,
     checkpoints.info,
     checkpoints.export,

@@ -156,8 +156,8 @@ class Clara:
         max_new_tokens: Sequence[int],
         on_text: OnText,
         stopped: Callable[[int], bool] = lambda row: False,
-    ) -> None:
-        """Writes the answers of `find`'s selections together, each piece given to `on_text` with its question's number.
+    ) -> list[int]:
+        """Tokens of the answers to `find`'s selections, written together; each piece is given to `on_text`.
 
         Args:
             questions: the questions.
@@ -169,7 +169,7 @@ class Clara:
         prompts, memories = self._prompts(questions, chosen)
         model = self.model
         with model.adapters.using(GENERATOR):
-            stream(
+            return stream(
                 model.backbone,
                 model.generator,
                 prompts,

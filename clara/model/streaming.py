@@ -33,8 +33,10 @@ def stream(
     max_new_tokens: Sequence[int],
     on_text: OnText,
     stopped: Callable[[int], bool],
-) -> None:
-    """The same texts as `generate`, given to `on_text` as they grow.
+) -> list[int]:
+    """Tokens of each answer; the answers, the same as `generate`'s, are given to `on_text` as they grow.
+
+    An answer with fewer tokens than its limit ended by itself, unless it was stopped.
 
     Args:
         backbone: writes.
@@ -66,6 +68,7 @@ def stream(
             streamer=texts,
             stopping_criteria=StoppingCriteriaList([_Ends(max_new_tokens, stopped)]),
         )
+    return [len(ids) for ids in texts.ids]
 
 
 class _Ends(StoppingCriteria):
