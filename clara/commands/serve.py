@@ -1,6 +1,7 @@
 """The command `clara serve`."""
 
 import importlib.util
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,6 +19,9 @@ def serve(
     model: Model = None,
     store: Store = None,
     k: Documents = None,
+    compare: Annotated[
+        list[Path] | None, typer.Option(help="Other checkpoint that the page shows beside, with its run's store")
+    ] = None,
     host: Annotated[str, typer.Option(help="Address; other than loopback only with a key")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one")] = 8000,
     key: Annotated[
@@ -39,12 +43,13 @@ def serve(
     import uvicorn
 
     from clara.server.app import LOCAL_HOSTS, create_app
+    from clara.server.explore import Served
     from clara.server.limits import Limits
 
-    system = open_system(model, store, k)
+    systems = [open_system(model, store, k), *(open_system(other, None, k) for other in compare or ())]
+    served, *others = [Served(each.folder.resolve().name, each.model, each.store, each.k) for each in systems]
     limits = Limits(batch=batch, waiting=waiting, timeout_seconds=timeout)
-    name = system.folder.resolve().name
     hosts = LOCAL_HOSTS if host in LOOPBACK else None
-    app = create_app(system.model, system.store, name=name, k=system.k, limits=limits, key=key, hosts=hosts)
-    typer.echo(f"{name} from {system.store.folder}; Ctrl-C stops after the requests that wait", err=True)
+    app = create_app(served, limits, others=others, key=key, hosts=hosts)
+    typer.echo(f"{served.name} from {served.store.folder}; Ctrl-C stops after the requests that wait", err=True)
     uvicorn.run(app, host=host, port=port, timeout_graceful_shutdown=STOP_SECONDS, log_level="info", access_log=False)

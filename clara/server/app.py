@@ -1,9 +1,11 @@
 """The routes: OpenAI's chat completions and models; search, compress, explore; health, metrics, the Explorer page."""
 
 import asyncio
+import base64
+import hashlib
 import json
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,44 +18,38 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from clara.errors import ClaraError, DataError
-from clara.model.store import MemoryStore
 from clara.server import wire
 from clara.server.batching import Batcher, Busy, Stopping
+from clara.server.explore import Served
 from clara.server.guard import Guard, Metrics
 from clara.server.jobs import Job, Piece, Written
 from clara.server.limits import Limits
-from clara.serving import Clara
 
 PAGE = Path(__file__).with_name("explorer.html")
 EXPLORED_TOKENS = 48
 LOCAL_HOSTS = ["127.0.0.1", "localhost"]
-PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
 
 
 def create_app(
-    model: Clara,
-    store: MemoryStore,
-    *,
-    name: str,
-    k: int,
+    served: Served,
     limits: Limits,
+    *,
+    others: Sequence[Served] = (),
     key: str | None = None,
     hosts: list[str] | None = None,
 ) -> FastAPI:
     """The application, which starts its model thread and ends it with every accepted request answered.
 
     Args:
-        model: answers.
-        store: searched.
-        name: of the model, for clients.
-        k: passages read where a request does not say.
+        served: the model that answers, and its store.
         limits: sizes and times.
+        others: models whose answers the Explorer page shows beside.
         key: that clients must send; None for none.
         hosts: names under which the server is asked; others are refused, so that a page on the web cannot reach a
             server without key through a name of its own. None takes any.
     """
     metrics = Metrics()
-    batcher = Batcher(model, store, limits, on_batch=metrics.batch.observe)
+    batcher = Batcher(served, limits, others=others, on_batch=metrics.batch.observe)
     metrics.waiting.set_function(lambda: batcher.waiting)
 
     @asynccontextmanager
@@ -64,7 +60,7 @@ def create_app(
 
     app = FastAPI(title="CLaRa", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     _answer_errors(app, limits)
-    routes = _Routes(batcher, name=name, k=k, limits=limits, metrics=metrics)
+    routes = _Routes(batcher, served, limits=limits, metrics=metrics)
     app.get("/healthz")(routes.health)
     app.get("/metrics")(routes.metrics)
     app.get("/v1/models")(routes.models)
@@ -83,8 +79,8 @@ def create_app(
 class _Routes:
     """The answers to each route."""
 
-    def __init__(self, batcher: Batcher, *, name: str, k: int, limits: Limits, metrics: Metrics) -> None:
-        self.batcher, self.name, self.k, self.limits, self.counted = batcher, name, k, limits, metrics
+    def __init__(self, batcher: Batcher, served: Served, *, limits: Limits, metrics: Metrics) -> None:
+        self.batcher, self.name, self.k, self.limits, self.counted = batcher, served.name, served.k, limits, metrics
         self.tokens = batcher.model.model.tokens
 
     async def health(self) -> dict[str, Any]:
@@ -94,7 +90,8 @@ class _Routes:
         return Response(generate_latest(self.counted.registry), media_type=CONTENT_TYPE_LATEST)
 
     async def page(self) -> Response:
-        return HTMLResponse(PAGE.read_text(encoding="utf-8"), headers={"Content-Security-Policy": PAGE_POLICY})
+        text = PAGE.read_text(encoding="utf-8")
+        return HTMLResponse(text, headers={"Content-Security-Policy": _policy(text)})
 
     async def models(self) -> dict[str, Any]:
         return {"object": "list", "data": [{"id": self.name, "object": "model", "created": 0, "owned_by": "clara"}]}
@@ -212,6 +209,16 @@ def _answer_errors(app: FastAPI, limits: Limits) -> None:
     async def failed(_: Request, error: Exception) -> Response:
         text = f"the server failed ({type(error).__name__}); its log says more"
         return JSONResponse(wire.refusal(text, "server_error"), 500)
+
+
+def _policy(page: str) -> str:
+    """Lets the page's own style and script run, by their hashes, and nothing else."""
+    hashes = []
+    for tag in ("style", "script"):
+        content = page.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0]
+        digest = base64.b64encode(hashlib.sha256(content.encode("utf-8")).digest()).decode("ascii")
+        hashes.append(f"{tag}-src 'sha256-{digest}'")
+    return "; ".join(["default-src 'none'", *hashes, "connect-src 'self'", "img-src data:", "base-uri 'none'"])
 
 
 def _late(limits: Limits) -> str:

@@ -6,11 +6,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from clara.errors import ResourceError
-from clara.model.store import MemoryStore
-from clara.server.explore import explore
+from clara.server.explore import Served, explore
 from clara.server.jobs import Job, Piece, Written
 from clara.server.limits import Limits
-from clara.serving import Clara
 
 
 class Busy(ResourceError):
@@ -25,16 +23,17 @@ class Batcher:
     """The thread and its queue.
 
     Args:
-        model: used by the thread alone.
-        store: searched.
+        served: the model, used by the thread alone, and its store.
+        others: models that `explore` asks as well.
         limits: sizes of the batch and the queue.
         on_batch: told the size of every batch.
     """
 
     def __init__(
-        self, model: Clara, store: MemoryStore, limits: Limits, *, on_batch: Callable[[int], None] = lambda size: None
+        self, served: Served, limits: Limits, *, others: Sequence[Served] = (), on_batch: Callable[[int], None]
     ) -> None:
-        self.model, self.store, self.limits, self.on_batch = model, store, limits, on_batch
+        self.model, self.store, self.limits, self.on_batch = served.model, served.store, limits, on_batch
+        self.systems = [served, *others]
         self._jobs: deque[Job] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -130,7 +129,7 @@ class Batcher:
 
     def _explore(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
-            job.give(explore(self.model, self.store, job.texts[0], k=job.k, max_new_tokens=job.max_new_tokens))
+            job.give(explore(self.systems, job.texts[0], k=job.k, max_new_tokens=job.max_new_tokens))
 
 
 def _guarded(work: Callable[[Sequence[Job]], None], jobs: Sequence[Job]) -> None:

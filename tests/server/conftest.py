@@ -16,6 +16,7 @@ from clara.model.checkpoint import LoadedCheckpoint
 from clara.model.clara import ClaraModel
 from clara.model.store import MemoryStore
 from clara.server.app import LOCAL_HOSTS, create_app
+from clara.server.explore import Served
 from clara.server.limits import Limits
 from clara.serving import Clara, load
 from tests import tiny
@@ -42,7 +43,8 @@ def world(make_model: Callable[..., ClaraModel], tmp_path: Path) -> World:
 @contextmanager
 def serving(world: World, *, key: str | None = None, **limits: Any) -> Iterator[str]:
     """The address of a server that runs as long as the block."""
-    app = create_app(world.model, world.store, name="tiny", k=2, limits=Limits(**limits), key=key, hosts=LOCAL_HOSTS)
+    served = Served("tiny", world.model, world.store, 2)
+    app = create_app(served, Limits(**limits), others=[served._replace(name="other")], key=key, hosts=LOCAL_HOSTS)
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
