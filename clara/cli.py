@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import typer
 
-from clara.commands import ask, checkpoints, diagnose, serve, store
+from clara.commands import ask, chat, checkpoints, diagnose, doctor, inspect, serve, store
 from clara.commands.shared import answers_errors
 
 app = typer.Typer(
@@ -23,8 +23,11 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     ask.ask,
     ask.search,
     store.compress,
+    chat.chat,
+    inspect.inspect,
     serve.serve,
     diagnose.diagnose,
+    doctor.doctor,
     checkpoints.info,
     checkpoints.export,
     checkpoints.import_released,
