@@ -1,8 +1,8 @@
 """A trained checkpoint for use from Python: `import clara; model = clara.load(folder)`."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -12,23 +12,16 @@ from clara.errors import CheckpointError, DataError
 from clara.files import read_json
 from clara.model import checkpoint
 from clara.model.adapters import GENERATOR, QUERY_REASONER
+from clara.model.answers import Answer, Hit, Seconds, Selection
 from clara.model.checkpoint import LoadedCheckpoint
 from clara.model.compression import compress
 from clara.model.generator import generate
-from clara.model.search import INDEX, Index, exact
-from clara.model.store import MemoryStore
+from clara.model.search import INDEX, Found, Index, exact
+from clara.model.store import DOCUMENTS, MemoryStore
+from clara.model.streaming import OnText, pieces, stream
+from clara.records import Passage, read_numbered
 
 BATCH_TOKENS = 4096
-
-
-class Answer(NamedTuple):
-    """An answer and what it was written from."""
-
-    text: str
-    documents: list[str]
-    """The selected documents, in the order in which the generator read them."""
-    scores: list[float]
-    """Their cosine with the question; empty where the checkpoint has no query reasoner."""
 
 
 class Clara:
@@ -101,83 +94,164 @@ class Clara:
             DataError: neither or both of documents and store are given, or counts differ.
             CheckpointError: more than k candidates but no query reasoner, or a store of another compressor.
         """
-        _texts(questions, "answer")
-        if (documents is None) == (store is None):
-            raise DataError("answer needs either documents= (candidates of each question) or store=, one of the two")
-        if documents is not None:
-            chosen = self._choose_given(questions, documents, k)
-        else:
-            chosen = self._search(
-                questions, store if isinstance(store, MemoryStore) else MemoryStore(_manifest(store)), k
-            )
-        prompts = [
-            self.model.tokens.answer_prompt(question, len(found.documents))
-            for question, found in zip(questions, chosen, strict=True)
-        ]
-        memories = [vector for found in chosen for vector in found.memories]
-        stacked = torch.stack(memories).to(self.model.backbone.device) if memories else None
+        chosen = self.find(questions, documents=documents, store=store, k=k)
+        started = time.perf_counter()
+        prompts, memories = self._prompts(questions, chosen)
         with self.model.adapters.using(GENERATOR):
             texts = generate(
                 self.model.backbone,
                 self.model.generator,
                 prompts,
-                stacked,
+                memories,
                 self.model.added,
                 max_new_tokens=max_new_tokens,
             )
+        seconds = time.perf_counter() - started
         return [
-            Answer(text, found.documents, [round(score, 6) for score in found.scores])
+            Answer(
+                text,
+                found.documents,
+                [round(score, 6) for score in found.scores],
+                Seconds(found.reasoner_seconds, found.search_seconds, seconds),
+            )
             for text, found in zip(texts, chosen, strict=True)
         ]
 
-    def _choose_given(self, questions: Sequence[str], documents: Sequence[Sequence[str]], k: int) -> list["_Chosen"]:
+    def search(self, questions: Sequence[str], *, store: MemoryStore | str | Path, k: int = 5) -> list[list[Hit]]:
+        """The k best passages of each question, best first; nothing is generated.
+
+        Raises:
+            CheckpointError: there is no query reasoner, or the store is of another compressor.
+        """
+        opened = _opened(store)
+        found = self._rows(self.reason(questions), opened, k)
+        hits = []
+        for rows, scores in zip(found.rows.tolist(), found.scores.tolist(), strict=True):
+            passages = read_numbered(Passage, opened.folder / DOCUMENTS, rows)
+            pairs = zip(passages, scores, strict=True)
+            hits.append([Hit(row.id, row.title, row.text, round(score, 6)) for row, score in pairs])
+        return hits
+
+    def find(
+        self,
+        questions: Sequence[str],
+        *,
+        documents: Sequence[Sequence[str]] | None = None,
+        store: MemoryStore | str | Path | None = None,
+        k: int = 5,
+    ) -> list[Selection]:
+        """What `answer` reads, without the answer: for a generator of one's own, or for `write`."""
+        _texts(questions, "answer")
+        if (documents is None) == (store is None):
+            raise DataError("answer needs either documents= (candidates of each question) or store=, one of the two")
+        if documents is not None:
+            return self._choose_given(questions, documents, k)
+        return self._search(questions, _opened(store or ""), k)
+
+    def write(
+        self,
+        questions: Sequence[str],
+        chosen: Sequence[Selection],
+        *,
+        max_new_tokens: Sequence[int],
+        on_text: OnText,
+        stopped: Callable[[int], bool] = lambda row: False,
+    ) -> list[int]:
+        """Tokens of the answers to `find`'s selections, written together; each piece is given to `on_text`.
+
+        Args:
+            questions: the questions.
+            chosen: what the generator reads for each.
+            max_new_tokens: tokens of each answer at most.
+            on_text: takes a question's number and what was added to its answer.
+            stopped: whether a question's answer is no longer wanted.
+        """
+        prompts, memories = self._prompts(questions, chosen)
+        model = self.model
+        with model.adapters.using(GENERATOR):
+            return stream(
+                model.backbone,
+                model.generator,
+                prompts,
+                memories,
+                model.added,
+                max_new_tokens=max_new_tokens,
+                on_text=on_text,
+                stopped=stopped,
+            )
+
+    def stream(
+        self, question: str, *, store: MemoryStore | str | Path, k: int = 5, max_new_tokens: int = 64
+    ) -> Iterator[str]:
+        """The answer to one question in pieces, as they are written; leaving the loop ends the writing."""
+        chosen = self.find([question], store=store, k=k)
+
+        def work(give: Callable[[str], None], stopped: Callable[[], bool]) -> None:
+            self.write(
+                [question],
+                chosen,
+                max_new_tokens=[max_new_tokens],
+                on_text=lambda row, text: give(text),
+                stopped=lambda row: stopped(),
+            )
+
+        yield from pieces(work)
+
+    def _prompts(self, questions: Sequence[str], chosen: Sequence[Selection]) -> tuple[list[list[int]], Tensor | None]:
+        prompts = [
+            self.model.tokens.answer_prompt(question, len(found.documents))
+            for question, found in zip(questions, chosen, strict=True)
+        ]
+        memories = [vector for found in chosen for vector in found.memories]
+        return prompts, torch.stack(memories).to(self.model.backbone.device) if memories else None
+
+    def _choose_given(self, questions: Sequence[str], documents: Sequence[Sequence[str]], k: int) -> list[Selection]:
         if len(documents) != len(questions):
             raise DataError(
                 f"answer got {len(questions)} questions but candidates for {len(documents)}; pass one list each"
             )
+        started = time.perf_counter()
         unique = list(dict.fromkeys(text for candidates in documents for text in candidates))
         memories = dict(zip(unique, self.compress(unique), strict=True)) if unique else {}
+        compressed = time.perf_counter()
         if all(len(candidates) <= k for candidates in documents) and not self.model.has_query_reasoner:
-            return [_Chosen(list(texts), [], [memories[text] for text in texts]) for texts in documents]
+            took = compressed - started
+            return [Selection(list(texts), [], [memories[text] for text in texts], 0.0, took) for texts in documents]
+        queries = self.reason(questions)
+        seconds = (time.perf_counter() - compressed, compressed - started)
         chosen = []
-        for query, texts in zip(self.reason(questions), documents, strict=True):
+        for query, texts in zip(queries, documents, strict=True):
             if not texts:
-                chosen.append(_Chosen([], [], []))
+                chosen.append(Selection([], [], [], *seconds))
                 continue
             scores = self.score(query[None], torch.stack([memories[text] for text in texts]))
             best = self.select(scores, k)[0].tolist()
-            chosen.append(
-                _Chosen(
-                    [texts[i] for i in best], [float(scores[0, i]) for i in best], [memories[texts[i]] for i in best]
-                )
-            )
+            values = [float(scores[0, i]) for i in best]
+            chosen.append(Selection([texts[i] for i in best], values, [memories[texts[i]] for i in best], *seconds))
         return chosen
 
-    def _search(self, questions: Sequence[str], store: MemoryStore, k: int) -> list["_Chosen"]:
+    def _search(self, questions: Sequence[str], store: MemoryStore, k: int) -> list[Selection]:
+        started = time.perf_counter()
+        queries = self.reason(questions)
+        reasoned = time.perf_counter()
+        found = self._rows(queries, store, k)
+        pairs = list(zip(found.rows.tolist(), found.scores.tolist(), strict=True))
+        read = [(store.texts(rows), scores, list(store.rows(rows))) for rows, scores in pairs]
+        seconds = (reasoned - started, time.perf_counter() - reasoned)
+        return [Selection(*parts, *seconds) for parts in read]
+
+    def _rows(self, queries: Tensor, store: MemoryStore, k: int) -> Found:
         store.require(self.compressor_hash)
-        queries = self.reason(questions).float()
+        queries = queries.float()
         # The index approximates the cosine: with one a store is searched in two stages, any other as a whole.
         if self.card.shape.score != "flattened":
-            found = exact(store, queries, k=k, score=self.model.scores)
-        elif (store.folder / INDEX).exists():
-            found = Index(store).search(queries, k=k)
-        else:
-            found = exact(store, queries, k=k)
-        chosen = []
-        for rows, scores in zip(found.rows.tolist(), found.scores.tolist(), strict=True):
-            chosen.append(_Chosen(store.texts(rows), scores, list(store.rows(rows))))
-        return chosen
+            return exact(store, queries, k=k, score=self.model.scores)
+        return Index(store).search(queries, k=k) if (store.folder / INDEX).exists() else exact(store, queries, k=k)
 
 
 def methods(roles: Sequence[str]) -> list[str]:
     """The methods of `Clara` that a checkpoint with these roles can answer."""
-    return ["compress", "score", "select", "answer"] + (["reason"] if QUERY_REASONER in roles else [])
-
-
-class _Chosen(NamedTuple):
-    documents: list[str]
-    scores: list[float]
-    memories: list[Tensor]
+    return ["compress", "score", "select", "answer"] + (["reason", "search"] if QUERY_REASONER in roles else [])
 
 
 def load(folder: str | Path, *, dtype: str | None = None) -> Clara:
@@ -222,6 +296,8 @@ def _texts(texts: Sequence[str], method: str) -> Sequence[str]:
     return texts
 
 
-def _manifest(path: str | Path | None) -> Path:
-    path = Path(path or "")
-    return path / "manifest.json" if path.is_dir() else path
+def _opened(store: MemoryStore | str | Path) -> MemoryStore:
+    if isinstance(store, MemoryStore):
+        return store
+    path = Path(store)
+    return MemoryStore(path / "manifest.json" if path.is_dir() else path)

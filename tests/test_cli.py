@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -91,12 +92,23 @@ def test_a_question_is_answered_from_the_newest_run_here(run: Path, monkeypatch:
     assert scores == sorted(scores, reverse=True)
 
 
+def test_a_search_gives_passages_and_no_answer(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(run)
+    asked = json.loads(clara("ask", "Who was the painter?", "--k", 3, "--json").stdout)
+    found = json.loads(clara("search", "Who was the painter?", "--k", 3, "--json").stdout)
+    assert [row["id"] for row in found["passages"]] == [row["id"] for row in asked["documents"]]
+    assert {(row["title"], row["text"]) for row in found["passages"]} == set(DOCUMENTS)
+    assert set(asked["seconds"]) == {"reasoner", "search", "generation"}
+    assert len(clara("search", "Who?", "--k", 1).stdout.splitlines()) == 1
+
+
 def test_model_store_and_number_of_documents_can_be_named(run: Path) -> None:
     results = run / "results" / "tiny"
     model, store = results / "joint" / "instruction-cr16-base", results / "compression" / "instruction-cr16-shared"
     result = clara("ask", "Who?", "--model", model, "--store", store, "--k", 3)
     assert result.exit_code == 0, result.stderr
     shown = [line.split(maxsplit=1)[1] for line in result.stderr.splitlines() if line.startswith("  ")]
+    assert re.fullmatch(r"reasoner [\d.]+ s, search [\d.]+ s, generation [\d.]+ s", result.stderr.splitlines()[-1])
     assert sorted(shown) == sorted(f"{title} {text}" for title, text in DOCUMENTS)
 
 
@@ -113,7 +125,7 @@ def test_a_checkpoint_says_what_it_is_and_serves(run: Path) -> None:
     rows = dict(line.split(maxsplit=1) for line in result.stdout.splitlines())
     assert rows["stage"] == "joint"
     assert rows["memory"] == "2 vectors for 32 tokens, form pooled"
-    assert rows["serves"] == "compress, score, select, answer, reason"
+    assert rows["serves"] == "compress, score, select, answer, reason, search"
 
 
 def test_a_store_says_what_it_holds(run: Path) -> None:

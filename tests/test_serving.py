@@ -1,3 +1,4 @@
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def store(served: clara.Clara, folder: Path) -> Path:
 
 def test_a_checkpoint_says_what_it_serves(first: clara.Clara, joint: clara.Clara) -> None:
     assert first.serves == ["compress", "score", "select", "answer"]
-    assert joint.serves == [*first.serves, "reason"]
+    assert joint.serves == [*first.serves, "reason", "search"]
     assert repr(joint).startswith("<Clara joint, 4 memories a document; serves compress")
 
 
@@ -64,6 +65,39 @@ def test_a_store_is_searched_as_a_whole(joint: clara.Clara, tmp_path: Path) -> N
         assert found[0].text == given[0].text
         assert found[0].documents == given[0].documents
         assert found[0].scores == pytest.approx(given[0].scores, abs=1e-5)
+
+
+def test_a_search_finds_what_an_answer_reads(joint: clara.Clara, tmp_path: Path) -> None:
+    manifest = store(joint, tmp_path)
+    (answer,) = joint.answer(["Who left?"], store=manifest, k=3, max_new_tokens=3)
+    (hits,) = joint.search(["Who left?"], store=manifest, k=3)
+    assert [hit.document for hit in hits] == answer.documents
+    assert [hit.score for hit in hits] == answer.scores
+    assert min(answer.seconds) > 0
+
+
+def test_a_streamed_answer_is_the_answer(joint: clara.Clara, tmp_path: Path) -> None:
+    manifest = store(joint, tmp_path)
+    questions = ["Who left?", "Where does the long river end?"]
+    answers = [answer.text for answer in joint.answer(questions, store=manifest, k=2, max_new_tokens=9)]
+    assert ["".join(joint.stream(q, store=manifest, k=2, max_new_tokens=9)) for q in questions] == answers
+    shorter = joint.answer(questions[:1], store=manifest, k=2, max_new_tokens=3)[0].text
+    texts = ["", ""]
+
+    def give(row: int, text: str) -> None:
+        texts[row] += text
+
+    chosen = joint.find(questions, store=manifest, k=2)
+    joint.write(questions, chosen, max_new_tokens=[3, 9], on_text=give)
+    assert texts == [shorter, answers[1]]
+
+
+def test_leaving_a_stream_ends_its_writing(joint: clara.Clara, tmp_path: Path) -> None:
+    pieces = joint.stream("Who left?", store=store(joint, tmp_path), k=2, max_new_tokens=400)
+    next(pieces)
+    running = threading.active_count()
+    pieces.close()
+    assert threading.active_count() == running - 1
 
 
 def test_without_a_reasoner_up_to_k_documents_are_read_as_given(first: clara.Clara) -> None:

@@ -1,11 +1,11 @@
 """The command `clara diagnose`: whether a checkpoint's memories are read, and which words they lie near."""
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from clara.commands.shared import Checkpoint, Json, print_json
 
 if TYPE_CHECKING:
     from clara.evaluation.results import Diagnostics, MemoryUse
@@ -17,20 +17,15 @@ SHOWN = 60
 """Characters of a document or question."""
 
 
-def register(app: typer.Typer, answers_errors: Callable[[Callable[..., None]], Callable[..., None]]) -> None:
-    """Adds the command to `clara`."""
-    app.command()(answers_errors(diagnose))
-
-
 def diagnose(
-    checkpoint: Annotated[Path, typer.Argument(help="Folder of a training stage or an import, or its card.json")],
+    checkpoint: Checkpoint,
     questions: Annotated[
         list[Path], typer.Argument(help="JSON lines with question, golden_answers, docs and pos_index")
     ],
     examples: Annotated[int, typer.Option(min=2, help="Questions measured, those with fewest gold documents first")] = (
         30
     ),
-    as_json: Annotated[bool, typer.Option("--json", help="Print all that was found as JSON")] = False,
+    as_json: Json = False,
 ) -> None:
     """Measure whether a checkpoint's memories are read, and show the words that they lie near."""
     import clara
@@ -45,7 +40,7 @@ def diagnose(
     used = memory_use.measure(model, chosen, seed=SEED, confidence=CONFIDENCE, samples=RESAMPLES)
     found = diagnostics.diagnose(model, chosen, history if history.exists() else None)
     if as_json:
-        typer.echo(json.dumps({"memory_use": used, "diagnostics": found}, ensure_ascii=False, indent=2))
+        print_json({"memory_use": used, "diagnostics": found})
     else:
         typer.echo("\n".join(described(MemoryUse.model_validate(used), Diagnostics.model_validate(found))))
 

@@ -1,0 +1,1 @@
+"""The commands of `clara`, by family; `clara/cli.py` lists them."""

@@ -1,0 +1,60 @@
+"""Commands that ask a store: ask and search."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clara.commands.shared import Documents, Json, Model, Store, System, open_system, print_json
+
+if TYPE_CHECKING:
+    from clara.model.answers import Answer
+
+SHOWN = 100
+"""Characters of a passage."""
+
+Question = Annotated[str, typer.Argument(help="The question")]
+
+
+def ask(
+    question: Question, model: Model = None, store: Store = None, k: Documents = None, as_json: Json = False
+) -> None:
+    """Answer a question from the compressed documents of a store."""
+    system = open_system(model, store, k)
+    found = system.model.answer([question], store=system.store, k=system.k)[0]
+    if as_json:
+        print_json(_described(question, found, system))
+        return
+    typer.echo(found.text)
+    typer.echo(f"\nread from {system.store.folder}, by {system.folder}:", err=True)
+    for text, score in zip(found.documents, found.scores, strict=True):
+        typer.echo(_line(text, score), err=True)
+    typer.echo(", ".join(f"{name} {value:.2f} s" for name, value in found.seconds._asdict().items()), err=True)
+
+
+def search(
+    question: Question, model: Model = None, store: Store = None, k: Documents = None, as_json: Json = False
+) -> None:
+    """Find the passages of a store that the query reasoner scores best; nothing is generated."""
+    system = open_system(model, store, k)
+    hits = system.model.search([question], store=system.store, k=system.k)[0]
+    if as_json:
+        rows = [hit._asdict() for hit in hits]
+        print_json({"question": question, "passages": rows, "model": system.folder, "store": system.store.folder})
+        return
+    for hit in hits:
+        typer.echo(_line(hit.document, hit.score))
+
+
+def _described(question: str, found: "Answer", system: System) -> dict[str, object]:
+    from clara.records import document_id
+
+    read = [
+        {"id": document_id(text), "document": text, "score": score}
+        for text, score in zip(found.documents, found.scores, strict=True)
+    ]
+    answer = {"question": question, "answer": found.text, "documents": read, "seconds": found.seconds._asdict()}
+    return answer | {"model": system.folder, "store": system.store.folder}
+
+
+def _line(document: str, score: float) -> str:
+    return f"  {score:.3f}  {' '.join(document.split())[:SHOWN]}"

@@ -1,0 +1,62 @@
+"""The command `clara chat`: questions in the terminal, one after the other."""
+
+import sys
+from collections.abc import Iterator
+
+import typer
+
+from clara.commands.shared import Documents, Model, Store, System, open_system
+from clara.errors import ClaraError
+
+HELP = "each question stands for itself; /sources shows what was read, /k N how many passages are read, /quit ends"
+NEW_TOKENS = 128
+SHOWN = 100
+"""Characters of a passage."""
+
+
+def chat(model: Model = None, store: Store = None, k: Documents = None) -> None:
+    """Ask one question after the other; answers appear as they are written."""
+    system = open_system(model, store, k)
+    typer.echo(f"{system.folder.resolve().name} from {system.store.folder}: {HELP}", err=True)
+    number, sources = system.k, list[tuple[float, str]]()
+    for line in _typed():
+        match line.split():
+            case ["/quit"]:
+                return
+            case ["/sources"]:
+                for score, text in sources:
+                    typer.echo(f"  {score:.3f}  {' '.join(text.split())[:SHOWN]}")
+            case ["/k", value] if value.isdecimal() and int(value) > 0:
+                number = int(value)
+            case [word, *_] if word.startswith("/"):
+                typer.echo(HELP, err=True)
+            case []:
+                continue
+            case _:
+                try:
+                    sources = _answered(system, line, number)
+                except ClaraError as error:  # the next question may be better
+                    typer.echo(f"error: {error}", err=True)
+
+
+def _answered(system: System, question: str, k: int) -> list[tuple[float, str]]:
+    """What was read for the question, once its answer is printed."""
+    (found,) = system.model.find([question], store=system.store, k=k)
+    system.model.write(
+        [question],
+        [found],
+        max_new_tokens=[NEW_TOKENS],
+        on_text=lambda row, text: typer.echo(text, nl=False),
+    )
+    typer.echo("")
+    return list(zip(found.scores, found.documents, strict=True))
+
+
+def _typed() -> Iterator[str]:
+    """Lines up to the end of the input or an interruption."""
+    terminal = sys.stdin.isatty()
+    while True:
+        try:
+            yield input("> " if terminal else "").strip()
+        except (EOFError, KeyboardInterrupt):
+            return

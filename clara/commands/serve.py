@@ -1,0 +1,55 @@
+"""The command `clara serve`."""
+
+import importlib.util
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clara.commands.shared import Documents, Model, Store, open_system
+from clara.errors import ConfigError, ResourceError
+
+LOOPBACK = ("127.0.0.1", "localhost")
+STOP_SECONDS = 120
+"""Time that accepted requests have when the server is told to stop."""
+NEEDED = ("fastapi", "uvicorn", "prometheus_client")
+
+
+def serve(
+    model: Model = None,
+    store: Store = None,
+    k: Documents = None,
+    compare: Annotated[
+        list[Path] | None, typer.Option(help="Other checkpoint that the page shows beside, with its run's store")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address; other than loopback only with a key")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one")] = 8000,
+    key: Annotated[
+        str | None,
+        typer.Option(envvar="CLARA_API_KEY", help="Key that clients must send; better given by the variable"),
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Requests that the model works on together")] = 16,
+    waiting: Annotated[int, typer.Option(min=1, help="Requests that wait at most; another gets status 429")] = 64,
+    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds that a request may take")] = 120.0,
+) -> None:
+    """Answer over HTTP: OpenAI's chat completions, search, compress, metrics, and a page to explore."""
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ResourceError(f"clara serve needs {', '.join(missing)}; install it with pip install 'clara[serve]'")
+    if host not in LOOPBACK and not key:
+        raise ConfigError(
+            f"a server at {host} can be reached by others; set a key with CLARA_API_KEY, or serve at 127.0.0.1"
+        )
+    import uvicorn
+
+    from clara.server.app import LOCAL_HOSTS, create_app
+    from clara.server.explore import Served
+    from clara.server.limits import Limits
+
+    systems = [open_system(model, store, k), *(open_system(other, None, k) for other in compare or ())]
+    served, *others = [Served(each.folder.resolve().name, each.model, each.store, each.k) for each in systems]
+    limits = Limits(batch=batch, waiting=waiting, timeout_seconds=timeout)
+    hosts = LOCAL_HOSTS if host in LOOPBACK else None
+    app = create_app(served, limits, others=others, key=key, hosts=hosts)
+    typer.echo(f"{served.name} from {served.store.folder}; Ctrl-C stops after the requests that wait", err=True)
+    uvicorn.run(app, host=host, port=port, timeout_graceful_shutdown=STOP_SECONDS, log_level="info", access_log=False)

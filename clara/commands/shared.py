@@ -1,0 +1,143 @@
+"""What the commands share: errors of one sentence, JSON or a table, and which model and store are meant."""
+
+import functools
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, ParamSpec
+
+import typer
+
+from clara.errors import CheckpointError, ClaraError
+from clara.files import read_json
+
+if TYPE_CHECKING:
+    from clara.model.store import MemoryStore
+    from clara.serving import Clara
+
+RESULTS = Path("results")
+DEFAULT_TOP_K = 5
+EXIT_ERROR = 2
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON")]
+Model = Annotated[Path | None, typer.Option(help="Checkpoint folder; default: the newest joint one here")]
+Store = Annotated[Path | None, typer.Option(help="Store folder; default: the one of the model's run")]
+Documents = Annotated[int | None, typer.Option("--k", min=1, help="Passages read; default: as in training")]
+StoreFolder = Annotated[Path, typer.Argument(help="Store folder, or its manifest.json")]
+Checkpoint = Annotated[Path, typer.Argument(help="Folder of a training stage, or its card.json")]
+
+Parameters = ParamSpec("Parameters")
+
+
+def answers_errors(command: Callable[Parameters, None]) -> Callable[Parameters, None]:
+    """`command`, whose errors for people become one sentence and exit status 2."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except ClaraError as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(EXIT_ERROR) from error
+
+    return wrapped
+
+
+class System(NamedTuple):
+    """What answers: a checkpoint and a store of its compressor."""
+
+    model: "Clara"
+    folder: Path
+    store: "MemoryStore"
+    k: int
+
+
+def open_system(model: Path | None, store: Path | None, k: int | None) -> System:
+    """The model and store that are named, or the newest finished run's.
+
+    Raises:
+        CheckpointError: there is no run here, or no store of the model's compressor.
+    """
+    from clara.model.store import MemoryStore
+
+    loaded, folder = load(model)
+    opened = MemoryStore(manifest_of(store or store_of(loaded, folder)))
+    opened.require(loaded.compressor_hash)
+    return System(loaded, folder, opened, k or trained_top_k(folder))
+
+
+def load(model: Path | None) -> "tuple[Clara, Path]":
+    """A checkpoint and its folder; the newest joint one here where none is named."""
+    import clara
+
+    folder = model or newest_checkpoint(RESULTS)
+    return clara.load(folder), folder.parent if folder.is_file() else folder
+
+
+def newest_checkpoint(results: Path) -> Path:
+    """Folder of the newest joint checkpoint under `results`.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    cards = sorted(results.glob("*/joint/*/card.json"), key=lambda card: card.stat().st_mtime)
+    if not cards:
+        raise CheckpointError(
+            f"there is no finished run under {results.resolve()}; run `make demo` or name a checkpoint with --model"
+        )
+    return cards[-1].parent
+
+
+def store_of(model: "Clara", folder: Path) -> Path:
+    """Folder of the store in the checkpoint's run that was built by the same compressor.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    from clara.model.store import read_manifest
+
+    stores = folder.resolve().parent.parent / "compression"
+    for manifest in sorted(stores.glob("*/manifest.json")):
+        if read_manifest(manifest).compressor_hash == model.compressor_hash:
+            return manifest.parent
+    raise CheckpointError(f"there is no store of this checkpoint's compressor under {stores}; name one with --store")
+
+
+def trained_top_k(folder: Path) -> int:
+    """Documents that the generator of the checkpoint learned to read."""
+    path = folder / "settings.json"
+    settings: Any = read_json(path) if path.exists() else {}
+    sections = (settings.get(stage, {}) for stage in ("joint", "instruction"))
+    return next((int(section["top_k"]) for section in sections if "top_k" in section), DEFAULT_TOP_K)
+
+
+def manifest_of(folder: Path) -> Path:
+    """The manifest of a store that is named by its folder or its manifest."""
+    return folder / "manifest.json" if folder.is_dir() else folder
+
+
+def card_of(folder: Path) -> Path:
+    """The card of a checkpoint that is named by its folder or its card."""
+    return folder / "card.json" if folder.is_dir() else folder
+
+
+def print_json(value: Any) -> None:
+    """Prints `value` for programs."""
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+
+
+def print_rows(rows: Mapping[str, Any], *, as_json: bool) -> None:
+    """Prints names and values: as JSON, or one a line."""
+    if as_json:
+        print_json(rows)
+        return
+    for name, value in rows.items():
+        typer.echo(f"{name:<12}{value}")
+
+
+def print_result(sentence: str, values: Mapping[str, Any], *, as_json: bool) -> None:
+    """Prints what a command did: a sentence for people, or its values as JSON."""
+    if as_json:
+        print_json(values)
+    else:
+        typer.echo(sentence)

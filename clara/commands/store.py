@@ -1,0 +1,210 @@
+"""Commands that make and change stores: compress, and the group `clara store`."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from clara.commands.shared import Json, Model, StoreFolder, load, manifest_of, print_result, print_rows
+from clara.errors import CheckpointError, DataError
+from clara.files import atomic_folder
+from clara.progress import duration
+
+if TYPE_CHECKING:
+    from clara.data.own import OwnPassages
+    from clara.model.packing import StoreType
+    from clara.model.store import MemoryStore
+    from clara.records import Passage
+    from clara.serving import Clara
+
+WORDS = 100
+"""As corpus.passages.words of config.yaml."""
+SAMPLED = 16
+"""Passages that are compressed to estimate the time of all."""
+OPTIONS: dict[str, Any] = {"shard_documents": 2048, "batch_tokens": 4096}
+
+Sources = Annotated[
+    list[Path], typer.Argument(help="Text, Markdown, JSON lines or Parquet (title and text), or folders of them")
+]
+Target = Annotated[Path, typer.Option("--store", help="Store folder, new or there already")]
+Type = Annotated[str, typer.Option(help="bfloat16, int8, int4 or float32; a store that is there keeps its own")]
+Words = Annotated[int, typer.Option(min=1, help="Words that a passage of a long document aims at")]
+Estimate = Annotated[bool, typer.Option("--estimate", help="Only say how large it would be and how long it would take")]
+
+
+def compress(
+    sources: Sources,
+    store: Target,
+    model: Model = None,
+    dtype: Type = "bfloat16",
+    words: Words = WORDS,
+    estimate: Estimate = False,
+    as_json: Json = False,
+) -> None:
+    """Compress own documents into a store; only passages that it lacks are compressed, an interrupted run goes on."""
+    loaded, _ = load(model)
+    own = _split(sources, loaded, words)
+    if estimate:
+        _estimate(loaded, own, _type(dtype), store, as_json=as_json)
+    else:
+        there = (store / "manifest.json").exists()
+        _grow(loaded, own, store, _type(dtype), previous=_opened(store, loaded) if there else None, as_json=as_json)
+
+
+def add(store: StoreFolder, sources: Sources, model: Model = None, words: Words = WORDS, as_json: Json = False) -> None:
+    """Add documents to a store; only passages that it lacks are compressed. A changed passage is a new one."""
+    loaded, _ = load(model)
+    old = _opened(store, loaded)
+    _grow(loaded, _split(sources, loaded, words), old.folder, old.manifest.dtype, previous=old, as_json=as_json)
+
+
+def remove(
+    store: StoreFolder, sources: Sources, model: Model = None, words: Words = WORDS, as_json: Json = False
+) -> None:
+    """Remove documents, given as they were added, from a store; nothing is compressed."""
+    loaded, _ = load(model)
+    old = _opened(store, loaded)
+    unwanted = {passage.id for passage in _split(sources, loaded, words).passages}
+    rest = [passage for passage in old.documents if passage.id not in unwanted]
+    if not rest:
+        raise DataError(f"{store} would be left empty; delete the folder instead")
+    if len(rest) < len(old.documents):
+        _write(loaded, rest, old.folder, old.manifest.dtype, previous=old)
+    removed = len(old.documents) - len(rest)
+    sentence = f"{old.folder}: {removed} passages removed, {len(rest)} are left"
+    print_result(sentence, {"store": old.folder, "removed": removed, "passages": len(rest)}, as_json=as_json)
+
+
+def index(store: StoreFolder, as_json: Json = False) -> None:
+    """Write the small index by which a large store is searched in two stages."""
+    from clara.model.search import build_index
+    from clara.model.store import MemoryStore
+
+    path = build_index(MemoryStore(manifest_of(store)))
+    size = path.stat().st_size
+    print_result(f"{path}: {size / 2**20:.1f} MiB", {"index": path, "bytes": size}, as_json=as_json)
+
+
+def info(store: StoreFolder, as_json: Json = False) -> None:
+    """Say what a store holds and which compressor built it."""
+    from clara.model.store import read_manifest
+
+    path = manifest_of(store)
+    manifest = read_manifest(path)
+    files = [path.parent / shard.file for shard in manifest.shards]
+    size = sum(file.stat().st_size for file in files if file.exists())
+    rows = {
+        "store": path.parent,
+        "documents": manifest.num_documents,
+        "memories": f"{manifest.num_memory} vectors of {manifest.dim} numbers a document, {manifest.dtype}",
+        "files": f"{len(manifest.shards)} of memories, {size / 2**20:.1f} MiB",
+        "compressor": manifest.compressor_hash[:12],
+    }
+    print_rows(rows, as_json=as_json)
+
+
+def verify(store: StoreFolder, as_json: Json = False) -> None:
+    """Compare every file of a store with the hash that was written with it."""
+    from clara.model.store import MemoryStore
+
+    opened = MemoryStore(manifest_of(store))
+    if changed := opened.verify():
+        raise CheckpointError(
+            f"{opened.folder}: {', '.join(changed)} not as they were written; delete the folder and compress again"
+        )
+    shards = len(opened.manifest.shards)
+    sentence = f"{opened.folder}: {shards} files of memories and the documents are as written"
+    print_result(sentence, {"store": opened.folder, "files": shards + 1, "changed": []}, as_json=as_json)
+
+
+def export(
+    store: StoreFolder,
+    target: Annotated[Path, typer.Argument(help="A .parquet file, with memories, or a .jsonl file, without")],
+    as_json: Json = False,
+) -> None:
+    """Write the passages of a store, and as Parquet their memories, to one file for other programs."""
+    from clara.model.store import MemoryStore
+    from clara.model.store_export import export_store
+
+    opened = MemoryStore(manifest_of(store))
+    export_store(opened, target)
+    count = opened.manifest.num_documents
+    print_result(f"{target}: {count} passages", {"file": target, "passages": count}, as_json=as_json)
+
+
+def _estimate(loaded: "Clara", own: "OwnPassages", dtype: "StoreType", store: Path, *, as_json: bool) -> None:
+    from clara.model.compression import compress, require_room
+
+    passages = own.passages
+    size = require_room(loaded.model, len(passages), dtype, store)
+    sample = passages[:: max(1, len(passages) // SAMPLED)][:SAMPLED]
+    inputs = [loaded.model.tokens.to_compress(passage.document) for passage in sample]
+    compress(loaded.model, inputs[:1], batch_tokens=OPTIONS["batch_tokens"])  # the first pass also warms up
+    started = time.perf_counter()
+    compress(loaded.model, inputs, batch_tokens=OPTIONS["batch_tokens"])
+    seconds = (time.perf_counter() - started) / len(sample) * len(passages)
+    sentence = f"{own.told}: {size / 2**20:,.1f} MiB as {dtype}, about {duration(seconds)}"
+    values = {"files": own.files, "skipped": own.skipped, "passages": len(passages), "bytes": size, "seconds": seconds}
+    print_result(sentence, values, as_json=as_json)
+
+
+def _grow(
+    loaded: "Clara",
+    own: "OwnPassages",
+    store: Path,
+    dtype: "StoreType",
+    *,
+    previous: "MemoryStore | None",
+    as_json: bool,
+) -> None:
+    old = previous.documents if previous else []
+    held = {passage.id for passage in old}
+    new = [passage for passage in own.passages if passage.id not in held]
+    typer.echo(f"{own.told}; {len(new):,} of them are new to {store}", err=True)
+    if new:
+        _write(loaded, [*old, *new], store, previous.manifest.dtype if previous else dtype, previous=previous)
+    total = len(old) + len(new)
+    sentence = f"{store}: {len(new)} passages added, {total} in all"
+    values = {"store": store, "files": own.files, "skipped": own.skipped, "added": len(new), "passages": total}
+    print_result(sentence, values, as_json=as_json)
+
+
+def _write(
+    loaded: "Clara", documents: "list[Passage]", store: Path, dtype: "StoreType", *, previous: "MemoryStore | None"
+) -> None:
+    """Builds beside the store and puts the whole in its place: at every moment there is the old store or the new."""
+    import shutil
+
+    from clara.model.compression import build_store
+
+    state = store.with_name(f".{store.name}.state")
+    with atomic_folder(store) as folder:
+        manifest = folder / "manifest.json"
+        build_store(loaded.loaded, documents, manifest, state=state, dtype=dtype, previous=previous, **OPTIONS)
+    shutil.rmtree(state)
+
+
+def _opened(store: Path, loaded: "Clara") -> "MemoryStore":
+    from clara.model.store import MemoryStore
+
+    opened = MemoryStore(manifest_of(store))
+    opened.require(loaded.compressor_hash)
+    return opened
+
+
+def _split(sources: list[Path], loaded: "Clara", words: int) -> "OwnPassages":
+    from clara.data.own import own_passages
+    from clara.data.tokenization import TokenCounter
+
+    counter = TokenCounter.of_backbone(loaded.model.backbone.card.path)
+    return own_passages(sources, counter, words=words, max_tokens=loaded.model.shape.document_max_tokens)
+
+
+def _type(name: str) -> "StoreType":
+    from clara.model.packing import STORE_TYPES
+
+    for dtype in STORE_TYPES:
+        if dtype == name:
+            return dtype
+    raise DataError(f"a store's type is one of {', '.join(STORE_TYPES)}, not {name}; name one of them")

@@ -1,0 +1,133 @@
+"""Own documents: text, Markdown, JSON lines, Parquet or folders of them, split to passages as a corpus is."""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+from clara.data.passages import Limits, split_passages
+from clara.data.tally import Tally
+from clara.data.tokenization import TokenCounter
+from clara.errors import DataError
+from clara.records import Passage, Record, read_rows
+
+PLAIN = (".txt", ".text")
+MARKDOWN = (".md", ".markdown")
+ROWS = (".jsonl", ".jsonl.gz", ".parquet")
+KNOWN = (*PLAIN, *MARKDOWN, *ROWS)
+
+
+class Document(Record):
+    """A row of JSON lines or Parquet."""
+
+    title: str | None = None
+    text: str
+
+
+class Section(NamedTuple):
+    """A text under one title: a document, or what stands under a heading of one."""
+
+    title: str
+    text: str
+
+
+class OwnPassages(NamedTuple):
+    """What own documents became."""
+
+    passages: list[Passage]
+    files: int
+    skipped: list[str]
+    """Files of folders whose ending is none of `KNOWN`."""
+
+    @property
+    def told(self) -> str:
+        """The counts as a phrase."""
+        skipped = f" ({len(self.skipped)} of another kind skipped)" if self.skipped else ""
+        return f"{len(self.passages):,} passages of {self.files:,} files{skipped}"
+
+
+def own_passages(sources: Sequence[Path], counter: TokenCounter, *, words: int, max_tokens: int) -> OwnPassages:
+    """The passages of own documents, in the order of files, each text once.
+
+    Args:
+        sources: files, and folders that are read with all within them but hidden files.
+        counter: counts the backbone's tokens.
+        words: words that a passage aims at.
+        max_tokens: tokens of a passage, title included, at most.
+
+    Raises:
+        DataError: a file is missing, of another kind, not UTF-8 or malformed, or nothing is left; names it.
+    """
+    files = [file for source in sources for file in _files(source)]
+    read = [file for file in files if _is(file, KNOWN)]
+    if not read:
+        raise DataError(f"{', '.join(map(str, sources))}: no file ends with {', '.join(KNOWN)}; name other documents")
+    with TemporaryDirectory() as folder:
+        rows = Path(folder) / "documents.jsonl"
+        found = False
+        with rows.open("w", encoding="utf-8") as file:
+            for section in (section for path in read for section in _sections(path)):
+                found = found or bool(section.text.strip())
+                file.write(json.dumps(_fitting(section, counter, max_tokens)._asdict(), ensure_ascii=False) + "\n")
+        if not found:
+            raise DataError(f"{', '.join(map(str, sources))}: there is no text in the documents; name others")
+        limits = Limits(words=words, per_article=None, max_articles=None, max_tokens=max_tokens)
+        passages = list(split_passages(rows, kind="jsonl", limits=limits, counter=counter, tally=Tally()))
+    return OwnPassages(passages, len(read), [str(file) for file in files if file not in set(read)])
+
+
+def _files(source: Path) -> list[Path]:
+    if source.is_dir():
+        found = (path for path in sorted(source.rglob("*")) if path.is_file())
+        return [path for path in found if not any(part.startswith(".") for part in path.relative_to(source).parts)]
+    if not source.exists():
+        raise DataError(f"{source} does not exist; check its path")
+    if not _is(source, KNOWN):
+        raise DataError(f"{source}: expected a folder or a file that ends with {', '.join(KNOWN)}; convert it")
+    return [source]
+
+
+def _is(file: Path, endings: tuple[str, ...]) -> bool:
+    return file.name.lower().endswith(endings)
+
+
+def _sections(file: Path) -> Iterator[Section]:
+    if _is(file, PLAIN):
+        yield Section(file.stem, _text(file))
+    elif _is(file, MARKDOWN):
+        yield from _markdown(file.stem, _text(file))
+    else:
+        yield from (Section(row.title or "", row.text) for row in read_rows(Document, file))
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file} is not UTF-8 ({error.reason} at byte {error.start}); convert it to UTF-8") from error
+
+
+def _markdown(name: str, text: str) -> Iterator[Section]:
+    """What stands under each heading, titled by it and by the document's first; fenced code has no headings."""
+    document, title, lines, fenced = "", name, list[str](), False
+    for line in text.splitlines():
+        fenced ^= line.lstrip().startswith(("```", "~~~"))
+        heading = None if fenced else re.fullmatch(r"#{1,6}\s+(.*?)\s*#*", line)
+        if heading is None:
+            lines.append(line)
+            continue
+        if any(lines):
+            yield Section(title, "\n".join(lines).strip())
+        document, lines = document or heading[1], []
+        title = heading[1] if heading[1] == document else f"{document}: {heading[1]}"
+    if any(lines):
+        yield Section(title, "\n".join(lines).strip())
+
+
+def _fitting(section: Section, counter: TokenCounter, max_tokens: int) -> Section:
+    """The section; a title that would leave its text no room becomes part of the text."""
+    if counter.count([section.title])[0] <= max_tokens // 2:
+        return section
+    return Section("", f"{section.title}\n{section.text}")

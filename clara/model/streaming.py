@@ -1,0 +1,148 @@
+"""Greedy answers token by token: each row of a batch has its own length and can be stopped while it is written."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformers import StoppingCriteria, StoppingCriteriaList
+
+from clara.model.attention import for_answers
+from clara.model.backbone import LoadedBackbone
+from clara.model.generator import Generator
+from clara.tokens import AddedIds
+
+UNFINISHED = "�"
+"""What a tokenizer gives for the bytes of a character whose last ones are not there yet."""
+
+OnText = Callable[[int, str], None]
+"""Takes a row's number and what was added to its text."""
+
+
+@torch.inference_mode()
+def stream(
+    backbone: LoadedBackbone,
+    generator: Generator,
+    prompts: Sequence[list[int]],
+    memories: Float[Tensor, "documents memory dim"] | None,
+    added: AddedIds,
+    *,
+    max_new_tokens: Sequence[int],
+    on_text: OnText,
+    stopped: Callable[[int], bool],
+) -> list[int]:
+    """Tokens of each answer; the answers, the same as `generate`'s, are given to `on_text` as they grow.
+
+    An answer with fewer tokens than its limit ended by itself, unless it was stopped.
+
+    Args:
+        backbone: writes.
+        generator: embeds the slots.
+        prompts: up to where the answer begins.
+        memories: one a slot, in order.
+        added: ids of the added tokens.
+        max_new_tokens: tokens of each answer at most.
+        on_text: called after every token that adds to a row's text.
+        stopped: whether nobody waits for a row any more; asked before every token.
+
+    Raises:
+        ConfigError: a prompt and its answer are longer than the model's context.
+    """
+    width, longest = max(len(prompt) for prompt in prompts), max(max_new_tokens)
+    backbone.require_room(width + longest, f"the longest prompt with {longest} tokens of answer")
+    ids = torch.tensor([[0] * (width - len(prompt)) + prompt for prompt in prompts]).to(backbone.device)
+    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]).to(backbone.device)
+    texts = _Texts(backbone, max_new_tokens, on_text)
+    with for_answers(backbone.model):
+        backbone.model.generate(
+            inputs_embeds=generator.embed(backbone, ids, memories, added),
+            attention_mask=mask,
+            max_new_tokens=longest,
+            do_sample=False,
+            use_cache=True,
+            eos_token_id=backbone.end_of_turn,
+            pad_token_id=backbone.end_of_turn,
+            streamer=texts,
+            stopping_criteria=StoppingCriteriaList([_Ends(max_new_tokens, stopped)]),
+        )
+    return [len(ids) for ids in texts.ids]
+
+
+class _Ends(StoppingCriteria):
+    """Ends the rows that are long enough or that nobody waits for."""
+
+    def __init__(self, max_new_tokens: Sequence[int], stopped: Callable[[int], bool]) -> None:
+        self.limits, self.stopped = max_new_tokens, stopped
+
+    def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Tensor:
+        length = input_ids.shape[1]
+        ended = [length >= limit or self.stopped(row) for row, limit in enumerate(self.limits)]
+        return torch.tensor(ended, device=input_ids.device)
+
+
+class _Texts:
+    """What transformers tells of each new token, as text."""
+
+    def __init__(self, backbone: LoadedBackbone, max_new_tokens: Sequence[int], on_text: OnText) -> None:
+        self.backbone, self.limits, self.on_text = backbone, max_new_tokens, on_text
+        self.ids: list[list[int]] = [[] for _ in max_new_tokens]
+        self.given = [""] * len(max_new_tokens)
+        self.ended = [False] * len(max_new_tokens)
+
+    def put(self, tokens: Tensor) -> None:
+        if tokens.dim() > 1:  # the prompt, which is none of the answer
+            return
+        for row, token in enumerate(tokens.tolist()):
+            self.ended[row] |= token == self.backbone.end_of_turn
+            if self.ended[row]:
+                continue
+            self.ids[row].append(token)
+            self.ended[row] = len(self.ids[row]) >= self.limits[row]
+            self._give(row, last=self.ended[row])
+
+    def end(self) -> None:
+        for row in range(len(self.ids)):
+            self._give(row, last=True)
+
+    def _give(self, row: int, *, last: bool) -> None:
+        # All is decoded anew: a token's text may depend on the one before. Answers are short.
+        text = self.backbone.tokenizer.decode(self.ids[row], skip_special_tokens=True).lstrip()
+        if not last:
+            text = text.rstrip()
+            if text.endswith(UNFINISHED):
+                return
+        text = text.rstrip()
+        if len(text) > len(self.given[row]) and text.startswith(self.given[row]):
+            self.on_text(row, text[len(self.given[row]) :])
+            self.given[row] = text
+
+
+def pieces(work: Callable[[Callable[[str], None], Callable[[], bool]], None]) -> Iterator[str]:
+    """What `work` gives, from a thread of its own; leaving the loop stops it.
+
+    Args:
+        work: takes a function that it gives each piece to, and one that says whether to stop.
+    """
+    given: queue.SimpleQueue[str | BaseException | None] = queue.SimpleQueue()
+    left = threading.Event()
+
+    def run() -> None:
+        try:
+            work(given.put, left.is_set)
+            given.put(None)
+        except BaseException as error:  # raised in the thread that reads
+            given.put(error)
+
+    worker = threading.Thread(target=run, daemon=True)
+    worker.start()
+    try:
+        while (piece := given.get()) is not None:
+            if isinstance(piece, BaseException):
+                raise piece
+            yield piece
+    finally:
+        left.set()
+        worker.join()

@@ -1,0 +1,148 @@
+"""Micro-batching: requests that wait at the same time are worked on together, by one thread that owns the model."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from clara.errors import ResourceError
+from clara.server.explore import Served, explore
+from clara.server.jobs import Job, Piece, Written
+from clara.server.limits import Limits
+
+
+class Busy(ResourceError):
+    """As many requests wait as may."""
+
+
+class Stopping(ResourceError):
+    """The server is ending."""
+
+
+class Batcher:
+    """The thread and its queue.
+
+    Args:
+        served: the model, used by the thread alone, and its store.
+        others: models that `explore` asks as well.
+        limits: sizes of the batch and the queue.
+        on_batch: told the size of every batch.
+    """
+
+    def __init__(
+        self, served: Served, limits: Limits, *, others: Sequence[Served] = (), on_batch: Callable[[int], None]
+    ) -> None:
+        self.model, self.store, self.limits, self.on_batch = served.model, served.store, limits, on_batch
+        self.systems = [served, *others]
+        self._jobs: deque[Job] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="clara-model", daemon=True)
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """Requests that no batch has taken yet."""
+        return len(self._jobs)
+
+    def submit(self, job: Job) -> Job:
+        """Puts a job at the end of the queue.
+
+        Raises:
+            Busy: the queue is full.
+            Stopping: the server is ending.
+        """
+        with self._changed:
+            if self._closed:
+                raise Stopping("the server is stopping; ask again later")
+            if len(self._jobs) >= self.limits.waiting:
+                raise Busy(f"{len(self._jobs)} requests wait already, which is the limit; ask again in a moment")
+            self._jobs.append(job)
+            self._changed.notify()
+        return job
+
+    def close(self) -> None:
+        """Takes no more jobs, finishes those that wait, and ends the thread."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while batch := self._collect():
+            wanted = [job for job in batch if not job.gone.is_set()]
+            self.on_batch(len(wanted))
+            for kind, work in (
+                ("compress", self._compress),
+                ("search", self._search),
+                ("answer", self._answer),
+                ("explore", self._explore),
+            ):
+                _guarded(work, [job for job in wanted if job.kind == kind])
+
+    def _collect(self) -> list[Job]:
+        """The next batch; empty when the server ends and nothing waits."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._jobs or self._closed)
+            full = self.limits.batch
+            self._changed.wait_for(lambda: len(self._jobs) >= full or self._closed, self.limits.wait_seconds)
+            return [self._jobs.popleft() for _ in range(min(full, len(self._jobs)))]
+
+    def _compress(self, jobs: Sequence[Job]) -> None:
+        memories = self.model.compress([text for job in jobs for text in job.texts])
+        first = 0
+        for job in jobs:
+            job.give(memories[first : first + len(job.texts)])
+            first += len(job.texts)
+
+    def _search(self, jobs: Sequence[Job]) -> None:
+        most = max(job.k for job in jobs)
+        found = self.model.search([job.texts[0] for job in jobs], store=self.store, k=most)
+        for job, hits in zip(jobs, found, strict=True):
+            job.give(hits[: job.k])
+
+    def _answer(self, jobs: Sequence[Job]) -> None:
+        stored = [job for job in jobs if job.candidates is None]
+        own = [job for job in jobs if job.candidates is not None]
+        chosen = []
+        if stored:
+            questions, most = [job.texts[0] for job in stored], max(job.k for job in stored)
+            chosen += self.model.find(questions, store=self.store, k=most)
+        for job in own:  # k decides what a checkpoint without a reasoner can do: each by itself
+            chosen += self.model.find([job.texts[0]], documents=[job.candidates or []], k=job.k)
+        ordered = [*stored, *own]
+        chosen = [found.first(job.k) for job, found in zip(ordered, chosen, strict=True)]
+        started = time.perf_counter()
+        counts = self.model.write(
+            [job.texts[0] for job in ordered],
+            chosen,
+            max_new_tokens=[job.max_new_tokens for job in ordered],
+            on_text=lambda row, text: ordered[row].give(Piece(text)),
+            stopped=lambda row: ordered[row].gone.is_set(),
+        )
+        seconds = time.perf_counter() - started
+        for job, found, tokens in zip(ordered, chosen, counts, strict=True):
+            job.give(Written(found, tokens, tokens >= job.max_new_tokens, seconds))
+
+    def _explore(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            job.give(explore(self.systems, job.texts[0], k=job.k, max_new_tokens=job.max_new_tokens))
+
+
+def _guarded(work: Callable[[Sequence[Job]], None], jobs: Sequence[Job]) -> None:
+    """Does the work; where it fails, each job by itself, so that one bad request spoils no other."""
+    if not jobs:
+        return
+    try:
+        work(jobs)
+    except Exception as error:  # the thread must live on; the client is told
+        anew = [job for job in jobs if not job.started]
+        for job in jobs:
+            if job.started or len(jobs) == 1:
+                job.give(error)
+        if len(jobs) > 1:
+            for job in anew:
+                _guarded(work, [job])

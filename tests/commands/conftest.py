@@ -1,0 +1,34 @@
+"""A folder as a finished run leaves it, with documents of one's own beside the results."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from clara.environment import write_provenance
+from clara.model import checkpoint
+from clara.model.clara import ClaraModel
+from tests import tiny
+
+
+@pytest.fixture
+def workplace(make_model: Callable[..., ClaraModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder: `results/demo` with a joint checkpoint and its store, `my-documents`, `more.jsonl`."""
+    model = make_model(document_max_tokens=128)
+    model.add_query_reasoner("compressor")
+    tiny.stir(model, seed=4)
+    folder = tmp_path / "results" / "demo" / "joint" / "instruction-cr4-base"
+    write_provenance(folder, {"backbone": {"dtype": "float32"}, "joint": {"top_k": 2}}, seed=5, inputs=[])
+    tiny.save(model, folder, stage="joint")
+    stores = tmp_path / "results" / "demo" / "compression"
+    tiny.store(checkpoint.load(folder / "card.json", dtype="float32"), stores).parent.rename(
+        stores / "instruction-cr4-base"
+    )
+    own = tmp_path / "my-documents"
+    own.mkdir()
+    (own / "notes.txt").write_text("Albedo is a share. It is of light.")
+    (own / "guide.md").write_text("# Guide\nFirst.\n## Next\nSecond.\n")
+    (tmp_path / "more.jsonl").write_text(json.dumps({"title": "More", "text": "And more."}) + "\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

@@ -1,0 +1,31 @@
+"""`clara chat`, typed to."""
+
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+import clara
+from clara.cli import app
+
+
+def test_questions_are_answered_in_turn_until_the_end(workplace: Path) -> None:
+    typed = "Who left?\n/sources\n/k 1\nWhere is Aro?\n/sources\n/what\n\n/quit\nnever read\n"
+    done = CliRunner().invoke(app, ["chat"], input=typed)
+    assert done.exit_code == 0, done.output
+    model = clara.load(workplace / "results" / "demo" / "joint" / "instruction-cr4-base")
+    store = workplace / "results" / "demo" / "compression" / "instruction-cr4-base"
+    (first,) = model.answer(["Who left?"], store=store, k=2, max_new_tokens=128)
+    (second,) = model.answer(["Where is Aro?"], store=store, k=1, max_new_tokens=128)
+    sources = [
+        [
+            f"  {score:.3f}  {' '.join(text.split())[:100]}"
+            for score, text in zip(each.scores, each.documents, strict=True)
+        ]
+        for each in (first, second)
+    ]
+    assert done.stdout == "\n".join([first.text, *sources[0], second.text, *sources[1], ""])
+    assert done.stderr.count("each question stands for itself") == 2
+
+
+def test_the_end_of_the_input_ends_the_chat(workplace: Path) -> None:
+    assert CliRunner().invoke(app, ["chat"], input="").exit_code == 0

@@ -1,0 +1,115 @@
+"""`clara compress` and `clara store`."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from clara.cli import app
+from clara.model.clara import ClaraModel
+from clara.model.store import MemoryStore
+from clara.records import Passage, read_rows
+from tests import tiny
+
+
+@pytest.fixture
+def given(make_model: Callable[..., ClaraModel], tmp_path: Path) -> Path:
+    """A folder with a checkpoint that reads any of the tiny documents whole, and these as JSON lines, in two files."""
+    tiny.save(make_model(document_max_tokens=128), tmp_path / "checkpoint")
+    rows = [json.dumps({"title": row.title, "text": row.text}) + "\n" for row in tiny.passages()]
+    (tmp_path / "first.jsonl").write_text("".join(rows[:4]))
+    (tmp_path / "more.jsonl").write_text("".join(rows[3:]))
+    return tmp_path
+
+
+def run(*words: object) -> str:
+    done = CliRunner().invoke(app, [*map(str, words)])
+    assert done.exit_code == 0, done.output
+    return " ".join(done.output.split())
+
+
+def told(*words: object) -> dict[str, Any]:
+    done = CliRunner().invoke(app, [*map(str, words), "--json"])
+    assert done.exit_code == 0, done.output
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def refused(*words: object) -> str:
+    done = CliRunner().invoke(app, [*map(str, words)])
+    assert done.exit_code == 2, done.output
+    return " ".join(done.output.split())
+
+
+def test_a_store_is_built_grows_and_shrinks(given: Path) -> None:
+    model, store = ["--model", given / "checkpoint"], given / "store"
+    first = ["compress", given / "first.jsonl", "--store", store, *model, "--dtype", "int8"]
+    assert "4 passages of 1 files: 0.0 MiB as int8, about" in run(*first, "--estimate")
+    assert not store.exists()
+    assert told(*first) == {"store": str(store), "files": 1, "skipped": [], "added": 4, "passages": 4}
+    assert told(*first)["added"] == 0
+    before = MemoryStore(store / "manifest.json").rows([0, 1, 2, 3])
+    assert "2 passages added, 6 in all" in run("store", "add", store, given / "more.jsonl", *model)
+    now = MemoryStore(store / "manifest.json")
+    assert now.texts(range(6)) == tiny.TEXTS
+    assert (now.rows([0, 1, 2, 3]) == before).all()
+    run("store", "index", store)
+    assert "3 passages removed, 3 are left" in run("store", "remove", store, given / "more.jsonl", *model)
+    assert MemoryStore(store / "manifest.json").texts(range(3)) == tiny.TEXTS[:3]
+    assert not (store / "index.safetensors").exists()  # it was of the larger store
+    assert "are as written" in run("store", "verify", store)
+    assert sorted(path.name for path in given.iterdir()) == ["checkpoint", "first.jsonl", "more.jsonl", "store"]
+
+
+def test_an_interrupted_addition_leaves_the_store_as_it_was(given: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, store = ["--model", given / "checkpoint"], given / "store"
+    run("compress", given / "first.jsonl", "--store", store, *model)
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("clara.model.compression._publish", stop)
+        interrupted = ["store", "add", store, given / "more.jsonl", *model]
+        assert CliRunner().invoke(app, [*map(str, interrupted)]).exit_code != 0
+    assert MemoryStore(store / "manifest.json").manifest.num_documents == 4
+    assert told("store", "add", store, given / "more.jsonl", *model)["passages"] == 6
+
+
+def test_a_store_is_exported_for_other_programs(given: Path) -> None:
+    store = given / "store"
+    run("compress", given / "first.jsonl", "--store", store, "--model", given / "checkpoint", "--dtype", "float32")
+    run("store", "export", store, given / "out.parquet")
+    table = pyarrow.parquet.read_table(given / "out.parquet")
+    assert [f"{row['title']}\n{row['text']}" for row in table.to_pylist()] == tiny.TEXTS[:4]
+    shape = json.loads(table.schema.metadata[b"memory_shape"])
+    memories = torch.tensor(table["memory"].to_pylist()).reshape(4, *shape)
+    assert torch.equal(memories, MemoryStore(store / "manifest.json").rows([0, 1, 2, 3]))
+    run("store", "export", store, given / "out.jsonl")
+    assert [row.document for row in read_rows(Passage, given / "out.jsonl")] == tiny.TEXTS[:4]
+    assert "expected a file that ends with .parquet or .jsonl" in refused("store", "export", store, given / "out.csv")
+
+
+def test_what_would_spoil_a_store_is_refused(given: Path, make_model: Callable[..., ClaraModel]) -> None:
+    model, store = ["--model", given / "checkpoint"], given / "store"
+    first = ["compress", given / "first.jsonl", "--store", store, *model]
+    assert "a store's type is one of" in refused(*first, "--dtype", "int2")
+    run(*first)
+    other = make_model()
+    tiny.stir(other, seed=9)
+    tiny.save(other, given / "other")
+    for command in (
+        ["compress", given / "more.jsonl", "--store", store],
+        ["store", "add", store, given / "more.jsonl"],
+    ):
+        assert "compress the documents with this model" in refused(*command, "--model", given / "other")
+    (given / "wrong.jsonl").write_text('{"title": "x"}\n')
+    assert "line 1 is no document row: field text: field required" in refused(
+        "store", "add", store, given / "wrong.jsonl", *model
+    )
+    assert "would be left empty" in refused("store", "remove", store, given / "first.jsonl", *model)
