@@ -30,6 +30,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     doctor.doctor,
     checkpoints.info,
     checkpoints.export,
+    checkpoints.export_hub,
     checkpoints.import_released,
     checkpoints.provenance,
 )
