@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import typer
 
-from clara.commands import ask, chat, checkpoints, diagnose, doctor, inspect, serve, store
+from clara.commands import ask, calibrate, chat, checkpoints, diagnose, doctor, inspect, serve, store
 from clara.commands.shared import answers_errors
 
 app = typer.Typer(
@@ -27,9 +27,11 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     inspect.inspect,
     serve.serve,
     diagnose.diagnose,
+    calibrate.calibrate,
     doctor.doctor,
     checkpoints.info,
     checkpoints.export,
+    checkpoints.export_hub,
     checkpoints.import_released,
     checkpoints.provenance,
 )

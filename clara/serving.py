@@ -94,28 +94,21 @@ class Clara:
             DataError: neither or both of documents and store are given, or counts differ.
             CheckpointError: more than k candidates but no query reasoner, or a store of another compressor.
         """
-        chosen = self.find(questions, documents=documents, store=store, k=k)
-        started = time.perf_counter()
-        prompts, memories = self._prompts(questions, chosen)
-        with self.model.adapters.using(GENERATOR):
-            texts = generate(
-                self.model.backbone,
-                self.model.generator,
-                prompts,
-                memories,
-                self.model.added,
-                max_new_tokens=max_new_tokens,
-            )
-        seconds = time.perf_counter() - started
-        return [
-            Answer(
-                text,
-                found.documents,
-                [round(score, 6) for score in found.scores],
-                Seconds(found.reasoner_seconds, found.search_seconds, seconds),
-            )
-            for text, found in zip(texts, chosen, strict=True)
-        ]
+        return self._answers(questions, self.find(questions, documents=documents, store=store, k=k), max_new_tokens)
+
+    def read(
+        self, questions: Sequence[str], documents: Sequence[Sequence[str]], *, max_new_tokens: int = 64
+    ) -> list[Answer]:
+        """Answers from all documents of each question, in their order; nothing is selected."""
+        _texts(questions, "read")
+        _one_list_each(questions, documents)
+        chosen = [Selection(list(texts), [], list(self.compress(texts)) if texts else []) for texts in documents]
+        return self._answers(questions, chosen, max_new_tokens)
+
+    def paraphrase(self, texts: Sequence[str], *, max_new_tokens: int = 64) -> list[str]:
+        """Documents as the generator rewrites them from their memories alone."""
+        memories = self.compress(texts).to(self.model.backbone.device)
+        return self._generated([self.model.tokens.paraphrase_prompt(1)] * len(texts), memories, max_new_tokens)
 
     def search(self, questions: Sequence[str], *, store: MemoryStore | str | Path, k: int = 5) -> list[list[Hit]]:
         """The k best passages of each question, best first; nothing is generated.
@@ -197,6 +190,28 @@ class Clara:
 
         yield from pieces(work)
 
+    def _answers(self, questions: Sequence[str], chosen: Sequence[Selection], max_new_tokens: int) -> list[Answer]:
+        started = time.perf_counter()
+        prompts, memories = self._prompts(questions, chosen)
+        texts = self._generated(prompts, memories, max_new_tokens)
+        seconds = time.perf_counter() - started
+        return [
+            Answer(
+                text,
+                found.documents,
+                [round(score, 6) for score in found.scores],
+                Seconds(found.reasoner_seconds, found.search_seconds, seconds),
+            )
+            for text, found in zip(texts, chosen, strict=True)
+        ]
+
+    def _generated(self, prompts: Sequence[list[int]], memories: Tensor | None, max_new_tokens: int) -> list[str]:
+        model = self.model
+        with model.adapters.using(GENERATOR):
+            return generate(
+                model.backbone, model.generator, prompts, memories, model.added, max_new_tokens=max_new_tokens
+            )
+
     def _prompts(self, questions: Sequence[str], chosen: Sequence[Selection]) -> tuple[list[list[int]], Tensor | None]:
         prompts = [
             self.model.tokens.answer_prompt(question, len(found.documents))
@@ -206,10 +221,7 @@ class Clara:
         return prompts, torch.stack(memories).to(self.model.backbone.device) if memories else None
 
     def _choose_given(self, questions: Sequence[str], documents: Sequence[Sequence[str]], k: int) -> list[Selection]:
-        if len(documents) != len(questions):
-            raise DataError(
-                f"answer got {len(questions)} questions but candidates for {len(documents)}; pass one list each"
-            )
+        _one_list_each(questions, documents)
         started = time.perf_counter()
         unique = list(dict.fromkeys(text for candidates in documents for text in candidates))
         memories = dict(zip(unique, self.compress(unique), strict=True)) if unique else {}
@@ -294,6 +306,11 @@ def _texts(texts: Sequence[str], method: str) -> Sequence[str]:
     if len(texts) == 0:
         raise DataError(f"{method} takes at least one text, got none")
     return texts
+
+
+def _one_list_each(questions: Sequence[str], documents: Sequence[Sequence[str]]) -> None:
+    if len(documents) != len(questions):
+        raise DataError(f"got {len(questions)} questions but candidates for {len(documents)}; pass one list each")
 
 
 def _opened(store: MemoryStore | str | Path) -> MemoryStore:

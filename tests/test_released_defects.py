@@ -4,6 +4,7 @@ import ast
 import math
 import re
 import sys
+import tomllib
 from collections.abc import Callable
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -287,6 +288,10 @@ def test_every_library_that_is_imported_is_required() -> None:
     wanted -= {*sys.stdlib_module_names, "clara", "workflow_scripts", "torch"}  # torch: requirements/install.py
     lines = (ROOT / "requirements" / "main.in").read_text(encoding="utf-8").splitlines()
     required = {re.split(r"[=<>\[ ]", line)[0].lower() for line in lines if line and not line.startswith("#")}
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    required |= {name for extra in extras.values() for name in extra}
     known = packages_distributions()
-    missing = {name for name in wanted if not {found.lower() for found in known.get(name, [name])} & required}
+    missing = {
+        name for name in wanted if not {found.lower().replace("_", "-") for found in known.get(name, [name])} & required
+    }
     assert missing <= WITH_OTHERS

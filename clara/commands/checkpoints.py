@@ -1,4 +1,4 @@
-"""Commands for checkpoints: info, export, import-released, provenance."""
+"""Commands for checkpoints: info, export, export-hub, import-released, provenance."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -43,6 +43,19 @@ def export(
     write(card_of(checkpoint), role, target, dtype=dtype)
     sentence = f"{target}: the {role} of {checkpoint}, for transformers and vLLM"
     print_result(sentence, {"model": target, "role": role, "dtype": dtype}, as_json=as_json)
+
+
+def export_hub(
+    checkpoint: Checkpoint,
+    target: Annotated[Path, typer.Argument(help="New folder, ready for the Hugging Face Hub")],
+    results: Annotated[Path | None, typer.Option(help="Markdown tables for the model card")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a checkpoint with its language model, a model card and the code by which AutoModel loads it."""
+    from clara.commands.hub_folder import write_hub_folder
+
+    write_hub_folder(card_of(checkpoint), target, results=results)
+    print_result(f"{target}: ready to be uploaded; read its README.md before", {"folder": target}, as_json=as_json)
 
 
 def info(checkpoint: Checkpoint, as_json: Json = False) -> None:

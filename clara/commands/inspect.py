@@ -64,17 +64,10 @@ def _document(system: System, passage: str) -> str:
 
 def _inspected(system: System, document: str, question: str | None) -> Inspection:
     from clara.evaluation.diagnostics import lens_words, nearest_tokens
-    from clara.model.adapters import GENERATOR
-    from clara.model.generator import generate
 
     served, model = system.model, system.model.model
     memory = served.compress([document])
-    prompt = model.tokens.paraphrase_prompt(1)
-    with model.adapters.using(GENERATOR):
-        vectors = memory.to(model.backbone.device)
-        (paraphrase,) = generate(
-            model.backbone, model.generator, [prompt], vectors, model.added, max_new_tokens=PARAPHRASE_TOKENS
-        )
+    (paraphrase,) = served.paraphrase([document], max_new_tokens=PARAPHRASE_TOKENS)
     nearest = nearest_tokens(model, memory[0])
     if question is None:
         return Inspection(document, paraphrase, nearest, [], None, None, [])

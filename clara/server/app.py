@@ -12,18 +12,19 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from clara.errors import ClaraError, DataError
+from clara.errors import ClaraError, ConfigError
 from clara.server import wire
 from clara.server.batching import Batcher, Busy, Stopping
 from clara.server.explore import Served
 from clara.server.guard import Guard, Metrics
 from clara.server.jobs import Job, Piece, Written
 from clara.server.limits import Limits
+from clara.server.wire import BadRequest
 
 PAGE = Path(__file__).with_name("explorer.html")
 EXPLORED_TOKENS = 48
@@ -107,7 +108,7 @@ class _Routes:
 
     async def compress(self, asked: wire.CompressRequest) -> dict[str, Any]:
         if len(asked.texts) > self.limits.texts:
-            raise DataError(f"expected at most {self.limits.texts} texts, got {len(asked.texts)}; send them in parts")
+            raise BadRequest(f"expected at most {self.limits.texts} texts, got {len(asked.texts)}; send them in parts")
         return wire.memories(await self._result(Job("compress", asked.texts)))
 
     async def chat(self, asked: wire.ChatRequest, request: Request) -> Response:
@@ -117,10 +118,10 @@ class _Routes:
         question = asked.question
         self._check(question, asked.k)
         if asked.new_tokens > self.limits.new_tokens:
-            raise DataError(f"expected at most {self.limits.new_tokens} tokens of answer, got {asked.new_tokens}")
+            raise BadRequest(f"expected at most {self.limits.new_tokens} tokens of answer, got {asked.new_tokens}")
         job = Job("answer", [question], asked.k or self.k, asked.new_tokens, asked.documents)
         if asked.documents is not None and len(asked.documents) > self.limits.texts:
-            raise DataError(f"expected at most {self.limits.texts} documents, got {len(asked.documents)}; send fewer")
+            raise BadRequest(f"expected at most {self.limits.texts} documents, got {len(asked.documents)}; send fewer")
         self.batcher.submit(job)
         identity = f"chatcmpl-{uuid.uuid4().hex}"
         if asked.stream:
@@ -166,13 +167,13 @@ class _Routes:
 
     def _check(self, question: str, k: int | None) -> None:
         if not question.strip():
-            raise DataError("expected a question, got spaces; send its text")
+            raise BadRequest("expected a question, got spaces; send its text")
         if len(question) > self.limits.characters:
-            raise DataError(
+            raise BadRequest(
                 f"expected a question of at most {self.limits.characters:,} characters, got {len(question):,}; cut it"
             )
         if k is not None and k > self.limits.passages:
-            raise DataError(f"expected k of at most {self.limits.passages}, got {k}; ask for fewer passages")
+            raise BadRequest(f"expected k of at most {self.limits.passages}, got {k}; ask for fewer passages")
 
     def _prompt_tokens(self, job: Job, end: Written) -> int:
         return len(self.tokens.answer_prompt(job.texts[0], len(end.selection.documents)))
@@ -190,9 +191,14 @@ def _answer_errors(app: FastAPI, limits: Limits) -> None:
     async def stopping(_: Request, error: Exception) -> Response:
         return JSONResponse(wire.refusal(str(error), "server_error"), 503)
 
-    @app.exception_handler(ClaraError)
+    @app.exception_handler(BadRequest)
+    @app.exception_handler(ConfigError)  # longer than the language model reads
     async def refused(_: Request, error: Exception) -> Response:
         return JSONResponse(wire.refusal(str(error), "invalid_request_error"), 400)
+
+    @app.exception_handler(ClaraError)
+    async def broken(_: Request, error: Exception) -> Response:
+        return JSONResponse(wire.refusal(str(error), "server_error"), 500)
 
     @app.exception_handler(TimeoutError)
     async def late(_: Request, error: Exception) -> Response:

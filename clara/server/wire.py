@@ -14,6 +14,10 @@ from clara.server.jobs import Written
 DEFAULT_NEW_TOKENS = 64
 
 
+class BadRequest(DataError):
+    """What a client sent cannot be served."""
+
+
 class Request(BaseModel):
     """Unknown fields are ignored: clients send many that a greedy answer has no use for."""
 
@@ -38,12 +42,12 @@ class Message(Request):
         """The text of all parts.
 
         Raises:
-            DataError: a part is no text.
+            BadRequest: a part is no text.
         """
         if not isinstance(self.content, list):
             return self.content or ""
         if other := [part.type for part in self.content if part.type != "text"]:
-            raise DataError(f"messages may hold parts of type text, not {other[0]}; send text")
+            raise BadRequest(f"messages may hold parts of type text, not {other[0]}; send text")
         return "".join(part.text for part in self.content)
 
 
@@ -73,11 +77,11 @@ class ChatRequest(Request):
         """The text of the last user message.
 
         Raises:
-            DataError: there is none, or it is empty.
+            BadRequest: there is none, or it is empty.
         """
         asked = [message.text for message in self.messages if message.role == "user"]
         if not asked or not asked[-1].strip():
-            raise DataError("expected a user message with text, the question; send one")
+            raise BadRequest("expected a user message with text, the question; send one")
         return asked[-1]
 
     @property

@@ -9,12 +9,13 @@ import pytest
 from clara.environment import write_provenance
 from clara.model import checkpoint
 from clara.model.clara import ClaraModel
+from clara.records import write_rows
 from tests import tiny
 
 
 @pytest.fixture
 def workplace(make_model: Callable[..., ClaraModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder: `results/demo` with a joint checkpoint and its store, `my-documents`, `more.jsonl`."""
+    """The working folder: `results/demo` with a checkpoint, its store and questions, `my-documents`, `more.jsonl`."""
     model = make_model(document_max_tokens=128)
     model.add_query_reasoner("compressor")
     tiny.stir(model, seed=4)
@@ -30,5 +31,7 @@ def workplace(make_model: Callable[..., ClaraModel], tmp_path: Path, monkeypatch
     (own / "notes.txt").write_text("Albedo is a share. It is of light.")
     (own / "guide.md").write_text("# Guide\nFirst.\n## Next\nSecond.\n")
     (tmp_path / "more.jsonl").write_text(json.dumps({"title": "More", "text": "And more."}) + "\n")
+    rows = [tiny.question(number, docs=range(6), gold=[number % 6]) for number in range(24)]
+    write_rows(tmp_path / "results" / "demo" / "candidates" / "nq.test.oracle.jsonl", rows)
     monkeypatch.chdir(tmp_path)
     return tmp_path

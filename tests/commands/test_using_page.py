@@ -16,11 +16,12 @@ COMMANDS = [
 PYTHON = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
-def test_every_command_of_the_page_works(workplace: Path) -> None:
+def test_every_command_of_the_page_works(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("uvicorn.run", lambda app, **options: None)  # all but the serving itself; see test_serve.py
     assert len(COMMANDS) > 10
     for program, *words in COMMANDS:
         assert program == "clara"
-        done = CliRunner().invoke(app, words)
+        done = CliRunner().invoke(app, words, input="")
         assert done.exit_code == 0, (words, done.output)
 
 

@@ -124,6 +124,7 @@ def test_what_is_no_json_or_too_large_is_refused_and_the_server_lives_on(world: 
         broken = httpx.post(f"{address}/search", content=b"{", headers={"content-type": "application/json"})
         assert broken.status_code == 400
         assert httpx.post(f"{address}/search", json={"question": "x" * 2000}).status_code == 413
+        assert httpx.post(f"{address}/search", content=b"x" * 9000).status_code == 413  # read to its end
         pieces = (b"x" * 600 for _ in range(5))  # no length is declared
         assert httpx.post(f"{address}/search", content=pieces).status_code == 413
         assert httpx.post(f"{address}/search", json={"question": "x"}).status_code == 200
@@ -136,6 +137,14 @@ def test_a_request_that_fails_spoils_no_other_of_its_batch(world: World) -> None
         with pytest.raises(openai.BadRequestError, match="reads at most"):
             bad.result()
         assert good.result().choices
+
+
+def test_a_store_that_is_taken_away_is_the_servers_fault(world: World) -> None:
+    with serving(world) as address:
+        (world.store.folder / "documents.parquet").unlink()
+        found = httpx.post(f"{address}/search", json={"question": "Who left?"})
+    assert found.status_code == 500
+    assert "documents.parquet does not exist" in found.json()["error"]["message"]
 
 
 def test_a_key_is_asked_for_but_not_for_health(world: World) -> None:

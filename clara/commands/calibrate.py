@@ -1,0 +1,68 @@
+"""The command `clara calibrate`: from which score on a question is answered."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clara.commands.shared import Json, Model, Store, System, open_system, print_result
+from clara.errors import CheckpointError, DataError
+from clara.files import write_json
+
+if TYPE_CHECKING:
+    from clara.evaluation.answerable import Calibration
+    from clara.records import Question
+
+
+def calibrate(
+    questions: Annotated[list[Path], typer.Argument(help="JSON lines with question, golden_answers, docs, pos_index")],
+    output: Annotated[Path, typer.Option(help="File that takes the calibration, for clara ask --calibration")],
+    model: Model = None,
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
+    """Fit how sure a score must be for an answer, and measure it on held-out questions, answerable and not."""
+    from clara.evaluation.answerable import calibrate as fit
+    from clara.records import Question, read_rows
+
+    system = open_system(model, store, None)
+    rows = [row for path in questions for row in read_rows(Question, path) if row.pos_index]
+    whole, without = _scores(system, rows)
+    found = fit([row.question for row in rows], whole, without, compressor=system.model.compressor_hash)
+    write_json(output, found.model_dump())
+    sentence = (
+        f"{output}: AUROC {found.auroc:.3f}; of {found.held_out} held-out questions {found.answered:.0%} answered "
+        f"where the store can, {found.refused:.0%} refused where it cannot; Brier {found.brier:.3f}"
+    )
+    print_result(sentence, found.model_dump(), as_json=as_json)
+
+
+def read_calibration(path: Path, system: System) -> "Calibration":
+    """The calibration in a file.
+
+    Raises:
+        CheckpointError: it is none, or was made with another checkpoint.
+    """
+    from clara.evaluation.answerable import Calibration
+    from clara.records import read_card_file
+
+    found = read_card_file(Calibration, path, "calibration", remedy="make it by clara calibrate")
+    if found.compressor_hash != system.model.compressor_hash:
+        raise CheckpointError(f"{path} was made with another checkpoint; run clara calibrate with this one")
+    return found
+
+
+def _scores(system: System, rows: "Sequence[Question]") -> tuple[list[list[float]], list[list[float]]]:
+    """Best scores of each question, with the whole store and without its gold documents, all of which it must hold."""
+    from clara.evaluation.answerable import NEXT
+
+    whole, without = [], []
+    for row in rows:
+        gold = {row.docs[index] for index in row.pos_index}
+        if None in system.store.numbers(sorted(gold)):
+            raise DataError(f"the store {system.store.folder} lacks gold documents of {row.question!r}; compress them")
+        hits = system.model.search([row.question], store=system.store, k=NEXT + 1 + len(gold))[0]
+        whole.append([hit.score for hit in hits][: NEXT + 1])
+        without.append([hit.score for hit in hits if hit.document not in gold][: NEXT + 1])
+    return whole, without
