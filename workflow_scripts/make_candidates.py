@@ -11,6 +11,8 @@ Makes the three files of questions with full pools. An empty --test-normal is ma
 with questions is taken as it is. `$SETTINGS` is the JSON of seed, size, bm25_k1 and bm25_b.
 """
 
+from copy import copy
+
 from clara import program
 from clara.config.rules import MakeCandidates, parse_settings
 from clara.data.candidates import read_questions
@@ -30,7 +32,9 @@ def main(argv: list[str] | None = None) -> None:
     documents = list(dict.fromkeys(passage.document for passage in read_rows(Passage, args.passages)))
     maker = PoolMaker(documents, size=settings.size, seed=settings.seed, k1=settings.bm25_k1, b=settings.bm25_b)
     test = read_questions(args.test)
-    write_rows(args.out_train_oracle, fill(read_questions(args.train), maker, "oracle"))
+    for_training = copy(maker)  # one index serves both
+    for_training.size = settings.train_size or settings.size
+    write_rows(args.out_train_oracle, fill(read_questions(args.train), for_training, "oracle"))
     write_rows(args.out_test_oracle, fill(test, maker, "oracle"))
     write_rows(args.out_test_normal, read_questions(args.test_normal) or fill(test, maker, "normal"))
     record(args.out_test_normal, settings, inputs=[args.passages, args.train, args.test, args.test_normal])

@@ -74,8 +74,9 @@ def between(config: "Config") -> Iterator[str]:
             )
     for stage in ("instruction", "joint", "evaluation"):
         top_k = getattr(config, stage).top_k
-        if top_k > config.candidates.size:
-            yield f"{stage}.top_k = {top_k}: should not exceed candidates.size = {config.candidates.size}"
+        name = "size" if stage == "evaluation" or config.candidates.train_size is None else "train_size"
+        if top_k > getattr(config.candidates, name):
+            yield f"{stage}.top_k = {top_k}: should not exceed candidates.{name} = {getattr(config.candidates, name)}"
     unmade = set(config.pretraining.kinds) - set(config.synthesis.kinds)
     if unmade and config.synthesis.published is None:
         yield (

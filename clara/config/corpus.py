@@ -51,6 +51,8 @@ class Benchmark(Strict):
 class Candidates(Strict):
     size: int = Field(ge=2)
     """Documents in a question's pool; paper 20."""
+    train_size: int | None = Field(ge=2)
+    """Documents in a training question's pool; null: as many as `size`. Each is compressed once for every ratio."""
     settings: Distinct[Literal["oracle", "normal"]] = Field(min_length=1)
     """oracle: the gold documents are among them. normal: the retriever's best, gold not forced."""
     bm25_k1: float = Field(ge=0)

@@ -40,6 +40,7 @@ class Bm25(Strict):
 class MakeCandidates(Bm25):
     seed: Seed
     size: Annotated[int, At("candidates.size")]
+    train_size: Annotated[int | None, At("candidates.train_size")]
 
 
 class Synthesize(Strict):

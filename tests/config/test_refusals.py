@@ -22,6 +22,7 @@ REFUSED = {
     "synthesis: {num_passages_for: {simple: -1}}": "synthesis.num_passages_for.simple = -1: input should be greater",
     "joint: {top_k: 21}": "joint.top_k = 21: should not exceed candidates.size = 20",
     "instruction: {top_k: 21}": "instruction.top_k = 21: should not exceed candidates.size = 20",
+    "candidates: {train_size: 2}": "joint.top_k = 3: should not exceed candidates.train_size = 2",
     "candidates: {size: 2}": "evaluation.top_k = 3: should not exceed candidates.size = 2",
     "synthesis: {engine: openai}": "synthesis.base_url = None: should be the server's address",
     "synthesis: {base_url: localhost}": "synthesis.base_url = 'localhost': should be an http.s. address",

@@ -71,7 +71,7 @@ def settings(world):
             "document_max_tokens": 64,
         },
         "prepare_questions": {"benchmark": {**benchmark, "num_train": None, "num_test": 4}},
-        "make_candidates": {"seed": 1, "size": 5, **bm25},
+        "make_candidates": {"seed": 1, "size": 5, "train_size": 3, **bm25},
         "rank_bm25": bm25,
     }
 
@@ -116,7 +116,8 @@ def test_the_programs_lead_from_a_dump_to_ranked_pools(world, tmp_path):
     passages = {passage.document for passage in read_rows(Passage, out / "passages.parquet")}
     test = read_rows(Question, out / "nq.test.oracle.jsonl")
     assert len(test) == 4
-    assert len(read_rows(Question, out / "nq.train.oracle.jsonl")) == 2
+    train = read_rows(Question, out / "nq.train.oracle.jsonl")
+    assert [len(question.docs) for question in train] == [3, 3]
     assert all(len(question.docs) == 5 and set(question.docs) <= passages for question in test)
     assert all("called thing 1" in question.docs[question.pos_index[0]] for question in test)
     documents = {passage.document for passage in read_rows(Passage, out / "documents.parquet")}
