@@ -17,6 +17,7 @@ include: "rules/compression.smk"
 include: "rules/joint.smk"
 include: "rules/evaluation.smk"
 include: "rules/report.smk"
+include: "rules/paper.smk"
 
 
 localrules:
@@ -29,17 +30,21 @@ localrules:
     joint_all,
     evaluation_all,
     report_all,
+    paper,
     fetch_corpus,
     collect_documents,
     rank_bm25,
     score,
     build_report,
+    make_paper_table,
+    make_scorecard,
 
 
 rule all:
     default_target: True
     input:
         f"results/{RUN}/report/index.html",
+        paper_files(filled_tables()),
 
 
 rule corpus_all:
@@ -87,3 +92,8 @@ rule evaluation_all:
 rule report_all:
     input:
         f"results/{RUN}/report/index.html",
+
+
+rule paper:
+    input:
+        paper_files(paper_tables()),

@@ -44,6 +44,8 @@ BEFORE = {
     "rank_bm25": ("make_candidates",),
     "measure_memory_use": ("make_candidates",),
     "score": ("predict", "predict_baseline", "rank_bm25"),
+    "make_paper_table": ("score",),
+    "make_scorecard": ("score",),
     "build_report": ("score", "measure_memory_use", "review_pairs"),
 }
 """Rule → the rules whose results it reads; compression reads the initial checkpoint as well, and memory use is measured

@@ -13,6 +13,8 @@ sys.path.insert(0, str(ROOT))
 
 from clara import config as configuration
 from clara.errors import ClaraError
+from clara.evaluation.paper.claims import read_claims, systems_of
+from clara.evaluation.paper.specs import read_table
 from clara.plan import Plan, failures, use_checkout
 
 use_checkout(ROOT)
@@ -56,6 +58,7 @@ wildcard_constraints:
     baseline="no_retrieval|text_rag",
     shard=r"\d+",
     shards=r"\d+",
+    table=r"table_\d+",
 
 
 def program(rule_name):
@@ -182,3 +185,52 @@ def rows_to_learn(wildcards):
     chosen = PLAN.variants[wildcards.variant]["pretraining"]["rows"]
     files = ["pairs", "rejected"] if chosen == "all" else ["pairs"]
     return expand("results/{run}/synthesis/{file}.parquet", run=RUN, file=files)
+
+
+def paper_tables():
+    """The names of the paper's tables that are specified, in the order of their numbers."""
+    names = [path.stem for path in Path("paper/tables").glob("*.yaml")]
+    return sorted(names, key=lambda name: int(name.removeprefix("table_")))
+
+
+def made_for_paper():
+    """All files that the configuration makes anyway and that a table of the paper may take its numbers from."""
+    return expand(
+        "results/{run}/evaluation/metrics/{system}.json", run=RUN, system=systems()
+    )
+
+
+def table_results(name):
+    """The files behind a table's numbers, of those that the configuration makes anyway."""
+    try:
+        table = read_table(Path("paper/tables") / f"{name}.yaml")
+    except ClaraError as error:
+        raise WorkflowError(str(error)) from None
+    made = set(made_for_paper())
+    return [path for path in table.files(RUN, config["ratios"]) if path in made]
+
+
+def filled_tables():
+    """The tables in which at least one number is of this configuration."""
+    return [name for name in paper_tables() if table_results(name)]
+
+
+def claimed_predictions():
+    """The answers that the paper's claims are tested on, of the systems that the configuration scores anyway."""
+    try:
+        named = systems_of(read_claims(Path("paper/claims.yaml")), config["ratios"])
+    except ClaraError as error:
+        raise WorkflowError(str(error)) from None
+    made = set(made_for_paper())
+    return [
+        f"results/{RUN}/evaluation/predictions/{system}.jsonl"
+        for system in named
+        if f"results/{RUN}/evaluation/metrics/{system}.json" in made
+    ]
+
+
+def paper_files(tables):
+    """The scorecard and these tables."""
+    return expand(
+        "results/{run}/paper/{name}.csv", run=RUN, name=[*tables, "scorecard"]
+    )

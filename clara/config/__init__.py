@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError
 from clara.config import checks
 from clara.config.base import Distinct, Seed, Strict
 from clara.config.corpus import Benchmark, Candidates, Corpus
-from clara.config.evaluation import Evaluation, Report
+from clara.config.evaluation import Evaluation, Paper, Report
 from clara.config.model import Backbone, Lora, Memory
 from clara.config.reading import parse
 from clara.config.synthesis import Synthesis
@@ -44,6 +44,7 @@ class Config(Strict):
     compression: Compression
     joint: Joint
     evaluation: Evaluation
+    paper: Paper
     report: Report
 
 

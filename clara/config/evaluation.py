@@ -6,6 +6,8 @@ from pydantic import Field
 
 from clara.config.base import Distinct, Strict, Text
 
+PaperBackbone = Literal["mistral", "phi4"]
+
 
 class Generation(Strict):
     max_new_tokens: int = Field(ge=1)
@@ -33,6 +35,11 @@ class Evaluation(Strict):
     bm25: ranking only."""
     memory_use_examples: int = Field(ge=8)
     """Held-out examples of the memory-use diagnostic."""
+
+
+class Paper(Strict):
+    backbone: PaperBackbone
+    """Whose numbers of the paper stand beside ours: Mistral-7B's or Phi4-mini's."""
 
 
 class Report(Strict):

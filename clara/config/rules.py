@@ -108,6 +108,19 @@ class Score(Strict):
     scoring: Annotated[evaluation.Scoring, At("evaluation.scoring")]
 
 
+class MakePaperTable(Strict):
+    run: str
+    ratios: list[int]
+    inits: list[str]
+    variants: dict[str, dict[str, Any]]
+    backbone: Annotated[evaluation.PaperBackbone, At("paper.backbone")]
+
+
+class MakeScorecard(MakePaperTable):
+    seed: Seed
+    scoring: Annotated[evaluation.Scoring, At("evaluation.scoring")]
+
+
 class BuildReport(Strict):
     run: str
     seed: Seed
@@ -134,6 +147,8 @@ RULES: dict[str, type[Strict]] = {
     "predict_baseline": PredictBaseline,
     "rank_bm25": RankBm25,
     "score": Score,
+    "make_paper_table": MakePaperTable,
+    "make_scorecard": MakeScorecard,
     "build_report": BuildReport,
 }
 

@@ -8,8 +8,8 @@ from clara.config.base import Distinct, Strict
 
 
 class Optimization(Strict):
-    steps: int = Field(ge=1)
-    """Optimizer steps."""
+    steps: int = Field(ge=0)
+    """Optimizer steps; 0 leaves everything as it starts, validated and saved (Table 3, no pretraining)."""
     batch_size: int = Field(ge=1)
     """Examples of one optimizer step, over all processes and accumulated micro-batches."""
     micro_batch_size: int = Field(ge=1)

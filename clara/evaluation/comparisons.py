@@ -47,7 +47,7 @@ def compare(
     Raises:
         DataError: two systems were not asked the same questions.
     """
-    scores = {system: _by_metric(rows, recall_cuts) for system, rows in predictions.items()}
+    scores = {system: by_metric(rows, recall_cuts) for system, rows in predictions.items()}
     wanted = [*COMPARED, *(f"recall@{k}" for k in recall_cuts)]
     result = []
     for setting in dict.fromkeys(row.setting for rows in predictions.values() for row in rows):
@@ -69,7 +69,7 @@ def compare(
     return result
 
 
-def _by_metric(rows: Iterable[Prediction], recall_cuts: Sequence[int]) -> dict[str, _QuestionScores]:
+def by_metric(rows: Iterable[Prediction], recall_cuts: Sequence[int]) -> dict[str, _QuestionScores]:
     """Setting → metric → benchmark → question id → value."""
     result: dict[str, _QuestionScores] = {}
     for row in rows:

@@ -12,7 +12,9 @@ from tests.workflow import many_dry_runs
 from tests.workflow.many_dry_runs import jobs
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("Snakefile", "config.yaml", "configs", "rules", "profiles", "clara", "workflow_scripts", "data", "dvc.yaml")
+PARTS = (
+    "Snakefile", "config.yaml", "configs", "rules", "profiles", "clara", "workflow_scripts", "data", "dvc.yaml", "paper"
+)  # fmt: skip
 RUNNER = "workflow_scripts/run_pipeline.py"
 LOCAL = ("--profile", "profiles/local")
 DATA = dict.fromkeys(("CLARA_DATA", "CLARA_CORPUS", "CLARA_BENCHMARKS"), "/data")

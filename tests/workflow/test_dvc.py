@@ -54,9 +54,10 @@ def test_the_stages_targets_make_what_the_stages_list_and_no_more(finished_run: 
     done = snakemake(finished_run, "--summary", *targets, *LOCAL)
     made = {line.split("\t")[0] for line in done.stdout.splitlines()[1:]}
     rows = [row for stage in stages().values() for row in [*stage.get("outs", []), *stage.get("metrics", [])]]
-    folders = [f"{next(iter(row))}/" for row in rows]
-    assert [folder for folder in folders if not any(path.startswith(folder) for path in made)] == []
-    assert [path for path in made if not path.startswith(tuple(folders))] == []
+    listed = [next(iter(row)) for row in rows]
+    assert [out for out in listed if not any(path == out or path.startswith(f"{out}/") for path in made)] == []
+    folders = tuple(f"{out}/" for out in listed)
+    assert [path for path in made if path not in listed and not path.startswith(folders)] == []
 
 
 @pytest.mark.slow

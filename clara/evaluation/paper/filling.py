@@ -1,0 +1,108 @@
+"""A specification filled with our numbers and the paper's: every cell with both, or with the command that makes it."""
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+from clara.evaluation.paper.commands import Run, command_for
+from clara.evaluation.paper.measured import Found, Measured
+from clara.evaluation.paper.specs import SOURCES, Row, Table
+from clara.evaluation.paper.values import PaperValue, Place, Values
+
+
+class Cell(NamedTuple):
+    """A number of ours beside the paper's; either may be missing."""
+
+    place: Place
+    ours: Measured | None
+    paper: PaperValue | None
+
+    @property
+    def difference(self) -> float | None:
+        """Ours minus the paper's."""
+        return self.ours.value - self.paper.value if self.ours and self.paper else None
+
+    @property
+    def significant(self) -> bool | None:
+        """Whether the paper's value lies outside our interval; the paper gives none of its own. None where unknown."""
+        if not self.ours or not self.paper or self.ours.low is None or self.ours.high is None:
+            return None
+        return not self.ours.low <= self.paper.value <= self.ours.high
+
+
+class Line(NamedTuple):
+    """A row of a filled table."""
+
+    label: str
+    system: str
+    """Empty for a peer that is not run here."""
+    command: str
+    """What makes its missing numbers; empty for a peer, or where none is missing that the paper or we have."""
+    cells: dict[tuple[str, str, str], Cell]
+    """(setting, benchmark, metric) → cell."""
+
+    @property
+    def quoted(self) -> bool:
+        """Whether all its numbers are the paper's."""
+        return not self.system
+
+
+class Filled(NamedTuple):
+    """A table ready to be written."""
+
+    table: Table
+    run: Run
+    backbone: str
+    """Of the paper's values."""
+    lines: list[Line]
+
+    @property
+    def missing(self) -> dict[str, list[str]]:
+        """Command → labels of the rows whose missing numbers it makes."""
+        found: dict[str, list[str]] = {}
+        for line in self.lines:
+            if line.command:
+                found.setdefault(line.command, []).append(line.label)
+        return found
+
+
+def fill(table: Table, values: Values, measured: Found, *, run: Run, backbone: str) -> Filled:
+    """The table's rows at every ratio that we or the paper have, in the order of the specification.
+
+    Args:
+        table: the specification.
+        values: the paper's numbers for `backbone`.
+        measured: ours.
+        run: the run that they are of.
+        backbone: `mistral` or `phi4`.
+    """
+    ours, named = ({place.system for place in places} for places in (measured, values))
+    lines = []
+    for row in table.rows:
+        if not row.spread:
+            lines.append(_line(table, row, 0, values, measured, run))
+            continue
+        ratios = row.ratios(ours, named)
+        lines += [_line(table, row, ratio, values, measured, run) for ratio in ratios]
+    return Filled(table, run, backbone, lines)
+
+
+def _line(table: Table, row: Row, ratio: int, values: Values, measured: Found, run: Run) -> Line:
+    system = (row.system or "").format(ratio=ratio)
+    name = row.value_name.format(ratio=ratio)
+    cells = {}
+    for setting in table.settings:
+        for benchmark in table.benchmarks:
+            for metric in table.metrics:
+                paper = values.get(Place(name, setting, benchmark, metric))
+                place = Place(system or name, setting, benchmark, metric)
+                cells[setting, benchmark, metric] = Cell(place, measured.get(place) if system else None, paper)
+    command = ""
+    if system and _lacks(cells.values()):
+        holder = (row.held_by or system).format(ratio=ratio or run.ratios[0])
+        command = command_for(f"results/{run.name}/{SOURCES[table.source].format(system=holder)}", run)
+    return Line(row.label.format(ratio=ratio), system, command, cells)
+
+
+def _lacks(cells: Collection[Cell]) -> bool:
+    """Whether nothing of ours is there, or something that the paper has is missing."""
+    return not any(cell.ours for cell in cells) or any(cell.paper and not cell.ours for cell in cells)

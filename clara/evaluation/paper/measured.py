@@ -1,0 +1,99 @@
+"""Our own numbers for the paper's tables, out of the files of a run."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from clara.errors import DataError
+from clara.evaluation.paper.values import Place
+from clara.evaluation.results import read_scores
+from clara.evaluation.scoring import AVERAGE
+from clara.files import read_json
+
+ALL = "all"
+"""Setting or benchmark of a number that has none."""
+
+EFFICIENCY = {
+    "compress_ms": ("compress_seconds",),
+    "query_ms": ("search_seconds",),
+    "decode_ms": ("prefill_seconds", "decode_seconds"),
+}
+"""Columns of Table 15 as sums of what is measured; the paper's decoding begins with the prompt."""
+
+
+class Measured(NamedTuple):
+    """A number of ours."""
+
+    value: float
+    low: float | None = None
+    """Of its interval; none where there is no sample of questions."""
+    high: float | None = None
+    n: int = 0
+    """Questions or documents behind it; 0 where it is no mean."""
+
+
+Found = dict[Place, Measured]
+
+
+def read_measured(source: str, files: Iterable[Path]) -> Found:
+    """Every number in `files`, which are of one source (`specs.SOURCES`).
+
+    Raises:
+        DataError: a file is malformed or of another source.
+    """
+    files = list(files)
+    if source == "scores":
+        return {
+            Place(row.system, row.score.setting, row.score.benchmark, row.score.metric): Measured(
+                row.score.value, row.score.low, row.score.high, row.score.n
+            )
+            for row in read_scores(files)
+        }
+    found: Found = {}
+    for path in files:
+        value = read_json(path)
+        try:
+            found.update(_READERS[source](path.stem, value))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise DataError(
+                f"{path} holds no {source} ({type(error).__name__}: {error}); delete it and run the step that makes it"
+            ) from error
+    return found
+
+
+def _grounding(system: str, value: Any) -> Iterator[tuple[Place, Measured]]:
+    """Rows by benchmark and setting, and their macro means, which have no interval."""
+    groups: dict[tuple[str, str], list[Measured]] = {}
+    for row in value["rows"]:
+        measured = Measured(row["value"], row["low"], row["high"], row["n"])
+        groups.setdefault((row["setting"], row["metric"]), []).append(measured)
+        yield Place(system, row["setting"], row["benchmark"], row["metric"]), measured
+    for (setting, metric), parts in groups.items():
+        mean = sum(part.value for part in parts) / len(parts)
+        yield Place(system, setting, AVERAGE, metric), Measured(mean, n=sum(part.n for part in parts))
+
+
+def _recovery(system: str, value: Any) -> Iterator[tuple[Place, Measured]]:
+    for row in value["rows"]:
+        place = Place(system, ALL, row["documents"], row["metric"])
+        yield place, Measured(row["value"], row["low"], row["high"], row["n"])
+
+
+def _efficiency(system: str, value: Any) -> Iterator[tuple[Place, Measured]]:
+    """Milliseconds of ours under the system's name, of text under `text`; of several files the last one's."""
+    for name, way in ((system, "memories"), ("text", "text")):
+        costs = value["ways"][way]
+        for metric, parts in EFFICIENCY.items():
+            yield Place(name, ALL, ALL, metric), Measured(1000 * sum(costs[part] for part in parts))
+    yield Place(system, ALL, ALL, "stored_bytes"), Measured(value["stored_bytes_per_document"])
+
+
+def _data(_: str, value: Any) -> Iterator[tuple[Place, Measured]]:
+    for row in value["synthesis"]:
+        for metric in ("documents", "rows_per_document", "input_words", "output_words"):
+            yield Place("data", ALL, row["kind"], metric), Measured(row[metric])
+    for row in value["questions"]:
+        yield Place("data", row["split"], row["benchmark"], "questions"), Measured(row["questions"])
+
+
+_READERS = {"grounding": _grounding, "recovery": _recovery, "efficiency": _efficiency, "data": _data}

@@ -1,0 +1,126 @@
+"""The scorecard as files: every claim with its test, the measured difference, and what follows from it."""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from clara.evaluation.comparisons import by_metric
+from clara.evaluation.paper.claims import Claim
+from clara.evaluation.paper.commands import Run, command_for
+from clara.evaluation.paper.judging import Finding, SystemScores, Verdict
+from clara.evaluation.paper.writing import BACKBONES
+from clara.evaluation.scoring import check
+from clara.records import Prediction, read_rows
+
+WORDS: dict[Verdict, str] = {
+    "holds": "holds",
+    "fails": "fails",
+    "undecided": "undecided at this size",
+    "not run": "not run",
+}
+"""Verdicts as they are written."""
+COLUMNS = (
+    "name", "verdict", "claim", "place", "metric", "setting", "first", "second", "margin",
+    "difference", "low", "high", "questions", "paper_difference", "command",
+)  # fmt: skip
+DECIMALS = 6
+
+
+def read_question_scores(files: Iterable[Path], recall_cuts: Sequence[int]) -> SystemScores:
+    """Every question's value of every metric, by system and setting.
+
+    Raises:
+        DataError: a file is no file of predictions of one system.
+    """
+    found: dict[tuple[str, str, str], dict[str, dict[str, float]]] = {}
+    for path in files:
+        rows = read_rows(Prediction, path)
+        check(rows, str(path))
+        for setting, metrics in by_metric(rows, recall_cuts).items():
+            found.update({(rows[0].system, setting, metric): scores for metric, scores in metrics.items()})
+    return found
+
+
+def as_json(findings: Sequence[Finding], *, run: Run, backbone: str, confidence: float) -> dict[str, Any]:
+    """The content of `scorecard.json`."""
+    counts = Counter(finding.verdict for finding in findings)
+    return {
+        "run": run.name,
+        "compared_with": backbone,
+        "confidence": confidence,
+        "counts": {WORDS[verdict]: counts[verdict] for verdict in WORDS},
+        "claims": [_row(finding, run) for finding in findings],
+    }
+
+
+def _row(finding: Finding, run: Run) -> dict[str, Any]:
+    claim, estimate = finding.claim, finding.estimate
+    return {
+        "name": claim.name,
+        "claim": claim.claim,
+        "place": claim.place,
+        "test": claim.test,
+        "metric": claim.metric,
+        "setting": claim.setting,
+        "first": claim.first,
+        "second": claim.second,
+        "margin": claim.margin,
+        "compared": [list(pair) for pair in finding.pairs],
+        "difference": _rounded(estimate and estimate.value),
+        "low": _rounded(estimate and estimate.low),
+        "high": _rounded(estimate and estimate.high),
+        "questions": estimate.n if estimate else 0,
+        "by_benchmark": {name: _rounded(value) for name, value in finding.by_benchmark.items()},
+        "verdict": WORDS[finding.verdict],
+        "paper_difference": _rounded(finding.paper),
+        "commands": [] if estimate else _commands(claim, run),
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, DECIMALS)
+
+
+def _commands(claim: Claim, run: Run) -> list[str]:
+    """What makes both cells, at the run's ratios or at the least that the claim speaks of."""
+    pairs = claim.pairs(run.ratios) or claim.pairs([claim.ratios.at_least])
+    names = dict.fromkeys(name for pair in pairs for name in pair)
+    return [command_for(f"results/{run.name}/evaluation/metrics/{name}.json", run) for name in names]
+
+
+def as_csv(content: dict[str, Any]) -> str:
+    """The same, a line a claim."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in content["claims"]:
+        writer.writerow([" && ".join(row["commands"]) if name == "command" else row[name] for name in COLUMNS])
+    return text.getvalue()
+
+
+def as_markdown(content: dict[str, Any]) -> str:
+    """The same for people."""
+    counts = ", ".join(f"{number} {verdict}" for verdict, number in content["counts"].items())
+    head = ("Claim", "Verdict", "Difference", "Interval", "Paper's", "Test", "Place")
+    lines = ["| " + " | ".join(head) + " |", "| --- | --- | --: | --- | --: | --- | --- |"]
+    for row in content["claims"]:
+        run = row["difference"] is not None
+        test = f"`{row['test']}`"
+        paper = "" if row["paper_difference"] is None else f"{row['paper_difference']:+.1f}"
+        shown = [f"{row['difference']:+.1f}", f"[{row['low']:.1f}, {row['high']:.1f}]"] if run else ["", ""]
+        cells = [row["claim"], f"**{row['verdict']}**", *shown, paper, test, row["place"]]
+        lines.append("| " + " | ".join(cells) + " |")
+    missing = [f"- {row['claim']}: `{' && '.join(row['commands'])}`" for row in content["claims"] if row["commands"]]
+    parts = [
+        f"## Scorecard: {counts}",
+        f"Run `{content['run']}`; the paper's differences are those of {BACKBONES[content['compared_with']]}. A "
+        f"difference is first minus second in points, macro mean over benchmarks on the same questions, with its "
+        f"{content['confidence']:.0%} interval (paired bootstrap). A claim holds where the whole interval lies "
+        "above the margin, fails where it lies below.",
+        "\n".join(lines),
+        *(["What makes the claims that were not run:\n\n" + "\n".join(missing)] if missing else []),
+    ]
+    return "\n\n".join(parts) + "\n"

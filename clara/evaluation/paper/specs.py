@@ -1,0 +1,147 @@
+"""What a table of the paper consists of: `paper/tables/*.yaml`, read strictly."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import Field, ValidationError, model_validator
+
+from clara.config import load
+from clara.config.base import Distinct, Strict, Text, matching
+from clara.errors import ConfigError
+
+SOURCES = {
+    "scores": "evaluation/metrics/{system}.json",
+    "grounding": "measurements/grounding/{system}.json",
+    "recovery": "measurements/recovery/{system}.json",
+    "efficiency": "measurements/efficiency/{system}.json",
+    "data": "measurements/data.json",
+}
+"""Where the numbers of a table lie, below `results/{run}/`."""
+
+SpecType = TypeVar("SpecType", bound=Strict)
+Pattern = Annotated[str, matching(r"[\w-]+(\{ratio\}[\w-]*)?", "a system's name, {ratio} standing for its ratio")]
+
+
+class Row(Strict):
+    """A system, or with `{ratio}` in its name one at every ratio."""
+
+    label: Text
+    """How the table calls it; may hold `{ratio}`."""
+    system: Pattern | None = None
+    """Whose numbers are ours; null: a peer that is not run here, whose values are the paper's."""
+    paper: Pattern | None = None
+    """Under which name its values stand in `paper/values`; null: as `system`."""
+    held_by: Pattern | None = None
+    """The system whose file holds the numbers as well, where `system` has none of its own."""
+
+    @model_validator(mode="after")
+    def _names_something(self) -> "Row":
+        if self.system is None and self.paper is None:
+            raise ValueError("should name `system`, `paper` or both")
+        return self
+
+    @property
+    def quoted(self) -> bool:
+        """Whether the row is the paper's alone."""
+        return self.system is None
+
+    @property
+    def value_name(self) -> str:
+        """The name, or pattern, under which the paper's values stand."""
+        return self.paper or self.system or ""
+
+    def ratios(self, systems: Iterable[str], named: Iterable[str]) -> list[int]:
+        """The ratios at which the row has numbers: ours among `systems`, the paper's among `named`."""
+        found = {*_ratios(self.system, systems), *_ratios(self.value_name, named)}
+        return sorted(found)
+
+    @property
+    def spread(self) -> bool:
+        """Whether it stands for a row at every ratio."""
+        return "{ratio}" in (self.system or self.value_name)
+
+
+def _ratios(pattern: str | None, names: Iterable[str]) -> list[int]:
+    if pattern is None or "{ratio}" not in pattern:
+        return []
+    form = re.compile(r"(\d+)".join(re.escape(part) for part in pattern.split("{ratio}")))
+    return [int(found[1]) for name in names if (found := form.fullmatch(name))]
+
+
+class Table(Strict):
+    """A table of the paper, as rows by columns (setting, benchmark, metric)."""
+
+    table: Annotated[str, matching(r"table_\d+", "table_ and its number")]
+    """Name of the files made, and of the values' file."""
+    title: Text
+    place: Text
+    """Where it stands in the paper."""
+    source: Literal["scores", "grounding", "recovery", "efficiency", "data"]
+    """From which files our numbers come (`SOURCES`)."""
+    metrics: Distinct[Text] = Field(min_length=1)
+    settings: Distinct[Text] = Field(min_length=1)
+    """normal and oracle; `all` where a number has no such setting."""
+    benchmarks: Distinct[Text] = Field(min_length=1)
+    names: dict[str, str] = Field(default_factory=dict)
+    """What metrics, settings and benchmarks are called, where it is not the usual."""
+    decimals: int = Field(default=1, ge=0, le=4)
+    rows: list[Row] = Field(min_length=1)
+    note: Text | None = None
+    """What a reader must know before comparing."""
+
+    @model_validator(mode="after")
+    def _labels_differ(self) -> "Table":
+        labels = [row.label for row in self.rows]
+        twice = [label for number, label in enumerate(labels) if label in labels[:number]]
+        if twice:
+            raise ValueError(f"should give each row its own label, found {twice[0]!r} twice")
+        return self
+
+    def systems(self, ratios: Iterable[int]) -> list[str]:
+        """The names of the systems of all rows at these ratios, and of those that hold numbers of others."""
+        patterns = [name for row in self.rows for name in (row.system, row.held_by) if name]
+        spelled = [name.format(ratio=ratio) for name in patterns for ratio in ([*ratios] if "{" in name else [0])]
+        return list(dict.fromkeys(spelled))
+
+    def files(self, run: str, ratios: Iterable[int]) -> list[str]:
+        """Paths of all files that its numbers at these ratios can come from."""
+        pattern = f"results/{run}/{SOURCES[self.source]}"
+        return list(dict.fromkeys(pattern.format(system=name) for name in self.systems(ratios)))
+
+
+def read_table(path: Path) -> Table:
+    """A table's specification.
+
+    Raises:
+        ConfigError: the file is no such specification, or its name is not that of its table; names every fault.
+    """
+    table = read_spec(Table, path)
+    if table.table != Path(path).stem:
+        raise ConfigError(f"{path} specifies {table.table}; name the file {table.table}.yaml, or mend the key `table`")
+    return table
+
+
+def read_spec(kind: type[SpecType], path: Path) -> SpecType:
+    """The specification in a YAML file.
+
+    Raises:
+        ConfigError: a key is unknown, missing or of another type; names all of them.
+    """
+    try:
+        return kind.model_validate(load(path))
+    except ValidationError as error:
+        faults = "; ".join(_sentence(fault) for fault in error.errors())
+        raise ConfigError(f"{path} is no usable specification: {faults} (docs/paper.md says what it holds)") from error
+
+
+def _sentence(fault: object) -> str:
+    assert isinstance(fault, dict)
+    place = ".".join(str(part) for part in fault["loc"]) or "the whole"
+    if fault["type"] == "extra_forbidden":
+        return f"{place} is no known key"
+    if fault["type"] == "missing":
+        return f"{place} is missing"
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"{place}: {message[0].lower()}{message[1:]}"

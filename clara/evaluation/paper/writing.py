@@ -1,0 +1,173 @@
+"""A filled table as files: CSV, Markdown, LaTeX, what differs from the paper, LaTeX macros, and JSON."""
+
+import csv
+import io
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from clara.evaluation.labels import benchmark_label, metric_label, setting_label
+from clara.evaluation.paper.filling import Cell, Filled, Line
+from clara.evaluation.paper.measured import ALL
+from clara.evaluation.tables import escape_latex
+
+COLUMNS = (
+    "table", "row", "system", "setting", "benchmark", "metric",
+    "ours", "low", "high", "n", "paper", "difference", "significant", "command", "note",
+)  # fmt: skip
+BACKBONES = {"mistral": "Mistral-7B", "phi4": "Phi4-mini"}
+
+
+def table_csv(filled: Filled) -> str:
+    """Every cell that ours or the paper's number stands in, or should, unrounded."""
+    rows: list[tuple[object, ...]] = [COLUMNS]
+    for line in filled.lines:
+        for cell in line.cells.values():
+            if not (cell.ours or cell.paper or line.system):
+                continue
+            ours = cell.ours or (None, None, None, None)
+            paper, note = cell.paper or (None, "")
+            mark = {True: "yes", False: "no", None: ""}[cell.significant]
+            difference = None if cell.difference is None else round(cell.difference, 6)
+            where = (line.system, *cell.place[1:])
+            command = "" if cell.ours else line.command
+            rows.append((filled.table.table, line.label, *where, *ours, paper, difference, mark, command, note))
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def markdown(filled: Filled) -> str:
+    """The table, a part for every setting and metric, with what is missing and how to make it."""
+    table = filled.table
+    parts = [f"## {table.title}", _reading(filled)]
+    parts += [table.note] if table.note else []
+    for caption, heads, lines in _parts(filled):
+        body = [["Row", *heads], ["---", *["--:"] * len(heads)]]
+        body += [[line.label, *(_shown(cell, line, table.decimals) for cell in cells)] for line, cells in lines]
+        rows = "\n".join("| " + " | ".join(entry.replace("|", r"\|") for entry in row) + " |" for row in body)
+        parts.append(f"**{caption}**\n\n{rows}" if caption else rows)
+    if filled.missing:
+        shown = "\n".join(f"- {', '.join(labels)}: `{command}`" for command, labels in filled.missing.items())
+        parts.append(f"Missing numbers of ours, and what makes them:\n\n{shown}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _reading(filled: Filled) -> str:
+    return (
+        f"{filled.table.place} of the paper. Ours (run `{filled.run.name}`) with its interval over questions, then in "
+        f"parentheses the paper's for {BACKBONES[filled.backbone]}; a row in italics quotes the paper; ... is missing."
+    )
+
+
+def _parts(filled: Filled) -> Iterator[tuple[str, list[str], list[tuple[Line, list[Cell]]]]]:
+    """(caption, heads, rows) of each part: columns are benchmarks; metrics where there is but one benchmark."""
+    table = filled.table
+
+    def called(name: str, usual: Callable[[str], str]) -> str:
+        return table.names.get(name, usual(name))
+
+    single = len(table.benchmarks) == 1
+    for setting in table.settings:
+        for outer in table.benchmarks if single else table.metrics:
+            inner = table.metrics if single else table.benchmarks
+            keys = [(setting, outer, name) if single else (setting, name, outer) for name in inner]
+            heads = [called(name, metric_label if single else benchmark_label) for name in inner]
+            named = [(outer, benchmark_label if single else metric_label), (setting, setting_label)]
+            caption = ", ".join(called(name, usual) for name, usual in named if name != ALL)
+            rows = [(line, [line.cells[key] for key in keys]) for line in filled.lines]
+            yield caption, heads, [(line, cells) for line, cells in rows if line.system or any(c.paper for c in cells)]
+
+
+def _shown(cell: Cell, line: Line, decimals: int) -> str:
+    paper = f"{cell.paper.value:.{decimals}f}" if cell.paper else ""
+    if line.quoted:
+        return f"*{paper}*" if paper else ""
+    return " ".join(part for part in (_ours(cell, decimals) or "...", f"({paper})" if paper else "") if part)
+
+
+def _ours(cell: Cell, decimals: int) -> str:
+    if cell.ours is None:
+        return ""
+    value, low, high, _ = cell.ours
+    bounds = "" if low is None else f" [{low:.{decimals}f}, {high:.{decimals}f}]"
+    return f"{value:.{decimals}f}{bounds}"
+
+
+def difference_markdown(filled: Filled) -> str:
+    """Every number that both have: ours, interval, the paper's, difference, and whether it is more than chance."""
+    decimals = filled.table.decimals
+    lines = []
+    for line in filled.lines:
+        for cell in line.cells.values():
+            if cell.difference is None or cell.ours is None or cell.paper is None:
+                continue
+            ours, _, bounds = _ours(cell, decimals).partition(" ")
+            mark = {True: "\\*", False: "", None: "?"}[cell.significant]
+            place = ".".join(part for part in cell.place[1:] if part != ALL)
+            paper, difference = f"{cell.paper.value:.{decimals}f}", f"{cell.difference:+.{decimals}f}{mark}"
+            lines.append(f"| {line.label} | {place} | {ours} | {bounds} | {paper} | {difference} | {cell.paper.note} |")
+    text = (
+        f"## {filled.table.title}: ours against the paper\n\nRun `{filled.run.name}` against {filled.table.place}, "
+        f"{BACKBONES[filled.backbone]}. \\*: the paper's value lies outside our interval; the paper gives no interval "
+        "of its own. ?: ours has none.\n\n"
+    )
+    if not lines:
+        return f"{text}No number of this table is in both.\n"
+    heads = "| Row | Cell | Ours | Interval | Paper | Difference | On the paper's value |\n"
+    return text + heads + "| --- | --- | --: | --- | --: | --: | --- |\n" + "\n".join(lines) + "\n"
+
+
+def latex(filled: Filled) -> str:
+    """The table for the package booktabs, the paper's numbers in parentheses, quoted rows in italics."""
+    out = [r"\begin{table}", rf"\caption{{{escape_latex(filled.table.title)} ({escape_latex(filled.run.name)})}}"]
+    for caption, heads, lines in _parts(filled):
+        out += [rf"\begin{{tabular}}{{l{'r' * len(heads)}}}", r"\toprule"]
+        out.append(" & ".join(map(escape_latex, [caption, *heads])) + r" \\")
+        out.append(r"\midrule")
+        for line, cells in lines:
+            shown = [_latex(cell, line, filled.table.decimals) for cell in cells]
+            out.append(" & ".join([escape_latex(line.label), *shown]) + r" \\")
+        out += [r"\bottomrule", r"\end{tabular}", ""]
+    return "\n".join([*out[:-1], r"\end{table}", ""])
+
+
+def _latex(cell: Cell, line: Line, decimals: int) -> str:
+    paper = f"{cell.paper.value:.{decimals}f}" if cell.paper else ""
+    if line.quoted:
+        return rf"\textit{{{paper}}}" if paper else ""
+    value, _, bounds = _ours(cell, decimals).partition(" ")
+    parts = [value or "--", rf"{{\scriptsize {bounds}}}" if bounds else "", f"({paper})" if paper else ""]
+    return " ".join(part for part in parts if part)
+
+
+def macros(filled: Filled) -> str:
+    r"""One LaTeX macro a number: `\clara{table2.pretraining-cr16-base.oracle.nq.f1}`, `.low`, `.high`, `.paper`."""
+    name, decimals = filled.table.table.replace("_", ""), filled.table.decimals
+    lines = [
+        rf"% Numbers of {filled.table.title}, run {filled.run.name}: \clara{{NAME}} prints one, or ??.",
+        r"\providecommand{\clara}[1]{\ifcsname clara@#1\endcsname\csname clara@#1\endcsname\else ??\fi}",
+    ]
+    for line in filled.lines:
+        for cell in line.cells.values():
+            ours = cell.ours
+            named = {"": ours.value, ".low": ours.low, ".high": ours.high} if ours else {}
+            named |= {".paper": cell.paper.value} if cell.paper else {}
+            for ending, value in named.items():
+                if value is not None:
+                    key = f"{name}.{cell.place.dotted}{ending}"
+                    lines.append(rf"\expandafter\def\csname clara@{key}\endcsname{{{value:.{decimals}f}}}")
+    return "\n".join(lines) + "\n"
+
+
+def as_json(filled: Filled) -> dict[str, Any]:
+    """Our numbers by system, setting, benchmark and metric: what `dvc metrics diff` compares."""
+    content: dict[str, Any] = {}
+    for line in filled.lines:
+        for cell in line.cells.values():
+            if cell.ours:
+                place: dict[str, Any] = content
+                *parents, metric = cell.place.dotted.split(".")
+                for part in parents:
+                    place = place.setdefault(part, {})
+                place[metric] = round(cell.ours.value, 6)
+    return content

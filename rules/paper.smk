@@ -1,0 +1,63 @@
+# The paper's tables, as paper/tables specifies them, and the scorecard of its claims (docs/paper.md).
+#
+# A table asks for nothing that the configuration does not make anyway: what it lacks stands in it with the command.
+
+
+rule make_paper_table:
+    input:
+        script=program("make_paper_table"),
+        table="paper/tables/{table}.yaml",
+        values="paper/values/{table}.csv",
+        results=lambda w: table_results(w.table),
+    output:
+        csv=report("results/{run}/paper/{table}.csv", category="Paper"),
+        markdown="results/{run}/paper/{table}.md",
+        latex="results/{run}/paper/{table}.tex",
+        diff="results/{run}/paper/{table}.diff.md",
+        macros="results/{run}/paper/{table}.macros.tex",
+        numbers="results/{run}/paper/{table}.json",
+    log:
+        "logs/{run}/make_paper_table/{table}.log",
+    benchmark:
+        "benchmarks/{run}/make_paper_table/{table}.jsonl"
+    threads: 1
+    resources:
+        mem_mb=500,
+    params:
+        settings=settings("make_paper_table"),
+        code=PLAN.code("make_paper_table"),
+    message:
+        "Filling {wildcards.table} of the paper"
+    shell:
+        "python {input.script} --settings {params.settings:q} --table {input.table:q} --values {input.values:q}"
+        " --results {input.results:q} --csv {output.csv:q} --markdown {output.markdown:q} --latex {output.latex:q}"
+        " --diff {output.diff:q} --macros {output.macros:q} --numbers {output.numbers:q}"
+        " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"
+
+
+rule make_scorecard:
+    input:
+        script=program("make_scorecard"),
+        claims="paper/claims.yaml",
+        values=expand("paper/values/{table}.csv", table=paper_tables()),
+        predictions=claimed_predictions(),
+    output:
+        json=report("results/{run}/paper/scorecard.json", category="Paper"),
+        markdown="results/{run}/paper/scorecard.md",
+        csv="results/{run}/paper/scorecard.csv",
+    log:
+        "logs/{run}/make_scorecard.log",
+    benchmark:
+        "benchmarks/{run}/make_scorecard.jsonl"
+    threads: 1
+    resources:
+        mem_mb=1500,
+    params:
+        settings=settings("make_scorecard"),
+        code=PLAN.code("make_scorecard"),
+    message:
+        "Testing the paper's claims"
+    shell:
+        "python {input.script} --settings {params.settings:q} --claims {input.claims:q} --values {input.values:q}"
+        " --predictions {input.predictions:q} --json {output.json:q} --markdown {output.markdown:q} --csv {output.csv:q}"
+        " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"

@@ -1,0 +1,50 @@
+"""Tests the paper's claims on a run: difference, interval and verdict of each.
+
+Example (of whatever a run has answered so far):
+    python workflow_scripts/make_scorecard.py --settings "$SETTINGS" --claims paper/claims.yaml \\
+        --values paper/values/*.csv --predictions results/small/evaluation/predictions/*.jsonl \\
+        --json scorecard.json --markdown scorecard.md --csv scorecard.csv
+
+Makes: the three files. A claim whose systems are not among the predictions is `not run`, with the commands that run it.
+"""
+
+from pathlib import Path
+
+from clara import program
+from clara.config.rules import MakeScorecard, parse_settings
+from clara.environment import record
+from clara.evaluation.paper import scorecard
+from clara.evaluation.paper.claims import read_claims
+from clara.evaluation.paper.commands import Run
+from clara.evaluation.paper.judging import judge
+from clara.evaluation.paper.values import read_values
+from clara.evaluation.scoring import Resampling
+from clara.files import write_json, write_text
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Reads the flags and judges."""
+    flags = program.parser(__doc__)
+    flags.add_argument("--settings", required=True, help="settings of the rule as JSON")
+    flags.add_argument("--predictions", type=Path, nargs="*", default=[], help="a file a system")
+    program.add_paths(flags, "--claims", "--json", "--markdown", "--csv", many=("--values",))
+    given = flags.parse_args(argv)
+    settings = parse_settings(MakeScorecard, given.settings)
+    plan = settings.scoring
+    findings = judge(
+        read_claims(given.claims),
+        scorecard.read_question_scores(given.predictions, plan.recall_at),
+        {path.stem: read_values(path, settings.backbone) for path in given.values},
+        ratios=settings.ratios,
+        resampling=Resampling(plan.bootstrap_samples, plan.confidence, settings.seed),
+    )
+    run = Run(settings.run, settings.ratios, settings.inits, list(settings.variants))
+    content = scorecard.as_json(findings, run=run, backbone=settings.backbone, confidence=plan.confidence)
+    write_json(given.json, content)
+    write_text(given.markdown, scorecard.as_markdown(content))
+    write_text(given.csv, scorecard.as_csv(content))
+    record(given.json, settings, inputs=[given.claims, *given.values, *given.predictions])
+
+
+if __name__ == "__main__":
+    program.run(main)
