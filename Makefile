@@ -32,9 +32,10 @@ demo: setup
 		else echo "Snakemake's own report could not be written; see: snakemake --report $$own"; fi
 
 # Threads of OpenMP libraries spin while they wait: on two busy cores one thread each is several times faster.
+# A file's tests stay in one process; JOBS=1 runs all of them in one.
 test: export OMP_NUM_THREADS = 1
 test: setup
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n $(or $(JOBS),2) --dist loadfile $(PYTEST_ARGS)
 
 check: setup
 	$(BIN)/ruff format --check $(CODE)
