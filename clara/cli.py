@@ -34,6 +34,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     checkpoints.export_hub,
     checkpoints.import_released,
     checkpoints.provenance,
+    checkpoints.crate,
 )
 STORE_COMMANDS: tuple[Callable[..., None], ...] = (
     store.info,

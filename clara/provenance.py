@@ -62,21 +62,56 @@ def _state(path: Path, digest: str) -> State:
 def record_of(file: Path) -> dict[str, Any] | None:
     """What stands beside a result about the program that made it; a program with several results names them all."""
     folder = file.parent / "provenance"
-    records = {path.stem: _read(path) for path in sorted(folder.glob("*.json"))}
+    records = {path.stem: read_record(path) for path in sorted(folder.glob("*.json"))}
     for record in records.values():
         if str(file) in record["command"] and str(file) not in record["inputs"]:
             return record
     if file.stem in records:
         return records[file.stem]
     beside = file.with_name(FOLDER_RECORD)
-    return _read(beside) if beside.is_file() else None
+    return read_record(beside) if beside.is_file() else None
 
 
-def _read(path: Path) -> dict[str, Any]:
+def require_as_made(file: Path, digest: str) -> None:
+    """Fails where a record beside `file` names another hash: a bit that flipped on the disk would move a number.
+
+    A record that is older than the file says nothing: the file was edited or brought by `dvc checkout` since.
+
+    Args:
+        digest: the SHA-256 of the file.
+
+    Raises:
+        DataError: the file is not what its program wrote.
+    """
+    for path in [*sorted((file.parent / "provenance").glob("*.json")), file.with_name(FOLDER_RECORD)]:
+        if path.is_file() and path.stat().st_mtime_ns >= file.stat().st_mtime_ns:
+            record = read_record(path)
+            if record.get("outputs", {}).get(file.name, digest) != digest:
+                maker = record["command"][0] if record["command"] else "its program"
+                raise DataError(f"{file} is not as {maker} wrote it, a damaged disk perhaps; delete it and run again")
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """A record beside results.
+
+    Raises:
+        DataError: the file is none.
+    """
     record = read_json(path)
-    if not isinstance(record, dict) or not {"command", "inputs"} <= record.keys():
+    sound = isinstance(record, dict) and _texts(record.get("command"), list)
+    if (
+        not sound
+        or not all(_texts(record.get(key, {}), dict) for key in ("inputs", "outputs"))
+        or "inputs" not in record
+    ):
         raise DataError(f"{path} is not a record of a result: expected command and inputs; make the result again")
-    return record
+    return dict(record)
+
+
+def _texts(value: Any, kind: type[list[Any] | dict[str, Any]]) -> bool:
+    """Whether a value is a list of texts, or a mapping of texts to texts."""
+    inner = value.values() if isinstance(value, dict) else value
+    return isinstance(value, kind) and all(isinstance(part, str) for part in inner)
 
 
 def described(links: list[Link]) -> str:

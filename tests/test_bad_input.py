@@ -323,5 +323,20 @@ def test_released_tensors_with_damaged_bytes_are_refused_or_read(
         read_released(copy)
 
 
+@examples(60)
+@given(data=st.data())
+def test_records_beside_results_of_other_types_are_refused_or_read(folder: Path, data: st.DataObject) -> None:
+    from clara.provenance import chain, described, require_as_made
+
+    result = folder / "result.json"
+    result.write_text("{}")
+    sound = {"command": ["score.py", str(result)], "inputs": {"a": "1" * 64}, "outputs": {"result.json": "2" * 64}}
+    write_json(folder / "provenance" / "result.json", data.draw(mistyped({**sound, "seed": 1, "commit": "c"})))
+    with suppress(ClaraError):
+        require_as_made(result, "2" * 64)
+    with suppress(ClaraError):
+        described(chain(result))
+
+
 def sound_settings() -> dict[str, Any]:
     return config.load(Path(__file__).parents[1] / "config.yaml")

@@ -46,7 +46,9 @@ def main(argv: list[str] | None = None) -> None:
             resampling=Resampling(plan.bootstrap_samples, plan.confidence, settings.seed),
         ),
     )
-    record(given.page, settings, inputs=[*given.metrics, *given.predictions])
+    read = [path for name in MANY for path in getattr(given, name)]
+    others = [getattr(given, name) for name in Outputs._fields if name != "page"]
+    record(given.page, settings, inputs=[*read, given.corpus_report, given.synthesis_report], others=others)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,11 @@ def main(argv: list[str] | None = None) -> None:
     loaded = checkpoint.load(given.checkpoint, **settings.backbone.loading(), inference=True)
     build_store(loaded, documents, given.manifest, state=given.state, **settings.compression.model_dump())
     write_provenance(
-        given.manifest.parent, settings.model_dump(), seed=None, inputs=[given.checkpoint, given.documents]
+        given.manifest.parent,
+        settings.model_dump(),
+        seed=None,
+        inputs=[given.checkpoint, given.documents],
+        outputs=[given.manifest],
     )
 
 

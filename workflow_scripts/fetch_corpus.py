@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> None:
     settings = parse_settings(FetchCorpus, args.settings)
     source = settings.source
     write_json(args.card, fetch(source.location, args.dump, sha256=source.sha256)._asdict())
-    record(args.dump, settings, inputs=[])
+    record(args.dump, settings, inputs=[], others=[args.card])
 
 
 if __name__ == "__main__":

@@ -42,7 +42,8 @@ def main(argv: list[str] | None = None) -> None:
         summary=given.report,
         exports=given.exports,
     )
-    record(given.pairs, settings, inputs=[*given.shard_pairs, *given.questions])
+    inputs = [*given.shard_pairs, *given.shard_rejected, *given.shard_reports, *given.questions]
+    record(given.pairs, settings, inputs=inputs, others=[given.rejected, given.report, *given.exports])
 
 
 if __name__ == "__main__":

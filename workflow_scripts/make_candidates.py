@@ -37,7 +37,12 @@ def main(argv: list[str] | None = None) -> None:
     write_rows(args.out_train_oracle, fill(read_questions(args.train), for_training, "oracle"))
     write_rows(args.out_test_oracle, fill(test, maker, "oracle"))
     write_rows(args.out_test_normal, read_questions(args.test_normal) or fill(test, maker, "normal"))
-    record(args.out_test_normal, settings, inputs=[args.passages, args.train, args.test, args.test_normal])
+    record(
+        args.out_test_normal,
+        settings,
+        inputs=[args.passages, args.train, args.test, args.test_normal],
+        others=[args.out_train_oracle, args.out_test_oracle],
+    )
 
 
 if __name__ == "__main__":

@@ -37,7 +37,8 @@ def main(argv: list[str] | None = None) -> None:
     )
     write_json(given.memory_use, measured)
     write_json(given.diagnostics, diagnostics.diagnose(model, questions, given.history))
-    record(given.memory_use, settings, inputs=[given.checkpoint, *given.candidates])
+    inputs = [given.checkpoint, given.history, *given.candidates]
+    record(given.memory_use, settings, inputs=inputs, others=[given.diagnostics])
 
 
 if __name__ == "__main__":

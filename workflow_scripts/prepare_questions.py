@@ -39,7 +39,8 @@ def main(argv: list[str] | None = None) -> None:
     write_rows(args.test_normal, prepared.test_normal)
     write_json(args.report, prepared.report(args.benchmark))
     files = [local_file(location) for location in (settings.train, settings.test, settings.test_normal) if location]
-    record(args.test, given, inputs=[args.passages, *files])
+    others = [args.train, args.test_normal, args.report]
+    record(args.test, given, inputs=[args.passages, *files], others=others)
 
 
 if __name__ == "__main__":

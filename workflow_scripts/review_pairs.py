@@ -9,6 +9,7 @@ Makes the report with what the review adds, and the page. The pairs stay as they
 
 from clara import program
 from clara.config.rules import ReviewPairs, parse_settings
+from clara.environment import record
 from clara.records import Question, read_rows
 from clara.synthesis.leaks import Leaks
 from clara.synthesis.review import review
@@ -20,15 +21,18 @@ def main(argv: list[str] | None = None) -> None:
     flags.add_argument("--settings", required=True)
     program.add_paths(flags, "--pairs", "--rejected", "--report", "--review", "--page", many=("--questions",))
     given = flags.parse_args(argv)
+    settings = parse_settings(ReviewPairs, given.settings)
     review(
         pairs=given.pairs,
         rejected=given.rejected,
         report=given.report,
         leaks=Leaks(row.question for path in given.questions for row in read_rows(Question, path)),
-        seed=parse_settings(ReviewPairs, given.settings).seed,
+        seed=settings.seed,
         summary=given.review,
         page=given.page,
     )
+    inputs = [given.pairs, given.rejected, given.report, *given.questions]
+    record(given.review, settings, inputs=inputs, others=[given.page])
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     write_rows(args.passages, passages)
     write_json(args.report, tally.report())
-    record(args.passages, settings, inputs=[args.dump, args.backbone])
+    record(args.passages, settings, inputs=[args.dump, args.backbone], others=[args.report])
 
 
 if __name__ == "__main__":

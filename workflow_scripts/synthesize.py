@@ -38,7 +38,8 @@ def main(argv: list[str] | None = None) -> None:
         estimate=given.estimate,
     )
     if not given.estimate:
-        record(given.pairs, settings, inputs=[given.passages, given.backbone])
+        others = [given.rejected, given.report]
+        record(given.pairs, settings, inputs=[given.passages, given.backbone], others=others)
 
 
 if __name__ == "__main__":

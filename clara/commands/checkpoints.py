@@ -1,4 +1,4 @@
-"""Commands for checkpoints: info, export, export-hub, import-released, provenance."""
+"""Commands for checkpoints: info, export, export-hub, import-released, provenance, crate."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -95,3 +95,16 @@ def provenance(
     if off:
         typer.echo(f"{len(off)} of {len(links) - 1} inputs are not what the results were made from", err=True)
         raise typer.Exit(1)
+
+
+def crate(
+    run: Annotated[
+        Path, typer.Argument(help="A finished run's folder, named from the folder that the pipeline ran in")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Describe a finished run as an RO-Crate: `ro-crate-metadata.json` in its folder."""
+    from clara.crate import write_crate
+
+    path = write_crate(run)
+    print_result(f"written: {path}", {"crate": path}, as_json=as_json)

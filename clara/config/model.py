@@ -35,7 +35,8 @@ class Backbone(Strict):
 
     def loading(self) -> dict[str, Any]:
         """What loading the prepared backbone needs to know."""
-        return {"dtype": self.dtype, "attention": self.attention, "trust_remote_code": self.trust_remote_code}
+        trust = self.trust_remote_code
+        return {"dtype": self.dtype, "attention": self.attention, "trust_remote_code": trust, "verified": True}
 
 
 class Memory(Strict):

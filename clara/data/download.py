@@ -23,7 +23,7 @@ class Patience(NamedTuple):
     """How long a download is given."""
 
     attempts: int = 6
-    """Attempts in a row that bring no byte, before it fails."""
+    """Attempts in a row that bring no byte more than was ever there, before it fails."""
     first_wait_seconds: float = 1.0
     """Pause before the second attempt; doubled each time, at most 60."""
     stall_seconds: float = 60.0
@@ -45,14 +45,15 @@ def download(url: str, part: Path, *, patience: Patience) -> None:
         DataError: the server says that the file does not exist or may not be read.
     """
     part.parent.mkdir(parents=True, exist_ok=True)
-    failures = 0
+    failures, furthest = 0, _size(part)
     with httpx.Client(timeout=httpx.Timeout(patience.stall_seconds), follow_redirects=True) as client:
         while True:
-            before = _size(part)
             try:
                 _attempt(client, url, part)
             except (httpx.TransportError, _Unfinished) as error:
-                failures = 0 if _size(part) > before else failures + 1
+                # The furthest ever, or a server that makes the part start over again and again would be asked for ever.
+                failures = 0 if _size(part) > furthest else failures + 1
+                furthest = max(furthest, _size(part))
                 if failures >= patience.attempts:
                     raise ResourceError(
                         f"cannot download {url}: {_reason(error)} after {failures} attempts; {_size(part):,} "
@@ -83,8 +84,8 @@ def _attempt(client: httpx.Client, url: str, part: Path) -> None:
             return
         _refuse(response, url)
         start = have if response.status_code == 206 else 0
-        if response.status_code == 206 and _range_start(response) != have:
-            part.unlink()
+        if response.status_code == 206 and (not resume or _range_start(response) != have):
+            part.unlink(missing_ok=True)
             raise _Unfinished(f"the server sent another range ({response.headers.get('content-range')})")
         _write_tag(part, response)
         expected = _expected_size(response, start)

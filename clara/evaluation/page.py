@@ -12,7 +12,14 @@ from clara.evaluation.figure_style import GRID, INK
 from clara.evaluation.findings import Finding
 from clara.evaluation.grids import Grid, diagnostics_grid, memory_use_grid, result_grids, validation_grid
 from clara.evaluation.labels import is_main, metric_label, setting_label, system_label
-from clara.evaluation.provenance import Beside, backbones, environment_facts, read_besides, report_tables
+from clara.evaluation.provenance import (
+    Beside,
+    backbones,
+    environment_facts,
+    read_besides,
+    repeatability,
+    report_tables,
+)
 from clara.evaluation.questions import Section
 from clara.evaluation.results import CheckpointDiagnostics, CheckpointUse, History, SystemScore
 from clara.evaluation.scoring import AVERAGE
@@ -93,6 +100,7 @@ def render(content: Content) -> str:
         synthesis=report_tables(content.synthesis_report),
         backbones=backbones(besides),
         environment=environment_facts(besides),
+        repeatability=repeatability(besides),
         besides=besides,
         svg={name: inline_svg(path, name) for name, path in content.figures.items()},
         metric_label=metric_label,

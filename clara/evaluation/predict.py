@@ -102,6 +102,7 @@ def with_memories(
     model = loaded.model
     memories = MemoryStore(store)
     memories.require(loaded.compressor_hash)
+    memories.require_unharmed()
     if not model.has_query_reasoner:
         raise CheckpointError(
             f"a checkpoint of {loaded.card.stage} cannot select documents; predict with one of joint training"

@@ -9,7 +9,7 @@ from clara.evaluation.labels import checkpoint_of
 from clara.files import read_json
 
 _SETTINGS, _ENVIRONMENT = "settings.json", "environment.json"
-_OWN = frozenset({"command", "inputs", "finished", "wall_seconds", "peak_memory_mib"})
+_OWN = frozenset({"command", "inputs", "outputs", "finished", "wall_seconds", "peak_memory_mib", "peak_gpu_memory_mib"})
 """Keys of an environment that each checkpoint has to itself; they stand in its fold."""
 
 
@@ -58,6 +58,23 @@ def environment_facts(besides: Iterable[Beside]) -> list[Fact]:
         Fact(key, value, "all" if len(labels) == len(known) else ", ".join(labels))
         for (key, value), labels in places.items()
     ]
+
+
+def repeatability(besides: Iterable[Beside]) -> str:
+    """Which numbers another run of the same settings and code may move; empty where no device is known."""
+    devices = sorted({str(beside.environment["device"]) for beside in besides if "device" in beside.environment})
+    if not devices:
+        return ""
+    if devices == ["cpu"]:
+        return (
+            "Trained on a CPU: the same code, settings, seed and number of threads on the same kind of machine give "
+            "the same numbers again, to the last digit."
+        )
+    return (
+        f"Trained on {', '.join(devices)}, which adds numbers in no fixed order. Another run may move the last digits "
+        "of losses and weights, and with them answers, CLaRa's retrieval, their scores and memory use; answers of the "
+        "language model alone and from text may move as well. Corpus, questions, candidate pools and BM25 cannot."
+    )
 
 
 def read_besides(histories: Iterable[Path]) -> list[Beside]:

@@ -187,10 +187,30 @@ def read_card(card: Path) -> BackboneCard:
     return result
 
 
-def load(card: BackboneCard, *, dtype: str, attention: str = "sdpa", trust_remote_code: bool = False) -> LoadedBackbone:
-    """The frozen model on the best device, in evaluation mode."""
+def load(
+    card: BackboneCard,
+    *,
+    dtype: str,
+    attention: str = "sdpa",
+    trust_remote_code: bool = False,
+    verified: bool = False,
+) -> LoadedBackbone:
+    """The frozen model on the best device, in evaluation mode.
+
+    Args:
+        card: of the prepared backbone.
+        dtype: precision of weights and arithmetic.
+        attention: attention implementation.
+        trust_remote_code: whether code of a Hub model may run.
+        verified: compare its files with the hashes of the card first; the steps of the workflow do.
+
+    Raises:
+        CheckpointError: the model cannot be used, or a file is not the one that was prepared.
+    """
     from transformers import GenerationConfig
 
+    if verified:
+        require_unharmed(card)
     model = read_model(card.folder, dtype=dtype, attention=attention, trust_remote_code=trust_remote_code)
     # Every process of a launch has a GPU of its own, by its local rank.
     device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
@@ -201,6 +221,21 @@ def load(card: BackboneCard, *, dtype: str, attention: str = "sdpa", trust_remot
     model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]
     tokenizer = read_tokenizer(card.folder, trust_remote_code=trust_remote_code)
     return LoadedBackbone(model, tokenizer, end_of_turn_id(tokenizer), card)
+
+
+def require_unharmed(card: BackboneCard) -> None:
+    """Fails where weights, configuration or tokenizer are not as they were when the backbone was prepared.
+
+    Raises:
+        CheckpointError: names the folder.
+    """
+    content = read_card_file(_Card, card.path, "backbone card", remedy="delete it and run prepare_backbone again")
+    found = {name: sha256_file(card.folder / name) for name in content.files}
+    if _combined(found) != card.model_hash or sha256_file(card.folder / "tokenizer.json") != card.tokenizer_hash:
+        raise CheckpointError(
+            f"the language model in {card.folder} is not as it was prepared, a damaged disk or an edit; delete "
+            f"{card.path} and run prepare_backbone again"
+        )
 
 
 def _contiguous(head: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

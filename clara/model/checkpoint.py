@@ -152,7 +152,13 @@ class LoadedCheckpoint(NamedTuple):
 
 
 def load(
-    path: Path, *, dtype: str, attention: str = "sdpa", trust_remote_code: bool = False, inference: bool = False
+    path: Path,
+    *,
+    dtype: str,
+    attention: str = "sdpa",
+    trust_remote_code: bool = False,
+    verified: bool = False,
+    inference: bool = False,
 ) -> LoadedCheckpoint:
     """The model of the checkpoint whose card is `path`, in evaluation mode, nothing learning.
 
@@ -161,6 +167,7 @@ def load(
         dtype: precision of the backbone.
         attention: attention implementation.
         trust_remote_code: whether code of a Hub model may run.
+        verified: compare the backbone's files with the hashes of its card; a second for each 1.5 GB.
         inference: take the adapters into the backbone's precision as well: faster, but no longer trainable.
 
     Raises:
@@ -168,7 +175,9 @@ def load(
     """
     card = read_card(path)
     origin = read_backbone(path, card)
-    loaded = backbones.load(origin, dtype=dtype, attention=attention, trust_remote_code=trust_remote_code)
+    loaded = backbones.load(
+        origin, dtype=dtype, attention=attention, trust_remote_code=trust_remote_code, verified=verified
+    )
     tensors = load_file(path.parent / WEIGHTS)
     _require_shape(card, tensors, path)
     model = ClaraModel(loaded, card.shape)

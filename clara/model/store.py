@@ -174,6 +174,18 @@ class MemoryStore:
         files.append((DOCUMENTS, self.manifest.documents_sha256))
         return [name for name, digest in files if sha256_file(self.folder / name) != digest]
 
+    def require_unharmed(self) -> None:
+        """Fails where a file is not as it was written; reads all of them once, as the steps of the workflow do.
+
+        Raises:
+            CheckpointError: names the files.
+        """
+        if harmed := self.verify():
+            raise CheckpointError(
+                f"{', '.join(harmed)} in {self.folder} is not as it was written, a damaged disk or an edit; delete "
+                f"{self.path} and compress again"
+            )
+
 
 def read_manifest(path: Path) -> Manifest:
     """The manifest of a store.

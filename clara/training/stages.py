@@ -9,9 +9,8 @@ from typing import Any
 
 from clara import lease
 from clara.config.rules import Pretrain, TrainJoint, TuneInstructions
-from clara.environment import write_provenance
+from clara.environment import hashes, write_provenance
 from clara.errors import ConfigError, DataError
-from clara.files import sha256_file
 from clara.model import backbone as backbones
 from clara.model import checkpoint
 from clara.model.adapters import COMPRESSOR, GENERATOR
@@ -149,6 +148,7 @@ def train_joint(
     model = loaded.model
     memories = MemoryStore(store)
     memories.require(loaded.compressor_hash)
+    memories.require_unharmed()
     if not model.has_query_reasoner:
         model.add_query_reasoner(joint.reasoner_init, seed=settings.seed)
     _require_distinct(questions)
@@ -221,14 +221,15 @@ def _run(
     if launch.is_main_process:
         folder = card.parent
         write_history(folder / "history.jsonl", rows)
-        write_provenance(folder, settings.model_dump(), seed=settings.seed, inputs=inputs)
         checkpoint.save(folder, model, stage=stage, learned=learns, parent=parent, card_name=card.name)
+        made = [card, folder / "history.jsonl"]
+        write_provenance(folder, settings.model_dump(), seed=settings.seed, inputs=inputs, outputs=made)
     wait_for_all(launch)  # whoever returns from here finds the checkpoint
 
 
 def _identity(settings: Any, shape: Shape, inputs: list[Path]) -> str:
     """SHA-256 over all that a run depends on besides the code."""
-    parts = [settings.model_dump_json(), repr(shape), *(sha256_file(path) for path in inputs)]
+    parts = [settings.model_dump_json(), repr(shape), *hashes(inputs).values()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

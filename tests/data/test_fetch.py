@@ -160,6 +160,21 @@ def test_another_range_than_asked_for_is_not_used(server, target):
     assert target.read_bytes() == CONTENT
 
 
+def test_a_server_that_always_sends_another_range_is_not_asked_for_ever(server, target):
+    def wrong(request, number):
+        request.send_response(206)
+        request.send_header("Content-Length", "4")
+        request.send_header("Content-Range", f"bytes 0-3/{len(CONTENT)}")
+        request.send_header("ETag", '"one"')
+        request.end_headers()
+        request.wfile.write(CONTENT[:4])
+
+    server.answers = [cut, wrong]
+    with pytest.raises(ResourceError, match="the server sent another range"):
+        get(server, target)
+    assert len(server.ranges) <= 4
+
+
 def test_a_server_in_trouble_is_asked_again_after_growing_pauses(server, target):
     server.answers = [status(500), status(503), whole]
     _, waits = get(server, target)

@@ -12,6 +12,7 @@ from clara.evaluation.provenance import (
     backbones,
     environment_facts,
     read_besides,
+    repeatability,
     report_tables,
     show,
 )
@@ -63,3 +64,18 @@ def test_a_report_becomes_a_table_of_totals_and_one_for_each_part() -> None:
 )
 def test_values_are_shown_for_reading(value: Any, text: str) -> None:
     assert show(value) == text
+
+
+@pytest.mark.parametrize(
+    ("devices", "said"),
+    [
+        ([], ""),
+        (["cpu", "cpu"], "Trained on a CPU: the same code"),
+        (["cpu", "NVIDIA H100"], "Trained on NVIDIA H100, cpu, which adds numbers in no fixed order."),
+    ],
+)
+def test_the_report_says_which_numbers_another_run_may_move(devices: list[str], said: str) -> None:
+    besides = [Beside("a", {}, {"device": device}) for device in devices]
+    text = repeatability([*besides, Beside("bare", {}, {})])
+    assert text.startswith(said)
+    assert ("Corpus, questions, candidate pools and BM25 cannot" in text) == ("H100" in said)

@@ -168,3 +168,14 @@ def test_cards_of_another_kind_and_lost_files_are_refused(tmp_path: Path) -> Non
         read_card(tmp_path / "odd.json")
     with pytest.raises(DataError, match="does not exist"):
         read_card(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_a_backbone_whose_files_changed_is_refused_where_steps_load_it(name: str, tmp_path: Path) -> None:
+    card = tiny.prepare("llama", tmp_path)
+    backbone.require_unharmed(card)
+    content = bytearray((card.folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (card.folder / name).write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"is not as it was prepared, .*; delete .*card\.json"):
+        backbone.load(card, dtype="float32", verified=True)

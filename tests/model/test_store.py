@@ -41,10 +41,13 @@ def test_an_unknown_document_is_refused_in_one_sentence(manifest: Path) -> None:
 def test_verify_names_the_file_with_a_flipped_byte(name: str, manifest: Path) -> None:
     store = MemoryStore(manifest)
     assert store.verify() == []
+    store.require_unharmed()
     content = bytearray((manifest.parent / name).read_bytes())
     content[len(content) // 2] ^= 4
     (manifest.parent / name).write_bytes(content)
     assert store.verify() == [name]
+    with pytest.raises(CheckpointError, match=f"{name} in .* is not as it was written"):
+        store.require_unharmed()
 
 
 def test_missing_and_cut_shards_are_refused(manifest: Path) -> None:
