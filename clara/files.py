@@ -98,8 +98,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
             yield temporary
-            for file in temporary.iterdir():
-                _flush(file)
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    _flush(file)
             shutil.rmtree(path, ignore_errors=True)
             temporary.rename(path)
         finally:

@@ -13,6 +13,7 @@ from clara.files import read_json
 from clara.model import checkpoint
 from clara.model.adapters import GENERATOR, QUERY_REASONER
 from clara.model.answers import Answer, Hit, Seconds, Selection
+from clara.model.calls import require_candidates, require_count, require_memories, require_texts
 from clara.model.checkpoint import LoadedCheckpoint
 from clara.model.compression import compress
 from clara.model.generator import generate
@@ -44,7 +45,7 @@ class Clara:
 
     def compress(self, texts: Sequence[str]) -> Float[Tensor, "documents memory dim"]:
         """Memories of documents (`Title\\nText`), each cut to `document_max_tokens` tokens."""
-        inputs = [self.model.tokens.to_compress(text) for text in _texts(texts, "compress")]
+        inputs = [self.model.tokens.to_compress(text) for text in require_texts(texts, "compress")]
         return compress(self.model, inputs, batch_tokens=BATCH_TOKENS)
 
     def reason(self, questions: Sequence[str]) -> Float[Tensor, "questions memory dim"]:
@@ -58,19 +59,20 @@ class Clara:
                 f"the {self.card.stage} checkpoint has no query reasoner; load one of joint training, or pass at most "
                 "k documents a question"
             )
-        inputs = [self.model.tokens.to_compress(text) for text in _texts(questions, "reason")]
+        inputs = [self.model.tokens.to_compress(text) for text in require_texts(questions, "reason")]
         return compress(self.model, inputs, batch_tokens=BATCH_TOKENS, role=QUERY_REASONER)
 
     def score(
         self, query_memories: Float[Tensor, "questions memory dim"], document_memories: Float[Tensor, "docs memory dim"]
     ) -> Float[Tensor, "questions docs"]:
         """Score of every question with every document: the checkpoint's own form, cosine or late interaction."""
+        require_memories(query_memories, document_memories)
         documents = document_memories[None]
         return torch.cat([self.model.scores(question[None], documents) for question in query_memories])
 
     def select(self, scores: Float[Tensor, "questions docs"], k: int) -> Int[Tensor, "questions k"]:
         """Indices of the k best documents of each question, best first; among equals the first."""
-        return torch.sort(scores, dim=-1, descending=True, stable=True).indices[:, :k]
+        return torch.sort(scores, dim=-1, descending=True, stable=True).indices[:, : require_count(k, "k")]
 
     def answer(
         self,
@@ -91,22 +93,25 @@ class Clara:
             max_new_tokens: tokens of an answer at most.
 
         Raises:
-            DataError: neither or both of documents and store are given, or counts differ.
+            DataError: neither or both of documents and store are given, counts differ, or what came is no text.
             CheckpointError: more than k candidates but no query reasoner, or a store of another compressor.
         """
+        require_count(max_new_tokens, "max_new_tokens")
         return self._answers(questions, self.find(questions, documents=documents, store=store, k=k), max_new_tokens)
 
     def read(
         self, questions: Sequence[str], documents: Sequence[Sequence[str]], *, max_new_tokens: int = 64
     ) -> list[Answer]:
         """Answers from all documents of each question, in their order; nothing is selected."""
-        _texts(questions, "read")
-        _one_list_each(questions, documents)
+        require_count(max_new_tokens, "max_new_tokens")
+        require_texts(questions, "read")
+        require_candidates(questions, documents)
         chosen = [Selection(list(texts), [], list(self.compress(texts)) if texts else []) for texts in documents]
         return self._answers(questions, chosen, max_new_tokens)
 
     def paraphrase(self, texts: Sequence[str], *, max_new_tokens: int = 64) -> list[str]:
         """Documents as the generator rewrites them from their memories alone."""
+        require_count(max_new_tokens, "max_new_tokens")
         memories = self.compress(texts).to(self.model.backbone.device)
         return self._generated([self.model.tokens.paraphrase_prompt(1)] * len(texts), memories, max_new_tokens)
 
@@ -116,6 +121,7 @@ class Clara:
         Raises:
             CheckpointError: there is no query reasoner, or the store is of another compressor.
         """
+        require_count(k, "k")
         opened = _opened(store)
         found = self._rows(self.reason(questions), opened, k)
         hits = []
@@ -134,7 +140,8 @@ class Clara:
         k: int = 5,
     ) -> list[Selection]:
         """What `answer` reads, without the answer: for a generator of one's own, or for `write`."""
-        _texts(questions, "answer")
+        require_texts(questions, "answer")
+        require_count(k, "k")
         if (documents is None) == (store is None):
             raise DataError("answer needs either documents= (candidates of each question) or store=, one of the two")
         if documents is not None:
@@ -177,6 +184,7 @@ class Clara:
         self, question: str, *, store: MemoryStore | str | Path, k: int = 5, max_new_tokens: int = 64
     ) -> Iterator[str]:
         """The answer to one question in pieces, as they are written; leaving the loop ends the writing."""
+        require_count(max_new_tokens, "max_new_tokens")
         chosen = self.find([question], store=store, k=k)
 
         def work(give: Callable[[str], None], stopped: Callable[[], bool]) -> None:
@@ -221,7 +229,7 @@ class Clara:
         return prompts, torch.stack(memories).to(self.model.backbone.device) if memories else None
 
     def _choose_given(self, questions: Sequence[str], documents: Sequence[Sequence[str]], k: int) -> list[Selection]:
-        _one_list_each(questions, documents)
+        require_candidates(questions, documents)
         started = time.perf_counter()
         unique = list(dict.fromkeys(text for candidates in documents for text in candidates))
         memories = dict(zip(unique, self.compress(unique), strict=True)) if unique else {}
@@ -300,21 +308,10 @@ def _trained(settings: Path) -> dict[str, str]:
     return section
 
 
-def _texts(texts: Sequence[str], method: str) -> Sequence[str]:
-    if isinstance(texts, str):
-        raise DataError(f"{method} takes a list of texts, got one string; put it into a list")
-    if len(texts) == 0:
-        raise DataError(f"{method} takes at least one text, got none")
-    return texts
-
-
-def _one_list_each(questions: Sequence[str], documents: Sequence[Sequence[str]]) -> None:
-    if len(documents) != len(questions):
-        raise DataError(f"got {len(questions)} questions but candidates for {len(documents)}; pass one list each")
-
-
 def _opened(store: MemoryStore | str | Path) -> MemoryStore:
     if isinstance(store, MemoryStore):
         return store
+    if not isinstance(store, str | Path):
+        raise DataError(f"store = {store!r:.60} is no store, nor the path of one; name its folder or manifest.json")
     path = Path(store)
     return MemoryStore(path / "manifest.json" if path.is_dir() else path)

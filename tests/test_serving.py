@@ -134,6 +134,14 @@ def test_wrong_calls_are_refused_in_one_sentence(joint: clara.Clara, tmp_path: P
         joint.compress("Aro")
     with pytest.raises(DataError, match="answer takes at least one text, got none"):
         joint.answer([], documents=[])
+    for question, said in ((None, "text 0 is NoneType None"), ("a\ud800", "text 0 holds half of a surrogate pair")):
+        with pytest.raises(DataError, match=f"answer.* {said}"):
+            joint.answer([question], documents=[["x"]])  # type: ignore[list-item]
+    with pytest.raises(DataError, match=r"candidates of question 1 are one string; pass a list of texts for each"):
+        joint.answer(["Who?", "Where?"], documents=[["x"], "y"])
+    for name, value in (("k", 0), ("k", True), ("max_new_tokens", 0), ("max_new_tokens", -3)):
+        with pytest.raises(DataError, match=f"{name} = {value} must be a whole number of at least 1"):
+            joint.answer(["Who?"], documents=[["x"]], **{name: value})
     with pytest.raises(CheckpointError, match="nowhere does not exist; name the folder of a finished training"):
         clara.load(tmp_path / "nowhere")
 

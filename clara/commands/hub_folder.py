@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clara.errors import CheckpointError
-from clara.files import read_json, write_json, write_text
+from clara.files import atomic_folder, read_json, reading, write_json, write_text
 from clara.model import checkpoint
 from clara.model.adapters import QUERY_REASONER
 from clara.model.backbone import BackboneCard
@@ -32,27 +32,23 @@ def write_hub_folder(card: Path, target: Path, *, results: Path | None = None) -
 
     Raises:
         CheckpointError: the checkpoint or its backbone is damaged, or `target` holds files.
+        DataError, ResourceError: the tables cannot be read, or `target` cannot be written.
     """
     said = checkpoint.read_card(card)
     origin = checkpoint.read_backbone(card, said)
-    if target.exists() and any(target.iterdir()):
-        raise CheckpointError(f"{target} is not empty; name a new folder")
-    folder = target.with_name(f".{target.name}.part")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    try:
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise CheckpointError(f"{target} is a file or is not empty; name a new folder")
+    tables = None
+    if results is not None:
+        with reading(results):
+            tables = results.read_text(encoding="utf-8")
+    with atomic_folder(target) as folder:
         _write_backbone(origin, folder / "backbone")
         _write_checkpoint(card.parent, said, folder / "checkpoint")
         shutil.copyfile(CODE, folder / f"{MODULE}.py")
         classes = {"AutoConfig": f"{MODULE}.ClaraConfig", "AutoModel": f"{MODULE}.ClaraForHub"}
         write_json(folder / "config.json", {"model_type": "clara", "auto_map": classes, "stage": said.stage})
-        tables = results.read_text(encoding="utf-8") if results else None
         write_text(folder / "README.md", model_card(said, read_json(origin.path), _trained(card.parent), tables))
-        if target.exists():
-            target.rmdir()
-        folder.rename(target)  # whole or not at all
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write_backbone(origin: BackboneCard, folder: Path) -> None:

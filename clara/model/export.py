@@ -8,9 +8,10 @@ from safetensors.torch import load_file, save_file
 from transformers import GenerationConfig
 
 from clara.errors import CheckpointError
-from clara.files import atomic_path, write_json
+from clara.files import atomic_folder, write_json
 from clara.model import backbone as backbones
 from clara.model import checkpoint
+from clara.model.model_folder import precision_of
 
 OWN = "clara"
 """Folder within the exported one for what a language model has no place for; its loaders do not look there."""
@@ -27,32 +28,37 @@ def export(card: Path, role: str, target: Path, *, dtype: str = "float32") -> No
     Args:
         card: the checkpoint's `card.json`.
         role: compressor, query_reasoner or generator.
-        target: a folder that is empty or not there yet.
+        target: a folder that is empty or not there yet; it becomes whole or stays as it is.
         dtype: precision of the written weights; below float32 the merged weights are rounded.
 
     Raises:
         CheckpointError: the checkpoint has no such role or is damaged, or `target` holds files.
+        ConfigError: `dtype` is no precision.
+        ResourceError: `target` cannot be written.
     """
     said = checkpoint.read_card(card)
     if role not in said.roles:
         raise CheckpointError(f"{card} has no {role}; it has {', '.join(said.roles)}")
-    if target.exists() and any(target.iterdir()):
-        raise CheckpointError(f"{target} is not empty; name a new folder for the exported model")
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise CheckpointError(f"{target} is a file or is not empty; name a new folder for the exported model")
+    precision = precision_of(dtype)
     origin = checkpoint.read_backbone(card, said)
     loaded = backbones.load(origin, dtype="float32")
     tensors = load_file(card.parent / checkpoint.WEIGHTS)
     _merge(loaded.model, tensors, f"{role}.adapter.", scale=said.shape.alpha / said.shape.rank)
     loaded.model.config.use_cache = True
     loaded.model.generation_config = _generation(origin.folder, loaded.end_of_turn)
-    loaded.model.to(getattr(torch, dtype)).save_pretrained(target)
-    loaded.tokenizer.save_pretrained(target)
     prefix = f"{role}.own."
     own = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-    with atomic_path(target / OWN / "own.safetensors") as temporary:
-        save_file(own, temporary)
     shape = {"num_memory": said.shape.num_memory, "form": said.shape.form}
     document = {"document_max_tokens": said.shape.document_max_tokens}
-    write_json(target / OWN / "card.json", {"role": role, **shape, **document, "weights_hash": said.weights_hash})
+    with atomic_folder(target) as temporary:
+        loaded.model.to(precision).save_pretrained(temporary)
+        loaded.tokenizer.save_pretrained(temporary)
+        (temporary / OWN).mkdir()
+        save_file(own, temporary / OWN / "own.safetensors")
+        card_content = {"role": role, **shape, **document, "weights_hash": said.weights_hash}
+        write_json(temporary / OWN / "card.json", card_content)
 
 
 def _merge(model: Any, tensors: dict[str, torch.Tensor], prefix: str, *, scale: float) -> None:

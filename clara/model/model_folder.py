@@ -44,9 +44,7 @@ def read_model(
     from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
-    precision = getattr(torch, dtype, None)
-    if not (isinstance(precision, torch.dtype) and precision.is_floating_point):
-        raise ConfigError(f"dtype = {dtype} is no precision of weights; choose bfloat16, float16 or float32")
+    precision = precision_of(dtype)
     disable_progress_bar()  # type: ignore[no-untyped-call]
     automatic: Any = AutoModelForCausalLM
     try:
@@ -69,6 +67,18 @@ def read_model(
             "name a complete model folder"
         )
     return model
+
+
+def precision_of(dtype: str) -> torch.dtype:
+    """The precision of weights that is named.
+
+    Raises:
+        ConfigError: it names none.
+    """
+    found = getattr(torch, str(dtype), None)
+    if not (isinstance(found, torch.dtype) and found.is_floating_point):
+        raise ConfigError(f"dtype = {dtype} is no precision of weights; choose bfloat16, float16 or float32")
+    return found
 
 
 def read_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from clara.environment import write_provenance
 from clara.errors import CheckpointError, ConfigError, ResourceError
+from clara.files import read_json
 from clara.model import backbone as backbones
 from clara.model import checkpoint
 from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
@@ -37,8 +38,9 @@ def import_released(source: Path, target: Path, *, base: str | None = None) -> C
 
     Raises:
         DataError, CheckpointError: the checkpoint is incomplete or of another kind, or the base is not the one that it
-            was trained on; says which part differs.
+            was trained on, says which part differs; or `target` holds a checkpoint that was trained here.
     """
+    _require_free(target)
     released = read_released(source)
     origin = _prepare_base(released, base, target / "backbone" / "card.json")
     dtype = _dtype(origin)
@@ -82,6 +84,14 @@ def to_model(released: Released, backbone: LoadedBackbone) -> ClaraModel:
         own = rows.sep[None] if role == GENERATOR else torch.cat([rows.enc[None], rows.memory])
         model.roles[role].load_state_dict({"rows": own})
     return model.eval()
+
+
+def _require_free(target: Path) -> None:
+    """Refuses a folder whose checkpoint was made by training, not by an earlier import."""
+    settings = target / "settings.json"
+    known = read_json(settings) if settings.exists() else {}
+    if (target / "card.json").exists() and not (isinstance(known, dict) and "imported_from" in known):
+        raise CheckpointError(f"{target} holds a checkpoint that was not imported; name another folder for this one")
 
 
 def _prepare_base(released: Released, base: str | None, card: Path) -> BackboneCard:

@@ -1,5 +1,6 @@
 """Reading the released checkpoint format: `config.json`, `adapters.pth`, `decoder_first_last_layers.pth`."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ NUM_OTHER_TOKENS = 3
 """Added after the memory tokens, in this order: AE, which nothing uses, ENC, SEP."""
 DIFFERENT_WAYS = {"lora": True, "sep": True, "different_mem_tokens": True, "compr_model_name": None}
 """Settings of the released code whose other values make another kind of model."""
+LAYER = re.compile(r"\.layers\.\d+\.")
 BF16_STEP = 2.0**-7
 """Relative difference of two roundings to bfloat16: the tables may have been stored in it."""
 
@@ -93,6 +95,8 @@ def read_released(source: Path) -> Released:
     tables = _named_tensors(_content(source / FIRST_LAST), source / FIRST_LAST)
     if INPUT_TABLE not in tables or tables[INPUT_TABLE].ndim != 2:
         raise CheckpointError(f"{source / FIRST_LAST} lacks {INPUT_TABLE}; fetch the checkpoint again")
+    for key in tables.keys() & {INPUT_TABLE, OUTPUT_TABLE}:
+        _require_numbers(tables[key], f"{source / FIRST_LAST}, {key}")
     adapters = _adapters(source, stage)
     for name, adapter in adapters.items():
         _same_tables(source, name, adapter, tables)
@@ -105,7 +109,11 @@ def read_released(source: Path) -> Released:
         num_memory=num_memory,
         rank=config.lora_r,
         top_k=config.generation_top_k,
-        adapters={role: _matrices(adapters[name], source) for role, name in ROLE_NAMES.items() if name in adapters},
+        adapters={
+            role: _matrices(adapters[name], source / ADAPTERS, name)
+            for role, name in ROLE_NAMES.items()
+            if name in adapters
+        },
         input_table=tables[INPUT_TABLE],
         output_table=tables.get(OUTPUT_TABLE, tables[INPUT_TABLE]),
         has_own_head=OUTPUT_TABLE in tables,
@@ -199,18 +207,29 @@ def _same_tables(source: Path, name: str, adapter: Mapping[str, Tensor], tables:
             )
 
 
-def _matrices(adapter: Mapping[str, Tensor], source: Path) -> dict[str, Tensor]:
+def _matrices(adapter: Mapping[str, Tensor], path: Path, name: str) -> dict[str, Tensor]:
     matrices = {}
     for key, tensor in adapter.items():
         if key in (INPUT_TABLE, OUTPUT_TABLE):
             continue
         layer, mark, kind = key.removesuffix(".weight").rpartition(".lora_")
-        if not mark or kind not in ("A", "B"):
+        if not mark or kind not in ("A", "B") or not LAYER.search(layer):
             raise CheckpointError(
-                f"{source / ADAPTERS} holds {key}, which is no LoRA matrix; this kind of adapter cannot be imported"
+                f"{path} holds {key}, which is no LoRA matrix of a layer; this kind of adapter cannot be imported"
             )
+        _require_numbers(tensor, f"{path}, {name}, {key}")
         matrices[f"{layer.removeprefix('base_model.model.')}.{kind}"] = tensor
+    if not matrices:
+        raise CheckpointError(f"{path}: {name} holds no LoRA matrix; fetch a complete checkpoint")
     return matrices
+
+
+def _require_numbers(tensor: Tensor, what: str) -> None:
+    """Refuses a tensor that holds anything but finite floating-point numbers."""
+    if not tensor.is_floating_point() or tensor.layout != torch.strided:
+        raise CheckpointError(f"{what} holds {tensor.dtype}, expected plain floating-point numbers; fetch it again")
+    if not torch.isfinite(tensor).all():
+        raise CheckpointError(f"{what} holds numbers that are not finite; fetch the checkpoint again")
 
 
 def nearly_equal(one: Tensor, other: Tensor) -> bool:

@@ -64,4 +64,14 @@ def test_a_folder_with_files_is_left_alone(workplace: Path) -> None:
     done = CliRunner().invoke(app, ["export-hub", str(checkpoint), str(workplace / "my-documents"), "--json"])
     assert done.exit_code == 2
     assert "is not empty; name a new folder" in done.stderr
+    note = str(next((workplace / "my-documents").iterdir()))
+    for arguments, said in (([note], "is a file or is not empty"), ([f"{note}/below"], "cannot write")):
+        done = CliRunner().invoke(app, ["export-hub", str(checkpoint), *arguments])
+        assert done.exit_code == 2
+        assert said in done.stderr
+    tables = ["--results", str(workplace / "nowhere.md")]
+    done = CliRunner().invoke(app, ["export-hub", str(checkpoint), str(workplace / "new"), *tables])
+    assert done.exit_code == 2
+    assert "nowhere.md does not exist" in done.stderr
+    assert not (workplace / "new").exists()
     assert json.loads(CliRunner().invoke(app, ["info", str(checkpoint), "--json"]).stdout)["stage"] == "joint"

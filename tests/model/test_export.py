@@ -1,4 +1,6 @@
 import copy
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,10 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from clara.config.model import RANDOM_FAMILIES
-from clara.errors import CheckpointError
+from clara.errors import CheckpointError, ConfigError, ResourceError
 from clara.files import read_json
 from clara.model import backbone, checkpoint
+from clara.model import export as exporting
 from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
 from clara.model.backbone import LoadedBackbone
 from clara.model.export import export
@@ -108,4 +111,22 @@ def test_what_cannot_be_exported_is_refused_by_name(model: Any, tmp_path: Path) 
     (tmp_path / "plain" / "notes.txt").write_text("mine")
     with pytest.raises(CheckpointError, match="is not empty; name a new folder"):
         export(card, GENERATOR, tmp_path / "plain")
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(CheckpointError, match="file is a file or is not empty"):
+        export(card, GENERATOR, tmp_path / "file")
+    with pytest.raises(ConfigError, match="dtype = int8 is no precision of weights"):
+        export(card, GENERATOR, tmp_path / "other", dtype="int8")
+    with pytest.raises(ResourceError, match=r"cannot write .*other: Not a directory"):
+        export(card, GENERATOR, tmp_path / "file" / "other")
     assert checkpoint.read_card(card).roles == [COMPRESSOR, GENERATOR]
+
+
+def test_an_export_that_fails_leaves_nothing(model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    card = tiny.save(copy.copy(model), tmp_path / "checkpoint")
+    monkeypatch.setattr(exporting, "save_file", full)
+    with pytest.raises(ResourceError, match=r"cannot write .*plain: No space left"):
+        export(card, GENERATOR, tmp_path / "plain")
+    assert not list(tmp_path.glob("*plain*"))

@@ -22,6 +22,7 @@ from tests.model.released_writer import World, write
 
 DOCUMENTS = ["The city was founded in 1887.", "She left in 2003.", "A painter of the north and the south. " * 2]
 QUESTION = "Where is the city?"
+UP = "model.layers.0.mlp.up_proj.lora_A.weight"
 
 
 @pytest.fixture(scope="module")
@@ -185,6 +186,16 @@ def change_adapters(source: Path, change: Any) -> None:
         (lambda a: a.update(style_adapter=a["decoder_adapter"]), "holds style_adapter, which a checkpoint of joint"),
         (lambda a: a["encoder_adapter"].update(scale=torch.ones(1)), "holds scale, which is no LoRA matrix"),
         (
+            lambda a: a["encoder_adapter"].update({"norm.lora_A.weight": torch.ones(4, 4)}),
+            r"holds norm\.lora_A\.weight, which is no LoRA matrix of a layer",
+        ),
+        (lambda a: a.update(decoder_adapter={}), "decoder_adapter holds no LoRA matrix"),
+        (lambda a: a["decoder_adapter"][UP].fill_(torch.nan), f"decoder_adapter, {UP} holds numbers that are not fin"),
+        (
+            lambda a: a["decoder_adapter"].update({UP: torch.ones(4, 32, dtype=torch.int64)}),
+            r"up_proj\.lora_A\.weight holds torch\.int64, expected plain floating-point numbers",
+        ),
+        (
             lambda a: a["encoder_adapter"].pop("model.layers.1.mlp.up_proj.lora_A.weight"),
             r"adapter compressor does not fit .* model\.layers\.1\.mlp\.up_proj\.A",
         ),
@@ -202,6 +213,31 @@ def test_adapters_that_are_missing_extra_or_strange_are_refused_by_name(
     with pytest.raises(CheckpointError, match=message):
         import_released(world.source, tmp_path / "ours")
     assert not (tmp_path / "ours" / "card.json").exists()
+
+
+def test_added_tokens_without_numbers_are_refused(tmp_path: Path) -> None:
+    world = write(tmp_path)
+    for file in ("adapters.pth", "decoder_first_last_layers.pth"):
+        content = torch.load(world.source / file, weights_only=True)
+        for tensors in (content, *content.values()):
+            if isinstance(tensors, dict):
+                tensors.pop("lm_head.weight", None)
+                if INPUT_TABLE in tensors:
+                    tensors[INPUT_TABLE][-1] = torch.inf
+        torch.save(content, world.source / file)
+    with pytest.raises(
+        CheckpointError, match=r"layers\.pth, model\.embed_tokens\.weight holds numbers that are not fin"
+    ):
+        read_released(world.source)
+
+
+def test_a_checkpoint_that_was_trained_is_not_written_over(world: World, tmp_path: Path) -> None:
+    import_released(world.source, tmp_path)
+    (tmp_path / "settings.json").write_text('{"joint": {"top_k": 2}}')
+    before = (tmp_path / "adapters.safetensors").read_bytes()
+    with pytest.raises(CheckpointError, match="holds a checkpoint that was not imported; name another folder"):
+        import_released(world.source, tmp_path)
+    assert (tmp_path / "adapters.safetensors").read_bytes() == before
 
 
 def test_a_query_reasoner_in_an_earlier_stage_is_refused(tmp_path: Path) -> None:
