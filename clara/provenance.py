@@ -83,7 +83,10 @@ def require_as_made(file: Path, digest: str) -> None:
     Raises:
         DataError: the file is not what its program wrote.
     """
-    for path in [*sorted((file.parent / "provenance").glob("*.json")), file.with_name(FOLDER_RECORD)]:
+    records = sorted((file.parent / "provenance").glob("*.json"))
+    if file.with_name("settings.json").exists():  # else an environment.json beside it is somebody else's
+        records.append(file.with_name(FOLDER_RECORD))
+    for path in records:
         if path.is_file() and path.stat().st_mtime_ns >= file.stat().st_mtime_ns:
             record = read_record(path)
             if record.get("outputs", {}).get(file.name, digest) != digest:

@@ -85,3 +85,19 @@ def test_an_edit_after_the_record_is_the_users(written: Path) -> None:
     later = (written / "provenance" / "first.json").stat().st_mtime_ns + 10**9
     os.utime(written / "first.jsonl", ns=(later, later))
     assert len(environment.hashes([written / "first.jsonl"])) == 1
+
+
+def test_a_users_own_environment_file_is_no_record(tmp_path: Path) -> None:
+    (tmp_path / "questions.jsonl").write_text("{}")
+    (tmp_path / "environment.json").write_text("PATH=/bin")
+    assert len(environment.hashes([tmp_path / "questions.jsonl"])) == 1
+
+
+def test_a_changed_card_is_found_by_the_record_of_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "card.json").write_text("{}")
+    environment.write_provenance(tmp_path, {}, seed=1, inputs=[], outputs=[tmp_path / "card.json"])
+    before = (tmp_path / "card.json").stat()
+    (tmp_path / "card.json").write_text("[]")
+    os.utime(tmp_path / "card.json", ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(DataError, match=r"card\.json is not as .* wrote it"):
+        environment.hashes([tmp_path / "card.json"])

@@ -1,6 +1,7 @@
 """A corpus file brought to its place and checked: copied, or downloaded with resume."""
 
 import shutil
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ def fetch(location: str, target: Path, *, sha256: str | None, patience: Patience
     Args:
         location: as `clara.data.sources.resolve` takes it.
         target: where the file goes. A download's unfinished part lies beside it and is resumed by the next call.
-        sha256: expected SHA-256 in hexadecimal; null accepts any.
+        sha256: expected SHA-256 in hexadecimal; null accepts any, with a warning that names it after a download.
         patience: time-outs and retries of a download.
 
     Raises:
@@ -37,6 +38,12 @@ def fetch(location: str, target: Path, *, sha256: str | None, patience: Patience
         part = target.with_name(f".{target.name}.download")
         download(source.url, part, patience=patience or Patience())
         found = _verified(part, location, sha256, remove=True)
+        if sha256 is None:
+            warnings.warn(
+                f"nothing vouches for {location}: no checksum was given; set it to {found.sha256} to get the same file "
+                "or an error from now on",
+                stacklevel=2,
+            )
         part.replace(target)
         return found
     source = local_file(location)

@@ -151,3 +151,27 @@ def test_who_wants_the_store_only_pulls_the_store_only(clone: Path) -> None:
     dvc(clone, "pull", "store")
     assert (clone / "results/store/a.txt").read_text() == "2\n"
     assert not (clone / "results/metric.json").exists()
+
+
+@pytest.mark.parametrize("link", ["hardlink", "symlink", "copy"])
+def test_linked_caches_make_nothing_again(published: Path, tmp_path: Path, link: str) -> None:
+    copy = Path(shutil.copytree(published, tmp_path / "copy"))
+    dvc(copy, "config", "cache.type", link)
+    dvc(copy, "checkout", "--relink")
+    assert "Running stage" not in dvc(copy, "repro")
+    (copy / "config.yaml").write_text("size: 2\nfactor: 7\n")
+    said = dvc(copy, "repro")
+    assert "Running stage 'store'" not in said
+    assert metric(copy) == 14
+    dry = ("-m", "snakemake", "-n", "--profile", "profiles/local")
+    assert "Nothing to be done" in call(copy, sys.executable, *dry)
+
+
+def test_another_profile_makes_nothing_again(clone: Path) -> None:
+    call(clone, sys.executable, "workflow_scripts/adopt.py")
+    (clone / "profiles" / "other").mkdir()
+    (clone / "profiles" / "other" / "profile.v9+.yaml").write_text("cores: 2\ndefault-resources: {mem_mb: 77}\n")
+    for profile in ("profiles/other", "profiles/local"):
+        dry = ("-m", "snakemake", "-n", "--profile", profile)
+        assert "Nothing to be done" in call(clone, sys.executable, *dry)
+    assert "Running stage" not in dvc(clone, "repro")

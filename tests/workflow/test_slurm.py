@@ -29,6 +29,8 @@ QUICK = (
     "--max-status-checks-per-second", "5", "--latency-wait", "5",
 )  # fmt: skip
 """No accounting database here, and end of jobs is to be noticed soon."""
+ONE_THREAD = {"OMP_THREAD_LIMIT": "1"}
+"""Jobs ask for the profile's eight threads and use one: eight that share two processors are many times slower."""
 CI = ("--configfile", "configs/ci.yaml", "overlay.yaml")
 ONE_CHECKPOINT = """
 ratios: [4]
@@ -112,13 +114,20 @@ def folder(pretrained: Path, tmp_path: Path) -> Path:
     return copy
 
 
-def start(folder: Path, *arguments: str) -> "subprocess.Popen[bytes]":
-    """The runner with the cluster's profile, in a process group of its own; its output goes to run.txt."""
+def start(folder: Path, *arguments: str, path: Path | None = None) -> "subprocess.Popen[bytes]":
+    """The runner with the cluster's profile, in a process group of its own; its output goes to run.txt.
+
+    Args:
+        path: a folder whose commands come first.
+    """
+    settings = environment() | ONE_THREAD
+    if path:
+        settings["PATH"] = f"{path}{os.pathsep}{settings['PATH']}"
     with (folder / "run.txt").open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, RUNNER, *QUICK, *arguments],
             cwd=folder,
-            env=environment(),
+            env=settings,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
