@@ -20,6 +20,9 @@ rule build_report:
         + every("joint", "diagnostics.json"),
         corpus="results/{run}/corpus/report.json",
         synthesis="results/{run}/synthesis/review.json",
+        scorecard="results/{run}/paper/scorecard.json",
+        tables=expand("results/{{run}}/paper/{table}.csv", table=filled_tables()),
+        specifications=expand("paper/tables/{table}.yaml", table=paper_tables()),
         templates=sorted(
             str(path) for path in Path("clara/evaluation/templates").iterdir()
         ),
@@ -39,6 +42,10 @@ rule build_report:
             "results/{run}/report/figures/memory_use.svg", category="Figures"
         ),
         answers=report("results/{run}/report/figures/answers.svg", category="Figures"),
+        png=expand(
+            "results/{{run}}/report/figures/{name}.png",
+            name=["loss", "recall", "memory_use", "answers"],
+        ),
     log:
         "logs/{run}/build_report.log",
     benchmark:
@@ -54,6 +61,7 @@ rule build_report:
     shell:
         "python {input.script} --settings {params.settings:q} --metrics {input.metrics:q} --histories {input.histories:q}"
         " --memory-use {input.memory_use:q} --diagnostics {input.diagnostics:q} --corpus-report {input.corpus:q} --synthesis-report {input.synthesis:q}"
+        " --scorecard {input.scorecard:q} --paper-tables {input.tables:q} --specifications {input.specifications:q}"
         " --predictions {input.predictions:q} --candidates {input.candidates:q} --page {output.page:q}"
         " --results-csv {output.results_csv:q} --results-md {output.results_md:q} --results-tex {output.results_tex:q}"
         " --memory-use-csv {output.memory_use_csv:q} --memory-use-md {output.memory_use_md:q}"

@@ -6,10 +6,13 @@ Example (a rule lists the files; by hand):
         --histories R/*/*/history.jsonl --memory-use R/*/*/memory_use.json --diagnostics R/*/*/diagnostics.json \\
         --candidates R/candidates/*.test.*.jsonl \\
         --corpus-report R/corpus/report.json --synthesis-report R/synthesis/report.json \\
+        --scorecard R/paper/scorecard.json --paper-tables R/paper/table_*.csv --specifications paper/tables/*.yaml \\
         --page R/report/index.html --results-csv R/report/tables/results.csv …
 
-Makes: the page, three files for each of the two tables, four SVG figures.
+Makes: the page, three files for each of the two tables, four figures as SVG and as PNG.
 """
+
+from pathlib import Path
 
 from clara import program
 from clara.config.rules import BuildReport, parse_settings
@@ -17,7 +20,7 @@ from clara.environment import record
 from clara.evaluation.report import Inputs, Options, Outputs, build_report
 from clara.evaluation.scoring import Resampling
 
-MANY = ("metrics", "histories", "memory_use", "diagnostics", "predictions", "candidates")
+MANY = ("metrics", "histories", "memory_use", "diagnostics", "predictions", "candidates", "specifications")
 
 
 def _flag(name: str) -> str:
@@ -29,8 +32,9 @@ def main(argv: list[str] | None = None) -> None:
     flags = program.parser(__doc__)
     flags.add_argument("--settings", required=True, help="settings of the rule as JSON")
     names = [*Inputs._fields, *Outputs._fields]
-    single = [_flag(name) for name in names if name not in MANY]
+    single = [_flag(name) for name in names if name not in (*MANY, "paper_tables")]
     program.add_paths(flags, *single, many=tuple(map(_flag, MANY)))
+    flags.add_argument("--paper-tables", type=Path, nargs="*", default=[], help="filled tables of the paper, CSV")
     given = flags.parse_args(argv)
     settings = parse_settings(BuildReport, given.settings)
     plan = settings.scoring
@@ -46,9 +50,14 @@ def main(argv: list[str] | None = None) -> None:
             resampling=Resampling(plan.bootstrap_samples, plan.confidence, settings.seed),
         ),
     )
-    read = [path for name in MANY for path in getattr(given, name)]
+    read = [path for name in (*MANY, "paper_tables") for path in getattr(given, name)]
     others = [getattr(given, name) for name in Outputs._fields if name != "page"]
-    record(given.page, settings, inputs=[*read, given.corpus_report, given.synthesis_report], others=others)
+    record(
+        given.page,
+        settings,
+        inputs=[*read, given.corpus_report, given.synthesis_report, given.scorecard],
+        others=others,
+    )
 
 
 if __name__ == "__main__":

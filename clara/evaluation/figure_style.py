@@ -88,7 +88,7 @@ class Palette:
 
 @contextmanager
 def drawing(path: Path, rows: int, columns: int, *, size: tuple[float, float]) -> "Iterator[tuple[Figure, list[Axes]]]":
-    """A figure and its axes, row by row; saved as SVG without date when the block ends well.
+    """A figure and its axes, row by row; saved as SVG and, beside it, as PNG, without date.
 
     Args:
         path: the SVG file.
@@ -105,6 +105,8 @@ def drawing(path: Path, rows: int, columns: int, *, size: tuple[float, float]) -
         yield figure, axes
         with atomic_path(path) as temporary:
             figure.savefig(temporary, format="svg", transparent=True, metadata={"Date": None})
+        with atomic_path(path.with_suffix(".png")) as temporary:
+            figure.savefig(temporary, format="png", dpi=150, facecolor="white")
 
 
 def say_nothing(axes: "Axes", text: str) -> None:

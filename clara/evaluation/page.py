@@ -1,5 +1,6 @@
 """The static page: its content, and its rendering through the template."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -8,13 +9,18 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clara.evaluation.comparisons import COMPARED, Comparison
+from clara.evaluation.costs import Cost
 from clara.evaluation.figure_style import GRID, INK
 from clara.evaluation.findings import Finding
 from clara.evaluation.grids import Grid, diagnostics_grid, memory_use_grid, result_grids, validation_grid
 from clara.evaluation.labels import is_main, metric_label, setting_label, system_label
+from clara.evaluation.paper.commands import overlays_of
+from clara.evaluation.paper.shown import Scorecard, Shown
+from clara.evaluation.paper.writing import BACKBONES, panels
 from clara.evaluation.provenance import (
     Beside,
     backbones,
+    births,
     environment_facts,
     read_besides,
     repeatability,
@@ -23,6 +29,9 @@ from clara.evaluation.provenance import (
 from clara.evaluation.questions import Section
 from clara.evaluation.results import CheckpointDiagnostics, CheckpointUse, History, SystemScore
 from clara.evaluation.scoring import AVERAGE
+
+PAPER_FORMS = (".csv", ".md", ".tex", ".diff.md", ".macros.tex")
+"""Endings of a filled table's files."""
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -50,6 +59,13 @@ class Content(NamedTuple):
     synthesis_report: Mapping[str, Any]
     figures: Mapping[str, Path]
     links: Sequence[tuple[str, str]]
+    scorecard: Scorecard
+    paper: Sequence[Shown]
+    costs: Sequence[Cost]
+    metrics_files: Sequence[Path]
+    """`R/evaluation/metrics/{system}.json`, from which every score comes."""
+    folder: Path
+    """Of the page, which its links start from."""
 
 
 class SettingTables(NamedTuple):
@@ -102,6 +118,11 @@ def render(content: Content) -> str:
         environment=environment_facts(besides),
         repeatability=repeatability(besides),
         besides=besides,
+        panels=panels,
+        backbone_names=BACKBONES,
+        paper_files=_paper_files(content),
+        births=births(content.metrics_files, overlays_of(content.run)),
+        words={lens.question: lens for row in content.diagnostics for lens in row.found.questions},
         svg={name: inline_svg(path, name) for name, path in content.figures.items()},
         metric_label=metric_label,
         setting_label=setting_label,
@@ -123,6 +144,17 @@ def _template() -> "Template":
     )
     environment.filters["minus"] = lambda text: str(text).replace("-", "\N{MINUS SIGN}")
     return environment.get_template("report.html.jinja")
+
+
+def _paper_files(content: Content) -> dict[str, list[tuple[str, str]]]:
+    """Table → names and addresses, relative to the page, of its files and forms."""
+    found = {}
+    for shown in content.paper:
+        files = [shown.csv.with_name(shown.csv.stem + ending) for ending in PAPER_FORMS]
+        found[shown.filled.table.table] = [
+            (file.name, Path(os.path.relpath(file, content.folder)).as_posix()) for file in files
+        ]
+    return found
 
 
 def _setting_tables(scores: Sequence[SystemScore]) -> list[SettingTables]:

@@ -1,12 +1,13 @@
 """What lies beside checkpoints and explains them: settings and environments; and reports of stages as tables."""
 
 import json
-from collections.abc import Iterable, Mapping
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from clara.evaluation.labels import checkpoint_of
-from clara.files import read_json
+from clara.files import read_json, sha256_file
 
 _SETTINGS, _ENVIRONMENT = "settings.json", "environment.json"
 _OWN = frozenset({"command", "inputs", "outputs", "finished", "wall_seconds", "peak_memory_mib", "peak_gpu_memory_mib"})
@@ -37,6 +38,20 @@ class Beside(NamedTuple):
     def number(self, key: str) -> str:
         """A number of the environment as text; empty where it is not recorded."""
         return show(self.environment[key]) if key in self.environment else ""
+
+
+class Birth(NamedTuple):
+    """Where a system's scores come from."""
+
+    system: str
+    file: str
+    """From the project's folder."""
+    sha256: str
+    commit: str
+    device: str
+    """Of the program that answered; of the scoring where that is not recorded."""
+    command: str
+    """What makes the scores, and what they stand on, again."""
 
 
 class Facts(NamedTuple):
@@ -87,6 +102,25 @@ def read_besides(histories: Iterable[Path]) -> list[Beside]:
 
 def _mapping(path: Path) -> dict[str, Any]:
     return dict(read_json(path)) if path.exists() else {}
+
+
+def births(metrics: Iterable[Path], overlays: Sequence[str]) -> list[Birth]:
+    """Where each system's scores come from; empty texts for what is not recorded.
+
+    Args:
+        metrics: files of scores, `R/evaluation/metrics/{system}.json`.
+        overlays: configuration files of the run.
+    """
+    found = []
+    for path in map(Path, metrics):
+        scored = _mapping(path.parent / "provenance" / f"{path.stem}.json")
+        answered = _mapping(path.parents[1] / "predictions" / "provenance" / f"{path.stem}.json") or scored
+        digest = scored.get("outputs", {}).get(path.name) or sha256_file(path)
+        commit, device = (str(answered.get(key) or "") for key in ("commit", "device"))
+        words = ["snakemake", path.as_posix(), "--profile", "profiles/local"]
+        command = shlex.join([*words, *(["--configfile", *overlays] if overlays else [])])
+        found.append(Birth(path.stem, path.as_posix(), digest, commit, device, command))
+    return found
 
 
 def backbones(besides: Iterable[Beside]) -> list[str]:

@@ -35,6 +35,16 @@ class Document(NamedTuple):
     gold: bool
 
 
+class Ranked(NamedTuple):
+    """A candidate as a system scored it."""
+
+    number: int
+    """Place in the pool, from 1."""
+    title: str
+    score: float
+    gold: bool
+
+
 class Answer(NamedTuple):
     """What one system did with a question."""
 
@@ -47,6 +57,8 @@ class Answer(NamedTuple):
     """In percent."""
     documents: list[Document]
     """What it read, in that order; of a system that only ranks, its first ranks."""
+    ranked: list[Ranked]
+    """Its best candidates with their scores; empty where it scores none."""
 
 
 class Asked(NamedTuple):
@@ -130,7 +142,7 @@ def _asked(rows: Sequence[Prediction], pool: Question) -> Asked:
         )
     wanted = sorted({index for indices in chosen.values() for index in indices} | set(pool.pos_index))
     documents = {index: _document(pool, index) for index in wanted}
-    answers = [_answer(row, [documents[index] for index in chosen[row.system]]) for row in rows]
+    answers = [_answer(row, [documents[index] for index in chosen[row.system]], pool) for row in rows]
     return Asked(pool.id, pool.question, pool.type, pool.golden_answers, answers, list(documents.values()))
 
 
@@ -141,7 +153,16 @@ def _document(pool: Question, index: int) -> Document:
     return Document(index + 1, title, text, index in pool.pos_index)
 
 
-def _answer(row: Prediction, documents: list[Document]) -> Answer:
+def _answer(row: Prediction, documents: list[Document], pool: Question) -> Answer:
     scores = {} if row.prediction is None else answer_scores(row.prediction, row.golden_answers)
     covered, f1 = scores.get("cover_em", 0.0) == 1.0, 100 * scores.get("f1", 0.0)
-    return Answer(system_label(row.system), row.prediction, covered, f1, documents)
+    return Answer(system_label(row.system), row.prediction, covered, f1, documents, _ranked(row, pool))
+
+
+def _ranked(row: Prediction, pool: Question) -> list[Ranked]:
+    if row.ranking is None or row.scores is None or len(row.scores) != len(pool.docs):
+        return []
+    best = [index for index in row.ranking[:RANKS_SHOWN] if 0 <= index < len(pool.docs)]
+    return [
+        Ranked(index + 1, _document(pool, index).title, row.scores[index], index in pool.pos_index) for index in best
+    ]

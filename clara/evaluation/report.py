@@ -8,11 +8,13 @@ from typing import NamedTuple
 from clara.errors import DataError
 from clara.evaluation import page, tables
 from clara.evaluation.comparisons import compare, random_order
+from clara.evaluation.costs import read_costs
 from clara.evaluation.figure_style import Palette
 from clara.evaluation.figures import draw_bars, draw_losses, draw_memory_use
 from clara.evaluation.findings import findings
 from clara.evaluation.grids import Grid, main_grids, memory_use_grid
 from clara.evaluation.labels import MAIN_METRICS, system_name, system_order
+from clara.evaluation.paper.shown import read_scorecard, read_tables
 from clara.evaluation.questions import read_pools, sections
 from clara.evaluation.results import (
     CheckpointUse,
@@ -43,10 +45,16 @@ class Inputs(NamedTuple):
     """Test pools, `{benchmark}.test.{setting}.jsonl`."""
     corpus_report: Path
     synthesis_report: Path
+    scorecard: Path
+    """The paper's claims, `scorecard.json`."""
+    paper_tables: Sequence[Path]
+    """The paper's tables, filled, as CSV."""
+    specifications: Sequence[Path]
+    """Of these tables, `paper/tables/*.yaml`."""
 
 
 class Outputs(NamedTuple):
-    """The files of a report."""
+    """The files of a report; beside each figure lies the same as PNG."""
 
     page: Path
     results_csv: Path
@@ -88,6 +96,7 @@ def build_report(inputs: Inputs, outputs: Outputs, options: Options) -> None:
     chance = random_order([row for rows in predictions.values() for row in rows], options.recall_cuts)
     compared = compare(predictions, options.recall_cuts, options.resampling)
     _write_tables(outputs, scores, uses)
+    scorecard = read_scorecard(inputs.scorecard)
     palette = _palette(scores, histories)
     draw_losses(outputs.loss_figure, histories, palette)
     recall = [f"recall@{k}" for k in options.recall_cuts]
@@ -117,6 +126,11 @@ def build_report(inputs: Inputs, outputs: Outputs, options: Options) -> None:
             "loss": outputs.loss_figure,
         },
         links=_links(outputs),
+        scorecard=scorecard,
+        paper=read_tables(inputs.paper_tables, inputs.specifications, scorecard),
+        costs=read_costs(inputs.corpus_report.parents[1]),
+        metrics_files=inputs.metrics,
+        folder=outputs.page.parent,
     )
     write_text(outputs.page, page.render(content))
 
@@ -157,5 +171,6 @@ def _write_tables(outputs: Outputs, scores: Sequence[SystemScore], uses: Sequenc
 def _links(outputs: Outputs) -> list[tuple[str, str]]:
     """Names and addresses, relative to the page, of the other files."""
     folder = outputs.page.parent
-    others = [path for path in outputs if path != outputs.page]
+    drawn = [path.with_suffix(".png") for path in outputs if path.suffix == ".svg"]
+    others = [path for path in [*outputs, *drawn] if path != outputs.page]
     return [(path.name, Path(os.path.relpath(path, folder)).as_posix()) for path in others]

@@ -8,11 +8,21 @@ from typing import Any
 
 import pytest
 
+from clara.evaluation.paper import scorecard
+from clara.evaluation.paper.claims import read_claims
+from clara.evaluation.paper.commands import Run as RunOfPaper
+from clara.evaluation.paper.filling import fill
+from clara.evaluation.paper.judging import judge
+from clara.evaluation.paper.measured import read_measured
+from clara.evaluation.paper.specs import read_table
+from clara.evaluation.paper.values import read_values
+from clara.evaluation.paper.writing import table_csv
 from clara.evaluation.report import Inputs, Options, Outputs
 from clara.evaluation.scoring import Resampling, score_file
-from clara.files import write_json
+from clara.files import write_json, write_text
 from clara.records import Prediction, Question, write_rows
 
+PROJECT = Path(__file__).parents[2]
 RESAMPLING = Resampling(samples=100, confidence=0.95, seed=3)
 SYSTEMS = ("no_retrieval", "text_rag", "bm25", "instruction-cr4-base", "instruction-cr16-base")
 
@@ -37,6 +47,9 @@ class Run:
             candidates=[folder / f"candidates/{b}.test.{s}.jsonl" for b, s in self.pools],
             corpus_report=folder / "corpus/report.json",
             synthesis_report=folder / "synthesis/report.json",
+            scorecard=folder / "paper/scorecard.json",
+            paper_tables=[folder / "paper/table_2.csv", folder / "paper/table_7.csv"],
+            specifications=sorted((PROJECT / "paper/tables").glob("*.yaml")),
         )
 
     def write(self) -> "Run":
@@ -53,6 +66,7 @@ class Run:
             self.inputs.corpus_report,
             {"articles": {"read": 106, "kept": 96}, "passages": 540, "passages_dropped": {"too short": 12}},
         )
+        self._write_paper()
         write_json(self.inputs.synthesis_report, {"kept": 210, "engine": "scripted", "rejected": {"no answer": 31}})
         return self
 
@@ -61,6 +75,20 @@ class Run:
         tables = [folder / f"tables/{name}.{end}" for name in ("results", "memory_use") for end in ("csv", "md", "tex")]
         figures = [folder / f"figures/{name}.svg" for name in ("loss", "recall", "memory_use", "answers")]
         return Outputs(folder / "index.html", *tables, *figures)
+
+    def _write_paper(self) -> None:
+        """The shipped claims and tables, on this run's answers and scores."""
+        run = RunOfPaper("toy", [4, 16], ["instruction"], ["base"])
+        values = {path.stem: read_values(path, "mistral") for path in (PROJECT / "paper/values").glob("*.csv")}
+        claims = read_claims(PROJECT / "paper/claims.yaml")
+        answered = scorecard.read_question_scores(self.inputs.predictions, [1, 3])
+        findings = judge(claims, answered, values, ratios=run.ratios, resampling=RESAMPLING)
+        content = scorecard.as_json(findings, run=run, backbone="mistral", confidence=RESAMPLING.confidence)
+        write_json(self.inputs.scorecard, content)
+        for path in self.inputs.paper_tables:
+            table = read_table(PROJECT / f"paper/tables/{path.stem}.yaml")
+            ours = read_measured(table.source, self.inputs.metrics)
+            write_text(path, table_csv(fill(table, values[path.stem], ours, run=run, backbone="mistral")))
 
     def _checkpoints(self) -> list[Path]:
         names = [(stage, f"cr{ratio}-base") for stage in ("pretraining", "instruction") for ratio in (4, 16)]

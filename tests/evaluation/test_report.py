@@ -1,6 +1,8 @@
 """The report as a whole, from a made-up run."""
 
 import re
+import shutil
+import subprocess
 from collections.abc import Callable
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -10,8 +12,11 @@ from typing import Any
 import pytest
 
 from clara.errors import DataError
+from clara.evaluation.page import PAPER_FORMS
 from clara.evaluation.report import Options, Outputs, build_report
+from clara.records import Prediction, read_rows, write_rows
 
+BROWSER = next((found for name in ("chromium", "google-chrome") if (found := shutil.which(name))), "")
 SCRIPT = "<script>alert('x')</script>"
 VOID = {"meta", "br", "input", "link", "img", "hr"}
 
@@ -91,10 +96,15 @@ def test_markup_in_questions_answers_and_documents_is_shown_and_not_run(built: O
     assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp;amp; more" in text
 
 
-def test_links_lead_to_the_files_beside_the_page(built: Outputs) -> None:
+def test_links_lead_to_the_files_beside_the_page(built: Outputs, run_with_markup: Any) -> None:
     links = [value for value in Page(built.page.read_text()).values("href") if not value.startswith(("#", "http"))]
+    folder = run_with_markup.folder / "paper"
+    forms = [folder / f"{name}{ending}" for name in ("table_2", "table_7") for ending in PAPER_FORMS]
+    drawn = [path.with_suffix(".png") for path in built if path.suffix == ".svg"]
     samples = built.page.parent.parent / "synthesis" / "samples.html"
-    assert sorted((built.page.parent / link).resolve() for link in links) == sorted([*built[1:], samples])
+    expected = sorted([*built[1:], *drawn, *forms, samples])
+    assert sorted((built.page.parent / link).resolve() for link in links) == expected
+    assert all(path.exists() for path in drawn)
 
 
 def test_the_page_shows_every_system_checkpoint_setting_and_version(built: Outputs) -> None:
@@ -120,6 +130,66 @@ def test_tables_have_captions_or_labels_and_their_heads_have_scopes(built: Outpu
     assert all(attributes.get("aria-label") for attributes in regions)
     assert [tag for tag, _ in page.tags].count("svg") == 4
     assert [tag for tag, _ in page.tags].count("figcaption") == 4
+
+
+def test_the_scorecard_stands_first_and_names_what_runs_the_other_claims(built: Outputs) -> None:
+    text = built.page.read_text()
+    ids = [value for value in Page(text).values("id") if value in ("scorecard", "summary", "results", "paper")]
+    assert ids == ["scorecard", "summary", "results", "paper"]
+    assert re.search(r'<b class="(good|bad|unclear)">(holds|fails|undecided at this size)</b>', text)
+    assert "snakemake results/toy/evaluation/metrics/given-instruction-cr16-base.json" in text
+
+
+def test_a_table_of_the_paper_shows_ours_the_papers_and_quoted_rows(built: Outputs) -> None:
+    text = built.page.read_text()
+    quoted = re.search(r'<tr class="quoted"><th scope="row">DRO-Mistral-7B</th>.*?</tr>', text, re.DOTALL)
+    assert quoted
+    assert '<span class="quote">51.0</span>' in quoted[0]
+    ours = re.search(r'<th scope="row">CLaRa CR 4, from instruction tuning</th>.*?</tr>', text, re.DOTALL)
+    assert ours
+    assert re.search(r'\d\.\d <span class="quote">\([\d.]+\)</span>', ours[0])
+
+
+def test_costs_are_summed_by_program_and_origins_name_file_hash_and_command(built: Outputs) -> None:
+    text = built.page.read_text()
+    assert '<th scope="row">train</th>' in text
+    assert "snakemake" in text
+    assert re.search(r'<code title="[0-9a-f]{64}">[0-9a-f]{12}</code>', text)
+
+
+def test_a_question_lists_its_candidates_with_scores(
+    make_run: Callable[..., Any], options: Options, tmp_path: Path
+) -> None:
+    run = make_run(tmp_path).write()
+    path = run.inputs.predictions[-1]
+    rows = [row.model_copy(update={"scores": [0.125 * n for n in range(8)]}) for row in read_rows(Prediction, path)]
+    write_rows(path, rows)
+    outputs = run.outputs(tmp_path / "report")
+    build_report(run.inputs, outputs, options)
+    text = outputs.page.read_text()
+    best = rows[0].ranking or []
+    assert f"{0.125 * best[0]:.3f} Town {best[0]}" in text
+    assert text.count("Candidates with their scores") == len(rows)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not BROWSER, reason="there is no Chromium")
+@pytest.mark.parametrize("width", [1200, 420])
+def test_in_a_browser_tables_sort_and_questions_filter(built: Outputs, tmp_path: Path, width: int) -> None:
+    program = """
+      document.querySelector("#filters [name=words]").value = "hotpotqa-0";
+      document.querySelector("#filters").dispatchEvent(new Event("input"));
+      document.querySelector("table.sortable thead button").click();
+      const wide = document.documentElement.scrollWidth > document.documentElement.clientWidth;
+      document.title = [wide ? "too wide" : "fits", document.querySelectorAll("[aria-sort]").length,
+        document.getElementById("matches").textContent].join(", ");
+    """
+    page = tmp_path / "page.html"
+    page.write_text(built.page.read_text().replace("</script>\n</body>", f"{program}</script>\n</body>"))
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/browser"]
+    command += [f"--window-size={width},900", "--virtual-time-budget=5000", "--dump-dom", page.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert "<title>fits, 1, 2 questions</title>" in done.stdout
 
 
 def test_headings_descend_without_a_gap(built: Outputs) -> None:

@@ -29,7 +29,7 @@ def command_for(target: str, run: Run, configs: Path = Path("configs")) -> str:
         run: the run's configuration.
         configs: folder of the overlays.
     """
-    files = [file for file, (name, _) in _overlays(configs).items() if name == run.name][:1]
+    files = overlays_of(run.name, configs)
     keys = []
     found = NAME.fullmatch(Path(target).stem)
     if found:
@@ -44,6 +44,11 @@ def command_for(target: str, run: Run, configs: Path = Path("configs")) -> str:
     words += ["--configfile", *files] if files else []
     words += ["--config", *keys] if keys else []
     return shlex.join(words)
+
+
+def overlays_of(run: str, configs: Path = Path("configs")) -> list[str]:
+    """The configuration file that names `run`; none where it is the default's."""
+    return [file for file, (name, _) in _overlays(configs).items() if name == run][:1]
 
 
 @cache

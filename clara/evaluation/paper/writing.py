@@ -41,7 +41,7 @@ def markdown(filled: Filled) -> str:
     table = filled.table
     parts = [f"## {table.title}", _reading(filled)]
     parts += [table.note] if table.note else []
-    for caption, heads, lines in _parts(filled):
+    for caption, heads, lines in panels(filled):
         body = [["Row", *heads], ["---", *["--:"] * len(heads)]]
         body += [[line.label, *(_shown(cell, line, table.decimals) for cell in cells)] for line, cells in lines]
         rows = "\n".join("| " + " | ".join(entry.replace("|", r"\|") for entry in row) + " |" for row in body)
@@ -59,7 +59,7 @@ def _reading(filled: Filled) -> str:
     )
 
 
-def _parts(filled: Filled) -> Iterator[tuple[str, list[str], list[tuple[Line, list[Cell]]]]]:
+def panels(filled: Filled) -> Iterator[tuple[str, list[str], list[tuple[Line, list[Cell]]]]]:
     """(caption, heads, rows) of each part: columns are benchmarks; metrics where there is but one benchmark."""
     table = filled.table
 
@@ -120,7 +120,7 @@ def difference_markdown(filled: Filled) -> str:
 def latex(filled: Filled) -> str:
     """The table for the package booktabs, the paper's numbers in parentheses, quoted rows in italics."""
     out = [r"\begin{table}", rf"\caption{{{escape_latex(filled.table.title)} ({escape_latex(filled.run.name)})}}"]
-    for caption, heads, lines in _parts(filled):
+    for caption, heads, lines in panels(filled):
         out += [rf"\begin{{tabular}}{{l{'r' * len(heads)}}}", r"\toprule"]
         out.append(" & ".join(map(escape_latex, [caption, *heads])) + r" \\")
         out.append(r"\midrule")

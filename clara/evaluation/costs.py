@@ -1,0 +1,61 @@
+"""What a run cost: time and memory of its programs, from the records beside its results."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+CPU = "cpu"
+
+
+class Cost(NamedTuple):
+    """All runs of one program on one kind of device."""
+
+    program: str
+    device: str
+    results: int
+    """Results that it left, one a run."""
+    seconds: float
+    """Of the processes that finished them; what a killed process had done before is not in it."""
+    longest: float
+    peak_memory_mib: int
+    """Of the largest process."""
+
+    @property
+    def gpu_hours(self) -> float:
+        """Hours that a GPU was held for; 0 on a CPU."""
+        return 0.0 if self.device == CPU else self.seconds / 3600
+
+
+def read_costs(folder: Path) -> list[Cost]:
+    """What every program of a run took, the dearest first.
+
+    Args:
+        folder: `results/{run}`; records that are missing or say no time are left out.
+    """
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for record in _records(folder):
+        command, device = record.get("command") or ["?"], str(record.get("device", CPU))
+        groups.setdefault((Path(str(command[0])).stem, device), []).append(record)
+    costs = [_sum(*key, records) for key, records in groups.items()]
+    return sorted(costs, key=lambda cost: (-cost.seconds, cost.program, cost.device))
+
+
+def _sum(program: str, device: str, records: list[dict[str, Any]]) -> Cost:
+    seconds = [float(record["wall_seconds"]) for record in records]
+    memory = max(int(record.get("peak_memory_mib", 0)) for record in records)
+    return Cost(program, device, len(records), sum(seconds), max(seconds), memory)
+
+
+def _records(folder: Path) -> Iterator[dict[str, Any]]:
+    """The records of the run's results, without those of the report, which is not finished yet."""
+    for path in sorted(folder.rglob("*.json")):
+        inside = path.relative_to(folder).parts
+        if inside[0] == "report" or not (path.name == "environment.json" or "provenance" in inside[:-1]):
+            continue
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # a record explains a result; a report is made without it
+            continue
+        if isinstance(content, dict) and isinstance(content.get("wall_seconds"), int | float):
+            yield content

@@ -1,0 +1,30 @@
+"""Costs from records: sums by program and device, GPU hours, and what is left out."""
+
+from pathlib import Path
+
+import pytest
+
+from clara.evaluation.costs import read_costs
+from clara.files import write_json
+
+
+def record(path: Path, program: str, seconds: float, *, device: str = "cpu", memory: int = 100) -> None:
+    content = {"command": [program, "--flag"], "wall_seconds": seconds, "device": device, "peak_memory_mib": memory}
+    write_json(path, content)
+
+
+def test_times_are_summed_and_memory_is_the_largest(tmp_path: Path) -> None:
+    record(tmp_path / "joint/a/environment.json", "train_joint.py", 1800.0, device="H100", memory=300)
+    record(tmp_path / "joint/b/environment.json", "train_joint.py", 3600.0, device="H100", memory=200)
+    record(tmp_path / "corpus/provenance/passages.json", "split_passages.py", 4.5)
+    record(tmp_path / "report/provenance/index.json", "build_report.py", 9.0)
+    (tmp_path / "corpus/provenance/broken.json").write_text("{")
+    write_json(tmp_path / "corpus/report.json", {"wall_seconds": 7})
+    joint, corpus = read_costs(tmp_path)
+    assert joint[:6] == ("train_joint", "H100", 2, 5400.0, 3600.0, 300)
+    assert joint.gpu_hours == pytest.approx(1.5)
+    assert (corpus.program, corpus.gpu_hours) == ("split_passages", 0.0)
+
+
+def test_a_run_without_records_has_no_costs(tmp_path: Path) -> None:
+    assert read_costs(tmp_path) == []
