@@ -5,6 +5,8 @@
 # make bench-synthesis  how fast synthesis is on this machine, by engine
 # make torture  kills, full disks, damaged files: does a plain restart give the same tables?
 # make adopt  takes results from DVC's remote for this folder's own, once they are proved to fit
+# make explain  what would run, why, how long, which tables change    make verify  are all results of these settings?
+# make preflight  what would stop a run later    make accept STAGE=pretraining  declares a code change harmless
 # make bench  our path against the plain one, large stores, break-even: results/bench/
 # make clean  delete caches of tools; results, states and logs stay
 
@@ -14,10 +16,11 @@ CODE := clara workflow_scripts tests requirements
 UV := .venv-lock/bin/uv
 
 .PHONY: help setup demo test check fix lock torture adopt clean bench-synthesis bench bench-store
+.PHONY: explain verify preflight accept
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^# //p' Makefile | head -7
+	@sed -n 's/^# //p' Makefile | head -11
 
 setup:
 	@$(PYTHON) requirements/install.py
@@ -86,6 +89,15 @@ torture: setup
 
 adopt: setup
 	@$(BIN)/python workflow_scripts/adopt.py
+
+# ARGS go to Snakemake, as for the run itself: make explain ARGS="--profile slurm --configfile configs/paper-mistral.yaml"
+explain verify preflight: ARGS ?= --profile profiles/local
+explain verify preflight: setup
+	@$(BIN)/python workflow_scripts/$@.py $(ARGS)
+
+accept: ARGS ?= --profile profiles/local
+accept: setup
+	@$(BIN)/python workflow_scripts/accept.py $(STAGE) --why "$(WHY)" $(ARGS)
 
 clean:
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import typer
 
-from clara.commands import ask, calibrate, chat, checkpoints, diagnose, doctor, inspect, serve, store
+from clara.commands import ask, calibrate, chat, checkpoints, diagnose, doctor, inspect, serve, status, store
 from clara.commands.shared import answers_errors
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     diagnose.diagnose,
     calibrate.calibrate,
     doctor.doctor,
+    status.status,
     checkpoints.info,
     checkpoints.export,
     checkpoints.export_hub,

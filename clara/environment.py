@@ -45,10 +45,11 @@ def describe(
         "seed": seed,
         "commit": commit(),
         "code": code(sys.argv[0]),
+        "modules": modules(sys.argv[0]),
         "python": platform.python_version(),
         "libraries": {name: version for name in LIBRARIES if (version := _version(name))},
         "platform": platform.platform(),
-        "processor": _processor(),
+        "processor": processor(),
         "device": _device(),
         "threads": _threads(),
         "inputs": hashes(inputs or []),
@@ -115,12 +116,32 @@ def commit() -> str | None:
 
 @cache
 def code(program: str) -> str | None:
-    """The fingerprint of the code behind a program of this checkout; None for any other."""
+    """The fingerprint of the code behind a program of this checkout; None for any other.
+
+    The first call counts: `program.run` makes it, because the files may be edited while a long program runs.
+    """
+    path = _source(program)
+    return _project().fingerprint(path) if path else None
+
+
+@cache
+def modules(program: str) -> dict[str, str]:
+    """Module → digest of what the program reaches in it, to tell later where an edit was; as `code`."""
+    path = _source(program)
+    return _project().by_module(path) if path else {}
+
+
+@cache
+def _project() -> Project:
+    return Project(Path(__file__).resolve().parents[1])
+
+
+def _source(program: str) -> Path | None:
     root, path = Path(__file__).resolve().parents[1], Path(program).resolve()
     if path.name == "clara":  # the command that pip makes
         path = root / "clara" / "__main__.py"
     known = path.is_file() and path.suffix == ".py" and path.parent in [root / name for name in PROGRAMS]
-    return Project(root).fingerprint(path) if known else None
+    return path if known else None
 
 
 def _version(name: str) -> str | None:
@@ -136,7 +157,8 @@ def _threads() -> int:
     return int(first) if first.isdecimal() and len(first) < 10 else os.cpu_count() or 1
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Model of this machine's processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

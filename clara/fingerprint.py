@@ -65,6 +65,13 @@ class Project:
             digest.update(f"{module}\0{name}\0{text}\0".encode())
         return digest.hexdigest()[:12]
 
+    def by_module(self, program: Path) -> dict[str, str]:
+        """Module → eight hexadecimal digits of what `program` reaches in it: tells which module an edit was in."""
+        texts: dict[str, list[str]] = {}
+        for (module, name), text in sorted(self.definitions(program).items()):
+            texts.setdefault(module, []).append(f"{name}\0{text}\0")
+        return {name: hashlib.sha256("".join(parts).encode()).hexdigest()[:8] for name, parts in texts.items()}
+
     def definitions(self, program: Path) -> dict[Definition, str]:
         """Every definition that `program` reaches → its syntax tree as text."""
         path = program.resolve().relative_to(self.root).with_suffix("")

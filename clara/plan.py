@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from clara.accepted import Accepted
 from clara.config import merge
 from clara.config.locations import expand
 from clara.config.rules import RULES, settings_for
@@ -69,6 +70,7 @@ class Plan:
         }
         self.root = root
         self.project = Project(root)
+        self.accepted = Accepted.read(root)
         self.code = cache(self._code)
         self.prompts = cache(self._prompts)
         self.lineage = cache(self._lineage)
@@ -107,6 +109,14 @@ class Plan:
         return self.root / "workflow_scripts" / f"{rule}.py"
 
     def _code(self, rule: str) -> str:
+        return self.accepted.canonical(rule, self.fingerprint(rule))
+
+    def modules(self, rule: str) -> dict[str, str]:
+        """Module → digest of what the rule's program reaches in it."""
+        return self.project.by_module(self._program(rule))
+
+    def fingerprint(self, rule: str) -> str:
+        """Of the rule's present code, whatever was accepted."""
         return self.project.fingerprint(self._program(rule))
 
     def _lineage(self, rule: str, variant: str, init: str) -> str:

@@ -6,9 +6,11 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NoReturn
 
+from clara import attempts, environment, gpus
 from clara.errors import ClaraError
 from clara.files import NO_ACCESS, NO_ROOM
 
@@ -29,28 +31,47 @@ def add_paths(arguments: argparse.ArgumentParser, *flags: str, many: tuple[str, 
         arguments.add_argument(flag, type=Path, required=True, nargs="+")
 
 
-def run(main: Callable[[], None]) -> NoReturn:
-    """Runs `main` and exits: 0, 2 with one sentence on a user's error, 143 when terminated, 130 when interrupted."""
+def run(main: Callable[[], None], *, resumable: bool = False) -> NoReturn:
+    """Runs `main` and exits: 0, 2 with one sentence on a user's error, 143 when terminated, 130 when interrupted.
+
+    Before that it takes the GPUs that the job was given (`clara.gpus`) and notes the code that runs.
+
+    Args:
+        main: the program.
+        resumable: keep a history of its attempts in the folder that follows --state (`clara.attempts`).
+    """
 
     def terminate(signum: int, frame: object) -> NoReturn:
         raise SystemExit(EXIT_TERMINATED)
 
     signal.signal(signal.SIGTERM, terminate)
+    environment.code(sys.argv[0])
+    environment.modules(sys.argv[0])
+    with attempts.noted(sys.argv) if resumable else nullcontext() as attempt:
+        code, reason = _outcome(main)
+        if attempt:
+            attempt.reason = reason
+    sys.exit(code)
+
+
+def _outcome(main: Callable[[], None]) -> tuple[int, str]:
+    """Exit status of `main`, and the word for the history of attempts."""
     try:
+        gpus.take(os.environ)
         main()
     except ClaraError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(EXIT_ERROR)
+        return EXIT_ERROR, f"failed: {error}"
     except OSError as error:
         if error.errno not in NO_ROOM | NO_ACCESS | {errno.ENOENT} or (
             error.filename is None and error.errno not in NO_ROOM
         ):
             raise
         print(f"error: {_refusal(error)}", file=sys.stderr)
-        sys.exit(EXIT_ERROR)
+        return EXIT_ERROR, f"failed: {_refusal(error)}"
     except KeyboardInterrupt:
-        sys.exit(130)
-    sys.exit(0)
+        return 130, "interrupted"
+    return 0, "finished"
 
 
 def _refusal(error: OSError) -> str:

@@ -89,3 +89,26 @@ def rendezvous(variables: Mapping[str, str]) -> Rendezvous:
 def last_line(text: str) -> str:
     """The last line of a message, or that there was none."""
     return (text.strip().splitlines() or ["no message"])[-1]
+
+
+def state_of(job: str) -> str | None:
+    """SLURM's word for the state of a job, also of one that is over; null where SLURM is absent or has forgotten it."""
+    asked = f"--jobs={job}"
+    for command in (
+        ["squeue", "--noheader", "--states=all", "--format=%T", asked],
+        ["sacct", "--noheader", "--allocations", "--parsable2", "--format=State", asked],
+    ):
+        if said := answer(command).split():
+            return said[0]
+    return None
+
+
+def answer(command: Sequence[str], seconds: float = 30) -> str:
+    """What a command says on its standard output; empty where it is absent, fails or hangs."""
+    if not shutil.which(command[0]):
+        return ""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+    except subprocess.TimeoutExpired:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -16,6 +16,8 @@ from clara.errors import ClaraError
 from clara.evaluation.paper.claims import read_claims, systems_of
 from clara.evaluation.paper.specs import read_table
 from clara.plan import Plan, failures, use_checkout
+from clara.runs import summary
+from clara.sizing import Site, Sizes, require_gpus, variant_and_ratio
 
 use_checkout(ROOT)
 
@@ -35,15 +37,44 @@ RUN = config["run"]
 POOLS = config["candidates"]["settings"]
 SHARDS = config["synthesis"]["shards"]
 PLAN = Plan(config, ROOT)
+# What the profile says of its machines; inside a cluster's job as well, which is told the default resources.
+STATED = workflow.resource_settings._parsed_default_resources
+SIZES = Sizes(
+    PLAN.variants,
+    Site(**{name: STATED[name].value for name in Site._fields if name in STATED}),
+)
 
 # Every program's messages go to the screen and to the rule's log. The `trap` in the commands keeps the signals that end a
 # job from `tee`: a program that saves its state on SIGTERM still writes to it.
 
 
+onsuccess:
+    if told := summary.text(
+        summary.ran(Path("benchmarks") / RUN, since=STARTED), time.time() - STARTED
+    ):
+        print(told, file=sys.stderr)
+
+
 onerror:
+    if told := summary.text(
+        summary.ran(Path("benchmarks") / RUN, since=STARTED), time.time() - STARTED
+    ):
+        print(told, file=sys.stderr)
     # Last on the screen stands why, not only that: the sentence of each program that failed in this run.
     for line in failures(Path("logs") / RUN, since=STARTED):
         print(line, file=sys.stderr)
+
+
+MODEL_RULES = (
+    "synthesize",
+    "pretrain",
+    "tune_instructions",
+    "compress_documents",
+    "train_joint",
+    "predict",
+    "predict_baseline",
+    "measure_memory_use",
+)
 
 
 wildcard_constraints:
@@ -94,6 +125,36 @@ def state(rule_name):
         )
 
     return folder
+
+
+def sized(rule_name, what):
+    """Memory in MB, or minutes, of a job of the rule: the estimate of clara/sizing.py, more at each attempt."""
+
+    def amount(wildcards, attempt):
+        variant, ratio = variant_and_ratio(dict(wildcards.items()))
+        return getattr(SIZES, what)(rule_name, variant, ratio, attempt)
+
+    return amount
+
+
+def gpus(rule_name):
+    """GPUs of a job of the rule."""
+    return lambda w: SIZES.of(rule_name, *variant_and_ratio(dict(w.items()))).gpus
+
+
+def refuse_cut_gpus():
+    """Snakemake cuts a job's GPUs to the limit of all jobs, and a training would go on with fewer than asked for."""
+    limit = workflow.global_resources.get("gpu")
+    asked = {
+        name: stated["gpu"].value
+        for name, stated in workflow.resource_settings._parsed_overwrite_resources.items()
+        if "gpu" in stated
+    }
+    wanted = {name: asked.get(name, SIZES.most_gpus(name)) for name in MODEL_RULES}
+    try:
+        require_gpus(wanted, limit.value if limit else None)
+    except ClaraError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def owned(stage, ratio, variant, init=""):
@@ -234,3 +295,6 @@ def paper_files(tables):
     return expand(
         "results/{run}/paper/{name}.csv", run=RUN, name=[*tables, "scorecard"]
     )
+
+
+refuse_cut_gpus()

@@ -17,7 +17,9 @@ rule compress_documents:
     priority: 10  # before the baselines, which nothing waits for
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=sized("compress_documents", "memory"),
+        runtime=sized("compress_documents", "minutes"),
+        gpu=gpus("compress_documents"),
     params:
         settings=settings("compress_documents"),
         code=PLAN.code("compress_documents"),
@@ -25,7 +27,7 @@ rule compress_documents:
     message:
         "Compressing the documents at ratio {wildcards.ratio} ({wildcards.init}, {wildcards.variant})"
     shell:
-        "OMP_NUM_THREADS={threads} python {input.script} --settings {params.settings:q}"
+        "OMP_NUM_THREADS={threads} CLARA_GPUS={resources.gpu} python {input.script} --settings {params.settings:q}"
         " --checkpoint {input.checkpoint:q} --documents {input.documents:q} --state {params.state:q}"
         " --manifest {output.manifest:q}"
         " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"

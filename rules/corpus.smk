@@ -14,7 +14,7 @@ rule fetch_corpus:
         "benchmarks/{run}/fetch_corpus.jsonl"
     threads: 1
     resources:
-        mem_mb=500,
+        mem_mb=sized("fetch_corpus", "memory"),
     params:
         settings=settings("fetch_corpus"),
         code=PLAN.code("fetch_corpus"),
@@ -37,7 +37,7 @@ rule prepare_backbone:
         "benchmarks/{run}/prepare_backbone.jsonl"
     threads: 1
     resources:
-        mem_mb=2500,
+        mem_mb=sized("prepare_backbone", "memory"),
     params:
         settings=settings("prepare_backbone"),
         code=PLAN.code("prepare_backbone"),
@@ -62,7 +62,7 @@ rule split_passages:
         "benchmarks/{run}/split_passages.jsonl"
     threads: 1
     resources:
-        mem_mb=1500,
+        mem_mb=sized("split_passages", "memory"),
     params:
         settings=settings("split_passages"),
         code=PLAN.code("split_passages"),
@@ -90,7 +90,7 @@ rule prepare_questions:
         "benchmarks/{run}/prepare_questions/{benchmark}.jsonl"
     threads: 1
     resources:
-        mem_mb=1500,
+        mem_mb=sized("prepare_questions", "memory"),
     params:
         settings=settings("prepare_questions"),
         code=PLAN.code("prepare_questions"),
@@ -120,7 +120,7 @@ rule make_candidates:
         "benchmarks/{run}/make_candidates/{benchmark}.jsonl"
     threads: 1
     resources:
-        mem_mb=1500,
+        mem_mb=sized("make_candidates", "memory"),
     params:
         settings=settings("make_candidates"),
         code=PLAN.code("make_candidates"),
@@ -145,7 +145,7 @@ rule collect_documents:
         "benchmarks/{run}/collect_documents.jsonl"
     threads: 1
     resources:
-        mem_mb=1500,
+        mem_mb=sized("collect_documents", "memory"),
     params:
         code=PLAN.code("collect_documents"),
     message:

@@ -17,7 +17,9 @@ rule predict:
         "benchmarks/{run}/predict/{init}-cr{ratio}-{variant}.jsonl"
     threads: 1
     resources:
-        mem_mb=2500,
+        mem_mb=sized("predict", "memory"),
+        runtime=sized("predict", "minutes"),
+        gpu=gpus("predict"),
     params:
         settings=settings("predict"),
         code=PLAN.code("predict"),
@@ -25,7 +27,7 @@ rule predict:
     message:
         "Answering the test questions at ratio {wildcards.ratio} ({wildcards.init}, {wildcards.variant})"
     shell:
-        "OMP_NUM_THREADS={threads} python {input.script} --settings {params.settings:q}"
+        "OMP_NUM_THREADS={threads} CLARA_GPUS={resources.gpu} python {input.script} --settings {params.settings:q}"
         " --checkpoint {input.checkpoint:q} --store {input.store:q} --candidates {input.candidates:q}"
         " --system {wildcards.init}-cr{wildcards.ratio}-{wildcards.variant} --state {params.state:q}"
         " --predictions {output.predictions:q}"
@@ -46,14 +48,16 @@ rule predict_baseline:
         "benchmarks/{run}/predict_baseline/{baseline}.jsonl"
     threads: 1
     resources:
-        mem_mb=2500,
+        mem_mb=sized("predict_baseline", "memory"),
+        runtime=sized("predict_baseline", "minutes"),
+        gpu=gpus("predict_baseline"),
     params:
         settings=settings("predict_baseline"),
         code=PLAN.code("predict_baseline"),
     message:
         "Answering the test questions by the baseline {wildcards.baseline}"
     shell:
-        "OMP_NUM_THREADS={threads} python {input.script} --settings {params.settings:q}"
+        "OMP_NUM_THREADS={threads} CLARA_GPUS={resources.gpu} python {input.script} --settings {params.settings:q}"
         " --baseline {wildcards.baseline} --backbone {input.backbone:q} --candidates {input.candidates:q}"
         " --predictions {output.predictions:q}"
         " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"
@@ -71,7 +75,7 @@ rule rank_bm25:
         "benchmarks/{run}/rank_bm25.jsonl"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=sized("rank_bm25", "memory"),
     params:
         settings=settings("rank_bm25"),
         code=PLAN.code("rank_bm25"),
@@ -100,14 +104,16 @@ rule measure_memory_use:
         "benchmarks/{run}/measure_memory_use/{stage}/{name}.jsonl"
     threads: 1
     resources:
-        mem_mb=2500,
+        mem_mb=sized("measure_memory_use", "memory"),
+        runtime=sized("measure_memory_use", "minutes"),
+        gpu=gpus("measure_memory_use"),
     params:
         settings=lambda w: PLAN.settings("measure_memory_use", variant_of(w.name)),
         code=PLAN.code("measure_memory_use"),
     message:
         "Measuring what the generator takes from its memories: {wildcards.stage} {wildcards.name}"
     shell:
-        "OMP_NUM_THREADS={threads} python {input.script} --settings {params.settings:q}"
+        "OMP_NUM_THREADS={threads} CLARA_GPUS={resources.gpu} python {input.script} --settings {params.settings:q}"
         " --checkpoint {input.checkpoint:q} --history {input.history:q} --candidates {input.candidates:q}"
         " --memory-use {output.memory_use:q} --diagnostics {output.diagnostics:q}"
         " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"
@@ -125,7 +131,7 @@ rule score:
         "benchmarks/{run}/score/{system}.jsonl"
     threads: 1
     resources:
-        mem_mb=500,
+        mem_mb=sized("score", "memory"),
     params:
         settings=lambda w: PLAN.settings("score", variant_of(w.system)),
         code=PLAN.code("score"),

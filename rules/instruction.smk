@@ -21,7 +21,9 @@ rule tune_instructions:
     priority: 10  # before the baselines, which nothing waits for
     threads: 1
     resources:
-        mem_mb=2900,
+        mem_mb=sized("tune_instructions", "memory"),
+        runtime=sized("tune_instructions", "minutes"),
+        gpu=gpus("tune_instructions"),
     params:
         settings=settings("tune_instructions"),
         code=PLAN.code("tune_instructions"),
@@ -29,7 +31,7 @@ rule tune_instructions:
     message:
         "Tuning on questions over compressed documents at ratio {wildcards.ratio} ({wildcards.variant})"
     shell:
-        "OMP_NUM_THREADS={threads} python workflow_scripts/launch.py {input.script} --settings {params.settings:q}"
+        "OMP_NUM_THREADS={threads} CLARA_GPUS={resources.gpu} python workflow_scripts/launch.py {input.script} --settings {params.settings:q}"
         " --checkpoint {input.checkpoint:q} --candidates {input.candidates:q} --state {params.state:q}"
         " --card {output.card:q}"
         " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"

@@ -22,7 +22,9 @@ rule train_joint:
     priority: 10  # before the baselines, which nothing waits for
     threads: 1
     resources:
-        mem_mb=2900,
+        mem_mb=sized("train_joint", "memory"),
+        runtime=sized("train_joint", "minutes"),
+        gpu=gpus("train_joint"),
     params:
         settings=settings("train_joint"),
         code=PLAN.code("train_joint"),
@@ -30,7 +32,7 @@ rule train_joint:
     message:
         "Training selection and answers together at ratio {wildcards.ratio} ({wildcards.init}, {wildcards.variant})"
     shell:
-        "OMP_NUM_THREADS={threads} python workflow_scripts/launch.py {input.script} --settings {params.settings:q}"
+        "OMP_NUM_THREADS={threads} CLARA_GPUS={resources.gpu} python workflow_scripts/launch.py {input.script} --settings {params.settings:q}"
         " --checkpoint {input.checkpoint:q} --store {input.store:q} --candidates {input.candidates:q}"
         " --state {params.state:q} --card {output.card:q}"
         " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"

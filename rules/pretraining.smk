@@ -20,7 +20,9 @@ rule pretrain:
     priority: 10  # before the baselines, which nothing waits for
     threads: 1
     resources:
-        mem_mb=2900,
+        mem_mb=sized("pretrain", "memory"),
+        runtime=sized("pretrain", "minutes"),
+        gpu=gpus("pretrain"),
     params:
         settings=settings("pretrain"),
         code=PLAN.code("pretrain"),
@@ -28,7 +30,7 @@ rule pretrain:
     message:
         "Pretraining the compressor at ratio {wildcards.ratio} ({wildcards.variant})"
     shell:
-        "OMP_NUM_THREADS={threads} python workflow_scripts/launch.py {input.script} --settings {params.settings:q}"
+        "OMP_NUM_THREADS={threads} CLARA_GPUS={resources.gpu} python workflow_scripts/launch.py {input.script} --settings {params.settings:q}"
         " --ratio {wildcards.ratio} --pairs {input.pairs:q} --backbone {input.backbone:q}"
         " --state {params.state:q} --card {output.card:q}"
         " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"

@@ -52,7 +52,7 @@ rule build_report:
         "benchmarks/{run}/build_report.jsonl"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=sized("build_report", "memory"),
     params:
         settings=settings("build_report"),
         code=PLAN.code("build_report"),

@@ -19,7 +19,9 @@ rule synthesize:
     priority: 10  # before the baselines, which nothing waits for
     threads: 1
     resources:
-        mem_mb=3500,
+        mem_mb=sized("synthesize", "memory"),
+        runtime=sized("synthesize", "minutes"),
+        gpu=gpus("synthesize"),
     params:
         settings=settings("synthesize"),
         code=PLAN.code("synthesize"),
@@ -29,7 +31,7 @@ rule synthesize:
     message:
         "Synthesizing questions, answers and paraphrases, shard {wildcards.shard} of {wildcards.shards}"
     shell:
-        "OMP_NUM_THREADS={threads} python {input.script} --settings {params.settings:q} --shard {wildcards.shard}"
+        "OMP_NUM_THREADS={threads} CLARA_GPUS={resources.gpu} python {input.script} --settings {params.settings:q} --shard {wildcards.shard}"
         " --passages {input.passages:q} --backbone {input.backbone:q} --state {params.state:q} --pairs {output.pairs:q}"
         " --rejected {output.rejected:q} --report {output.report:q}"
         " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"
@@ -57,7 +59,7 @@ rule gather_pairs:
     priority: 10
     threads: 1
     resources:
-        mem_mb=1500,
+        mem_mb=sized("gather_pairs", "memory"),
     params:
         settings=settings("gather_pairs"),
         code=PLAN.code("gather_pairs"),
@@ -88,7 +90,7 @@ rule review_pairs:
         "benchmarks/{run}/review_pairs.jsonl"
     threads: 1
     resources:
-        mem_mb=1500,
+        mem_mb=sized("review_pairs", "memory"),
     params:
         settings=settings("review_pairs"),
         code=PLAN.code("review_pairs"),

@@ -3,7 +3,7 @@
     python workflow_scripts/launch.py workflow_scripts/pretrain.py --settings "$SETTINGS" …
     srun --ntasks-per-node=1 python workflow_scripts/launch.py workflow_scripts/pretrain.py --settings "$SETTINGS" …
 
-Files are those of the program. In a SLURM job with several GPUs accelerate starts one process for each, and tasks of
+Files are those of the program. In a job with several GPUs accelerate starts one process for each, and tasks of
 one `srun` meet at the job's first node; everywhere else the program takes this process's place. The number of GPUs
 changes no setting: `batch_size` is that of all together.
 """
@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 
-from clara import program
+from clara import gpus, program
 from clara.slurm import Rendezvous, rendezvous
 
 PRIMITIVES = "32"
@@ -51,8 +51,9 @@ def command_for(arguments: Sequence[str], place: Rendezvous, *, gpus: int) -> li
 
 
 def visible_gpus(variables: Mapping[str, str]) -> int:
-    """How many GPUs a SLURM job was given: outside of one, a visible GPU may be another job's as well."""
-    given = variables.get("CUDA_VISIBLE_DEVICES", "") if "SLURM_JOB_ID" in variables else ""
+    """How many GPUs a SLURM job was given or this process has leased; another visible one may be another job's."""
+    own = "SLURM_JOB_ID" in variables or gpus.HELD in variables
+    given = variables.get("CUDA_VISIBLE_DEVICES", "") if own else ""
     return len([name for name in given.split(",") if name.strip()])
 
 

@@ -1,5 +1,6 @@
 """The whole configuration: types, loading, and refusals that name path, value and what was expected."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -117,3 +118,21 @@ def _checked(values: dict[str, Any], prefix: str, faults: list[str]) -> Config |
         return None
     faults += [prefix + fault for fault in checks.between(config)]
     return config
+
+
+def of_command_line(arguments: Sequence[str], default: Path = Path("config.yaml")) -> dict[str, Any]:
+    """The configuration that Snakemake's arguments name: the default file and what follows --configfile.
+
+    Raises:
+        ConfigError: as `load` and `validate`.
+    """
+    merged, taking = load(default), False
+    for word in arguments:
+        if word.startswith("-"):
+            flag, _, value = word.partition("=")
+            taking = flag in ("--configfile", "--configfiles")
+            merged = merge(merged, load(Path(value))) if taking and value else merged
+        elif taking:
+            merged = merge(merged, load(Path(word)))
+    validate(merged)
+    return merged

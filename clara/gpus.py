@@ -1,0 +1,95 @@
+"""GPUs of this machine for jobs that no batch system gives any: a lease on the numbers, so that no two jobs share one.
+
+Snakemake counts GPUs but tells a job on the same machine not which; every job would take the first. A lease is a lock
+on a file for each number, which ends with the process, however it ends.
+"""
+
+import fcntl
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import MutableMapping, Sequence
+from pathlib import Path
+
+from clara.errors import ResourceError
+
+WANTED = "CLARA_GPUS"
+"""Environment variable with the number of GPUs that the workflow gave to a job."""
+HELD = "CLARA_GPUS_HELD"
+"""Set once a process holds them: programs that it starts or becomes take no others."""
+FOLDER = Path(tempfile.gettempdir()) / "clara-gpus"
+_handles: list[int] = []
+"""Open for as long as the process runs; a program that takes its place inherits them."""
+
+
+def take(variables: MutableMapping[str, str], folder: Path = FOLDER) -> None:
+    """Waits for as many free GPUs as `CLARA_GPUS` says and makes them the visible ones.
+
+    Nothing happens where the number is 0 or absent, under SLURM, which gives the GPUs itself, or where they are held.
+
+    Raises:
+        ResourceError: the machine has fewer.
+    """
+    count = int(variables.get(WANTED) or 0)
+    if count == 0 or HELD in variables or "SLURM_JOB_ID" in variables:
+        return
+    names = visible(variables)
+    if len(names) < count:
+        raise ResourceError(
+            f"the job was given {count} GPU{'s' * (count > 1)}, but this machine shows {len(names) or 'none'}; ask for "
+            "fewer (gpu and node_gpus in the profile), or use --profile profiles/local, which needs none"
+        )
+    taken = _lock(names, count, folder)
+    variables["CUDA_VISIBLE_DEVICES"] = ",".join(taken)
+    variables[HELD] = "1"
+
+
+def visible(variables: MutableMapping[str, str]) -> list[str]:
+    """The GPUs that this process may use, by number or name: those of CUDA_VISIBLE_DEVICES, else all."""
+    stated = variables.get("CUDA_VISIBLE_DEVICES")
+    if stated is not None:
+        return [name.strip() for name in stated.split(",") if name.strip() and name.strip() != "-1"]
+    if not shutil.which("nvidia-smi"):
+        return []
+    command = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False)
+    return listed.stdout.split() if listed.returncode == 0 else []
+
+
+def _lock(names: Sequence[str], count: int, folder: Path) -> list[str]:
+    """Names of `count` GPUs that this process now holds; all or none, so that two jobs cannot block each other."""
+    folder.mkdir(exist_ok=True)
+    told = False
+    while True:
+        held: dict[str, int] = {}
+        for name in names:
+            if len(held) < count and (handle := _try(folder / f"{name.replace('/', '_')}.lock")) is not None:
+                held[name] = handle
+        if len(held) == count:
+            _handles.extend(held.values())
+            return list(held)
+        for handle in held.values():
+            os.close(handle)
+        if not told:
+            print(f"waits for {count} of the GPUs {', '.join(names)} to be free", file=sys.stderr)
+            told = True
+        time.sleep(0.2 + 0.3 * random.random())
+
+
+def _try(path: Path) -> int | None:
+    """An open, locked handle of the file; null where another process holds it."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        handle = os.open(path, os.O_RDONLY | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        return None
+    os.set_inheritable(handle, True)
+    return handle
