@@ -209,7 +209,9 @@ def _examples(rule: str, config: dict[str, Any], section: dict[str, Any], ratio:
     k, answer = section.get("top_k", 1), PROMPT_TOKENS + section["max_target_tokens"]
     generator = Pass(n, k * m + answer)
     if rule == "train_joint":
-        return [Pass(n, PROMPT_TOKENS + m), generator], n * config["candidates"]["size"] * m
+        return [Pass(n, PROMPT_TOKENS + m), generator], n * (
+            config["candidates"]["train_size"] or config["candidates"]["size"]
+        ) * m
     return [Pass(n * k, document + m), generator], 0
 
 
@@ -218,7 +220,9 @@ def _inference(rule: str, config: dict[str, Any], ratio: int, model: Model) -> t
     m, document = _memory(config, ratio), config["memory"]["document_max_tokens"] + 2
     given, questions = config["evaluation"], _questions(config)
     if rule == "compress_documents":
-        documents = SHARE_OF_POOLS * config["candidates"]["size"] * sum(questions)
+        pools = config["candidates"]
+        places = (pools["train_size"] or pools["size"]) * questions[0] + pools["size"] * questions[1]
+        documents = SHARE_OF_POOLS * places
         tokens, length = config["compression"]["batch_tokens"], document + m
         stored = documents * m * model.width * BYTES[config["compression"]["dtype"]] / 1e6
         return [Pass(max(1, tokens // length), length)], documents * length, stored

@@ -12,8 +12,13 @@ LIGHT = [
     "clara.errors",
     "clara.evaluation.metrics",
     "clara.files",
+    "clara.plan",
     "clara.prompts",
     "clara.records",
+    "clara.runs.explain",
+    "clara.runs.preflight_slurm",
+    "clara.runs.summary",
+    "clara.sizing",
 ]
 HEAVY = {"torch", "transformers", "pandas", "pyarrow", "matplotlib", "vllm", "peft", "numpy"}
 

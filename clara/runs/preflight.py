@@ -159,7 +159,7 @@ def _gpu_memory(run: Run) -> list[Check]:
     jobs = [job for job in run.jobs if job.resources["gpu"]]
     if not jobs:
         return []
-    gpu_gb = int(_defaults(run.profile).get("gpu_gb", 80))
+    gpu_gb = int(defaults(run.profile).get("gpu_gb", 80))
     most = max(jobs, key=lambda job: run.size_of(job).gpu_mem_mb)
     needed = run.size_of(most).gpu_mem_mb / 1000
     text = f"{most.name} needs about {needed:.0f} GB of {gpu_gb} GB"
@@ -201,7 +201,7 @@ def _save_intervals(run: Run) -> list[Check]:
     return found
 
 
-def _defaults(profile: dict[str, Any]) -> dict[str, Any]:
+def defaults(profile: dict[str, Any]) -> dict[str, Any]:
     """default-resources of a profile, which may be a mapping or a list of `name=value`."""
     stated = profile.get("default-resources", {})
     return stated if isinstance(stated, dict) else dict(entry.split("=", 1) for entry in stated)

@@ -37,7 +37,8 @@ def test_everything_that_enters_a_command_is_quoted(rule: str) -> None:
     free = [name for name in re.findall(r"\{([^{}]+)\}", command) if not name.endswith(":q")]
     # Free are numbers, the program's own path, and wildcards that the constraints keep to letters, digits and dashes.
     assert set(free) <= {
-        "threads", "input.script", "wildcards.ratio", "wildcards.init", "wildcards.variant", "wildcards.baseline",
+        "threads", "resources.gpu", "input.script",
+        "wildcards.ratio", "wildcards.init", "wildcards.variant", "wildcards.baseline",
         "wildcards.shard",
     }  # fmt: skip
     assert "exec tee {log:q}" in command

@@ -6,6 +6,8 @@ import pytest
 import yaml
 
 from clara.config.rules import RULES
+from clara.runs import preflight
+from clara.sizing import Site
 from tests.workflow.checkout import ROOT
 
 WITH_MODEL = {
@@ -19,16 +21,30 @@ def profile(name: str) -> dict:
 
 
 @pytest.mark.parametrize("name", ["gpu", "slurm"])
-def test_steps_with_a_model_get_a_gpu_and_threads(name: str) -> None:
+def test_steps_with_a_model_get_threads_and_the_rules_ask_for_gpus(name: str) -> None:
     values = profile(name)
     assert WITH_MODEL <= RULES.keys()
-    assert {rule for rule, resources in values["set-resources"].items() if resources["gpu"] == 1} == WITH_MODEL
     assert {entry.split("=")[0] for entry in values["set-threads"]} == WITH_MODEL
+    # The number, the memory and the time follow from the configuration: clara/sizing.py.
+    given = {key for resources in values.get("set-resources", {}).values() for key in resources}
+    assert not given & {"gpu", "mem_mb", "runtime"}
+    stated = preflight.defaults(values)
+    assert set(Site._fields) & set(stated)
+    assert int(stated["node_gpus"]) >= 1
+
+
+def test_rules_with_a_model_are_sized_and_get_their_gpus() -> None:
+    rules = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "rules").glob("*.smk"))
+    for rule in WITH_MODEL:
+        assert f'gpu=gpus("{rule}")' in rules
+        assert f'mem_mb=sized("{rule}", "memory")' in rules
+    assert rules.count("CLARA_GPUS={resources.gpu}") == len(WITH_MODEL)
 
 
 def test_slurm_is_found_by_its_short_name_and_warns_jobs_before_their_end() -> None:
     assert (ROOT / "slurm").readlink() == Path("profiles/slurm")
     values = profile("slurm")
+    assert values["set-resources"].keys() == WITH_MODEL
     assert all("--signal=TERM@300" in resources["slurm_extra"] for resources in values["set-resources"].values())
     # An array job of the plugin 2.8 removes healthy outputs, and preempted jobs that nobody requeues hang for ever.
     assert not any("array" in key for key in values)

@@ -1,0 +1,101 @@
+"""History of attempts: ends noted, kills told later, lost steps counted, SLURM's word for the end of a job."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from clara import attempts
+from clara.attempts import history, noted
+
+
+def attempt(state: Path, *lines: str, error: BaseException | None = None) -> None:
+    with noted(["pretrain.py", "--state", str(state)]) as note:
+        for line in lines:
+            print(line, file=sys.stderr)
+        if error:
+            raise error
+        assert note
+        note.reason = "finished"
+
+
+def test_an_attempt_leaves_its_reason_its_time_and_its_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    attempt(tmp_path, "step 1/4 train: loss 2")
+    (one,) = history(tmp_path)
+    assert (one.number, one.reason, one.lost_steps, one.job) == (1, "finished", 0, None)
+    assert one.seconds is not None
+    assert 0 <= one.seconds < 10
+    assert (tmp_path / "attempts" / "001.log").read_text() == "step 1/4 train: loss 2\n"
+    assert capsys.readouterr().err == "step 1/4 train: loss 2\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (SystemExit(143), "terminated"),
+        (MemoryError("no more"), "out of memory: MemoryError: no more"),
+        (ValueError("odd"), "failed: ValueError: odd"),
+        (type("OutOfMemoryError", (RuntimeError,), {})("CUDA"), "out of memory: OutOfMemoryError: CUDA"),
+    ],
+)
+def test_an_end_by_an_error_is_told(error: BaseException, reason: str, tmp_path: Path) -> None:
+    with pytest.raises(type(error)):
+        attempt(tmp_path, error=error)
+    assert [one.reason for one in history(tmp_path)] == [reason]
+
+
+def test_a_killed_attempt_is_told_by_the_next_with_the_steps_that_were_lost(tmp_path: Path) -> None:
+    kept = noted(["pretrain.py", "--state", str(tmp_path)])
+    before = sys.stderr
+    kept.__enter__()
+    for step in (1, 2, 3, 4, 5):
+        print(f"pretraining cr4-base: step {step}/9 train: loss 1", file=sys.stderr)
+    sys.stderr = before  # as after SIGKILL: nothing was noted
+    (tmp_path / "step-000003").mkdir()
+    (still,) = history(tmp_path)
+    assert still.reason == "running"
+    attempt(tmp_path)
+    first, second = history(tmp_path)
+    assert (first.reason, first.lost_steps) == ("killed", 2)
+    assert second.reason == "finished"
+
+
+def commands(folder: Path, monkeypatch: pytest.MonkeyPatch, **scripts: str) -> None:
+    for name, text in scripts.items():
+        (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}/usr/bin{os.pathsep}/bin")
+
+
+@pytest.mark.parametrize("word", ["TIMEOUT", "OUT_OF_MEMORY", "PREEMPTED", "CANCELLED"])
+def test_slurm_says_why_a_job_ended(word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands(tmp_path, monkeypatch, squeue="exit 1", sacct=f"echo {word}")
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    with pytest.raises(SystemExit):
+        attempt(tmp_path / "state", error=SystemExit(143))
+    (one,) = history(tmp_path / "state")
+    assert (one.reason, one.job) == (word, "12")
+
+
+def test_the_same_job_that_begins_again_was_preempted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "attempts").mkdir()
+    row = {"attempt": 1, "started": 1.0, "host": "elsewhere", "process": 1, "job": "12"}
+    (tmp_path / "attempts" / "history.jsonl").write_text(json.dumps(row) + "\n" + '{"cut short')
+    (tmp_path / "attempts" / "history.jsonl").write_text(json.dumps(row) + "\n")
+    attempt(tmp_path)
+    assert [one.reason for one in history(tmp_path)] == ["PREEMPTED", "finished"]
+
+
+def test_only_the_first_process_of_a_launch_and_only_with_a_state_notes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with noted(["score.py"]) as note:
+        assert note is None
+    monkeypatch.setenv("RANK", "1")
+    with noted(["pretrain.py", "--state", str(tmp_path)]) as note:
+        assert note is None
+    assert attempts.history(tmp_path) == []
