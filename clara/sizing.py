@@ -96,8 +96,8 @@ class Sizes:
     def of(self, rule: str, variant: str = "base", ratio: int | None = None) -> Size:
         """The size of a rule's job at its first attempt; at the largest memories where no ratio is given."""
         config = self.variants[variant]
-        if rule in LIGHT_MB:
-            return Size(LIGHT_MB[rule] + _data_mb(rule, config), 20.0, 0, 0, 1.0)
+        if rule not in MEASURED_MB:
+            return Size(LIGHT_MB.get(rule, 1000) + _data_mb(rule, config), 20.0, 0, 0, 1.0)
         size = self._with_model(rule, config, ratio or min(config["ratios"]))
         known = MEASURED_MB[rule]
         if not size.gpus and size.mem_mb <= 1.05 * known:

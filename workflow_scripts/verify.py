@@ -2,7 +2,7 @@
 
     python workflow_scripts/verify.py [TARGET …] --profile profiles/local [--configfile configs/NAME.yaml]
 
-Compared are settings, fingerprint of the code, and the hash of every input; --quick leaves out inputs above 64 MiB. All
+Compared are settings, fingerprint of the code, and hashes of inputs and results; --quick leaves out large files. All
 other arguments go to Snakemake; targets come first. Exit status 1 where a result differs. Makes no file.
 """
 

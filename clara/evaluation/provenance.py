@@ -10,7 +10,9 @@ from clara.evaluation.labels import checkpoint_of
 from clara.files import read_json, sha256_file
 
 _SETTINGS, _ENVIRONMENT = "settings.json", "environment.json"
-_OWN = frozenset({"command", "inputs", "outputs", "finished", "wall_seconds", "peak_memory_mib", "peak_gpu_memory_mib"})
+_OWN = frozenset(
+    {"command", "inputs", "outputs", "modules", "finished", "wall_seconds", "peak_memory_mib", "peak_gpu_memory_mib"}
+)
 """Keys of an environment that each checkpoint has to itself; they stand in its fold."""
 
 

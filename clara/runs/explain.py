@@ -87,7 +87,10 @@ def _seconds(path: Path) -> list[float]:
 
 def tables(jobs: Sequence[Job]) -> list[str]:
     """The tables that the run would write."""
-    return sorted(path for job in jobs for path in job.outputs if "/tables/" in path)
+    parts = ("/tables/", "/paper/")
+    return sorted(
+        path for job in jobs for path in job.outputs if path.endswith(".csv") and any(part in path for part in parts)
+    )
 
 
 def totals(explained: Sequence[Explained]) -> Cost:

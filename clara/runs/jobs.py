@@ -57,6 +57,8 @@ class Recorded(NamedTuple):
     modules: dict[str, str]
     inputs: dict[str, str]
     """Path → SHA-256."""
+    outputs: dict[str, str]
+    """Path → SHA-256 of the results when they were written."""
 
 
 def planned(arguments: Sequence[str]) -> list[Job]:
@@ -81,8 +83,18 @@ def recorded(job: Job) -> Recorded | None:
             beside = output.with_name("settings.json")
             if settings is None:
                 settings = read_json(beside) if beside.is_file() else {}
-            return Recorded(settings, record.get("code") or "", record.get("modules") or {}, record["inputs"])
+            return Recorded(
+                settings,
+                record.get("code") or "",
+                record.get("modules") or {},
+                record["inputs"],
+                _results(output, record),
+            )
     return None
+
+
+def _results(output: Path, record: dict[str, Any]) -> dict[str, str]:
+    return {str(output.with_name(name)): digest for name, digest in record.get("outputs", {}).items()}
 
 
 def settings_changed(job: Job, record: Recorded) -> list[str]:

@@ -104,6 +104,8 @@ def _told(job: Job, working: bool) -> Told:
         return Told(job.rule, job.name, "waiting", "", [], attempts)
     said = log.read_text(encoding="utf-8", errors="replace").replace("\r", "\n").splitlines()
     lines = [line.replace("\x1b[2K", "").strip() for line in said if line.strip()]
+    if not lines and not working:
+        return Told(job.rule, job.name, "waiting", "", [], attempts)
     last = lines[-1] if lines else ""
     if ERROR.match(last):
         return Told(job.rule, job.name, "failed", last, lines[-LAST_LINES:], attempts)

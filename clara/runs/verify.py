@@ -32,7 +32,7 @@ def verify(
         jobs: all of a run's, whether they are to run or not.
         canonical: of a rule and a fingerprint, the one that it was declared to equal (`clara.accepted`).
         modules_of: module → digest of the present code of a rule.
-        quick: compare no input above 64 MiB.
+        quick: compare no file above 64 MiB.
     """
     hashes: dict[str, str] = {}
     found = []
@@ -44,9 +44,10 @@ def verify(
             faults = (
                 ["nothing beside it tells how it was made"]
                 if record is None
-                else _against(job, record, canonical, modules_of) + _inputs(record, hashes, quick)
+                else _against(job, record, canonical, modules_of) + _files(record, hashes, quick)
             )
             faults += [f"{path} is missing" for path in job.outputs if path not in there]
+            faults = list(dict.fromkeys(faults))
         found.append(Verdict(job, bool(there), faults))
     return found
 
@@ -65,19 +66,23 @@ def _against(
     return faults
 
 
-def _inputs(record: Recorded, hashes: dict[str, str], quick: bool) -> list[str]:
+def _files(record: Recorded, hashes: dict[str, str], quick: bool) -> list[str]:
     faults = []
-    for name, digest in record.inputs.items():
-        path = Path(name)
-        if not path.is_file():
-            faults.append(f"its input {name} is missing")
-            continue
-        if quick and path.stat().st_size > LARGE_BYTES:
-            continue
-        if name not in hashes:
-            hashes[name] = sha256_file(path)
-        if hashes[name] != digest:
-            faults.append(f"its input {name} is not the one it was made from")
+    for said, files in (
+        ("its input {} is not the one it was made from", record.inputs),
+        (
+            "{} is not as it was written",
+            record.outputs,
+        ),
+    ):
+        for name, digest in files.items():
+            path = Path(name)
+            if not path.is_file():
+                faults.append(f"{name} is missing")
+            elif not (quick and path.stat().st_size > LARGE_BYTES):
+                if name not in hashes:
+                    hashes[name] = sha256_file(path)
+                faults += [said.format(name)] * (hashes[name] != digest)
     return faults
 
 

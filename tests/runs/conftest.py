@@ -50,15 +50,23 @@ def make_result() -> Callable[..., None]:
         job: Job,
         settings: dict[str, Any] = SETTINGS,
         *,
-        code: dict[str, Any] | None = {"fingerprint": "new0", "modules": {"clara.a": "1", "clara.b": "2"}},  # noqa: B006
+        code: str | None = "new0",
+        modules: dict[str, str] | None = None,
         inputs: dict[str, str] | None = None,
+        outputs: dict[str, str] | None = None,
     ) -> None:
         for output in job.outputs:
             Path(output).parent.mkdir(parents=True, exist_ok=True)
             Path(output).write_text("{}")
         folder = Path(job.outputs[0]).parent
         (folder / "settings.json").write_text(json.dumps(settings))
-        record = {"command": [f"{job.rule}.py", *job.outputs], "inputs": inputs or {}, "code": code}
+        record = {
+            "command": [f"{job.rule}.py", *job.outputs],
+            "inputs": inputs or {},
+            "outputs": outputs or {},
+            "code": code,
+            "modules": modules or {"clara.a": "1", "clara.b": "2"},
+        }
         (folder / "environment.json").write_text(json.dumps(record))
 
     return make

@@ -39,7 +39,7 @@ def test_names_of_settings_are_those_of_the_configuration_and_not_of_the_program
 
 def test_changed_code_is_told_by_module(make_job: Callable[..., Job], make_result: Callable[..., None]) -> None:
     job = make_job(params_changed=True)
-    make_result(job, code={"fingerprint": "old", "modules": {"clara.a": "0", "clara.b": "2", "clara.c": "3"}})
+    make_result(job, code="old", modules={"clara.a": "0", "clara.b": "2", "clara.c": "3"})
     assert explain.why(job, MODULES) == ["code changed: clara.a, clara.c"]
 
 

@@ -14,7 +14,7 @@ from clara.runs.verify import LARGE_BYTES, text, verify
 from tests.runs.conftest import SETTINGS
 
 MODULES = {"clara.a": "1", "clara.b": "2"}
-OLD = {"fingerprint": "old0", "modules": {"clara.a": "0", "clara.b": "2"}}
+OLD = {"code": "old0", "modules": {"clara.a": "0", "clara.b": "2"}}
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -34,7 +34,17 @@ def test_a_result_of_these_settings_code_and_inputs_holds(
     Path("in.txt").write_text("b")
     assert faults(job) == ["its input in.txt is not the one it was made from"]
     Path("in.txt").unlink()
-    assert faults(job) == ["its input in.txt is missing"]
+    assert faults(job) == ["in.txt is missing"]
+
+
+def test_a_result_that_is_not_as_it_was_written_is_a_fault(
+    make_job: Callable[..., Job], make_result: Callable[..., None]
+) -> None:
+    job = make_job()
+    make_result(job, outputs={"card.json": hashlib.sha256(b"{}").hexdigest()})
+    assert faults(job) == []
+    Path(job.outputs[0]).write_text("{ }")
+    assert faults(job) == [f"{job.outputs[0]} is not as it was written"]
 
 
 def test_other_settings_other_code_and_no_record_are_faults(
@@ -43,7 +53,7 @@ def test_other_settings_other_code_and_no_record_are_faults(
     job = make_job()
     make_result(job, SETTINGS | {"seed": 1})
     assert faults(job) == ["seed 1 -> 42"]
-    make_result(job, code=OLD)
+    make_result(job, **OLD)
     assert faults(job) == ["code changed: clara.a"]
     make_result(job, code=None)
     assert faults(job) == ["its record names no code: made by an earlier version"]
@@ -54,7 +64,7 @@ def test_other_settings_other_code_and_no_record_are_faults(
 def test_accepted_code_holds(make_job: Callable[..., Job], make_result: Callable[..., None]) -> None:
     job = make_job(code="old0")  # the rules have the oldest fingerprint: `Plan.code`
     accepted = Accepted([Change("joint", "train_joint", "old0", "new0", "A", "2026-11-27", "")])
-    make_result(job, code=OLD)
+    make_result(job, **OLD)
     assert faults(job, accepted) == []
     make_result(job)
     assert faults(job, accepted) == []
@@ -91,8 +101,8 @@ def declared(jobs: list[Job], accepted: Accepted | None = None) -> list[Change]:
 def test_a_declaration_names_both_codes_and_who_made_it(
     make_job: Callable[..., Job], make_result: Callable[..., None]
 ) -> None:
-    make_result(make_job(4), code=OLD)
-    make_result(make_job(16), code=OLD)
+    make_result(make_job(4), **OLD)
+    make_result(make_job(16), **OLD)
     (change,) = declared([make_job(4), make_job(16)])
     assert (change.stage, change.rule, change.old, change.new, change.why) == (
         "joint", "train_joint", "old0", "new0", "names",
@@ -104,11 +114,11 @@ def test_a_declaration_names_both_codes_and_who_made_it(
 def test_changed_settings_and_unknown_or_several_codes_are_refused(
     make_job: Callable[..., Job], make_result: Callable[..., None]
 ) -> None:
-    make_result(make_job(4), SETTINGS | {"seed": 1}, code=OLD)
+    make_result(make_job(4), SETTINGS | {"seed": 1}, **OLD)
     with pytest.raises(ConfigError, match=r"not of the present settings either \(seed 1 -> 42\)"):
         declared([make_job(4)])
-    make_result(make_job(4), code=OLD)
-    make_result(make_job(16), code={"fingerprint": "other", "modules": {}})
+    make_result(make_job(4), **OLD)
+    make_result(make_job(16), code="other")
     with pytest.raises(ConfigError, match=r"made by different code \(old0, other\)"):
         declared([make_job(4), make_job(16)])
     make_result(make_job(4), code=None)
