@@ -62,7 +62,9 @@ def visible(variables: MutableMapping[str, str]) -> list[str]:
 
 def _lock(names: Sequence[str], count: int, folder: Path) -> list[str]:
     """Names of `count` GPUs that this process now holds; all or none, so that two jobs cannot block each other."""
-    folder.mkdir(exist_ok=True)
+    if not folder.exists():
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o1777)  # for all who use the machine
     told = False
     while True:
         held: dict[str, int] = {}

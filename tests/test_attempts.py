@@ -2,6 +2,8 @@
 
 import json
 import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -99,3 +101,38 @@ def test_only_the_first_process_of_a_launch_and_only_with_a_state_notes(
     with noted(["pretrain.py", "--state", str(tmp_path)]) as note:
         assert note is None
     assert attempts.history(tmp_path) == []
+
+
+PROGRAM = """
+import signal, sys, time
+from clara import program
+from clara.errors import DataError
+
+def main():
+    print("step 3/9 train: loss 1", file=sys.stderr)
+    if "--fail" in sys.argv:
+        raise DataError("the rows are empty; fill them")
+    print("ready", flush=True)
+    time.sleep(30)
+
+program.run(main, resumable=True)
+"""
+
+
+def test_a_program_that_fails_is_ended_or_is_killed_leaves_that_in_its_history(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", PROGRAM, "--state", str(tmp_path)]
+    variables = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    failed = subprocess.run([*command, "--fail"], env=variables, capture_output=True, text=True, check=False)
+    assert (failed.returncode, failed.stderr.splitlines()[-1]) == (2, "error: the rows are empty; fill them")
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        process = subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        assert process.stdout
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(number)
+        process.communicate(timeout=20)
+        assert process.returncode == (143 if number is signal.SIGTERM else -signal.SIGKILL)
+    assert [one.reason for one in history(tmp_path)] == [
+        "failed: the rows are empty; fill them", "terminated", "killed",
+    ]  # fmt: skip
+    assert [one.lost_steps for one in history(tmp_path)] == [3, 3, None]
+    assert "error: the rows are empty" in (tmp_path / "attempts" / "001.log").read_text()

@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> None:
         (whole.seconds / 3600, given.max_hours, "hours"),
     ):
         if value > limit:
-            print(f"{value:.1f} {unit} are above the limit of {limit:g}", file=sys.stderr)
+            print(f"{value:.3g} {unit} are above the limit of {limit:g}", file=sys.stderr)
             sys.exit(EXIT_ABOVE)
 
 

@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> None:
     code: object = 0
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         try:
-            snakemake([*(sys.argv[1:] if argv is None else argv), "--dry-run"])
+            snakemake([*(sys.argv[1:] if argv is None else argv), "--dry-run", "--nolock"])
         except SystemExit as end:
             code = end.code
     if code:
