@@ -190,7 +190,8 @@ def test_jobs_were_slurm_jobs_with_the_resources_asked_for(on_slurm: Path) -> No
     assert training["Partition"] == "gpu"
     assert training["TresPerJob"] == "gres:gpu:1"
     assert training["CPUs/Task"] == "8"
-    assert training["TimeLimit"] == "12:00:00"
+    assert training["TimeLimit"] == "00:30:00"  # the least that clara/sizing.py asks for
+    assert training["MinMemoryNode"] == "4001M"  # 4,000 MB, and 1.3 times the weights of the random model
     assert "TresPerJob" not in jobs["split_passages"].fields
     assert jobs["split_passages"].fields["Partition"] == "cpu"
     finished = single_node.output("sacct", "-c", "-n", "-o", "jobid,state").split()
