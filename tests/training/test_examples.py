@@ -73,7 +73,7 @@ def test_rows_are_chosen_by_who_made_them_and_empty_ones_teach_nothing() -> None
 def test_no_row_of_the_kinds_asked_for_is_refused(model: ClaraModel) -> None:
     pairs: list[Pair] = tiny.pairs()
     with pytest.raises(DataError, match="no synthesized row is of kind complex"):
-        pretraining_examples(pairs, model.tokens, kinds=["complex"], qa_target="list", max_target_tokens=9)
+        list(pretraining_examples(pairs, model.tokens, kinds=["complex"], qa_target="list", max_target_tokens=9))
 
 
 def test_instruction_keeps_the_gold_and_fills_with_others_in_the_seeds_order(model: ClaraModel) -> None:
@@ -108,7 +108,7 @@ def test_no_group_is_both_learned_and_held_out() -> None:
     examples = [example(f"{group}{n}", group) for group in "abcdefghij" for n in range(3)]
     training, validation = hold_out(examples, count=6, seed=1)
     assert len(validation) == 6
-    assert not {item.group for item in training} & {item.group for item in validation}
+    assert not {examples[index].group for index in training} & {examples[index].group for index in validation}
     assert len(training) == 24
     assert hold_out(examples, count=6, seed=1) == (training, validation)
     assert hold_out(examples, count=6, seed=2) != (training, validation)
