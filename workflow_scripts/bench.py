@@ -12,6 +12,8 @@ from pathlib import Path
 
 from clara import program
 
+PARTS = ("throughput", "works", "search", "break_even")
+
 
 def main(argv: list[str] | None = None) -> None:
     """Parses the flags and measures."""
@@ -24,6 +26,7 @@ def main(argv: list[str] | None = None) -> None:
     flags.add_argument("--rounds", type=int, default=2, help="pairs of timings of each work")
     flags.add_argument("--count", type=int, default=100_000, help="documents of the store that is searched")
     flags.add_argument("--batches", type=int, nargs="+", default=[1, 32], help="questions answered together")
+    flags.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS, help="what is measured")
     flags.add_argument("--compile", action="store_true", help="compile the model's body, as backbone.compile does")
     flags.add_argument("--profile", action="store_true", help="write where the time goes to profile.txt")
     given = flags.parse_args(argv)
@@ -43,6 +46,7 @@ def main(argv: list[str] | None = None) -> None:
         rounds=given.rounds,
         count=given.count,
         batches=given.batches,
+        parts=given.parts,
         compiled=given.compile,
         profiled=given.profile,
     )

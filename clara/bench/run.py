@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from clara.bench import report
-from clara.bench.break_even import break_even
-from clara.bench.large import compare_types, search_store
+from clara.bench.break_even import BreakEven, break_even
+from clara.bench.large import Searched, compare_types, search_store
 from clara.bench.measure import measure, profile_of
 from clara.bench.throughput import ON_CPU, ON_GPU, Throughput, shaped, throughput
 from clara.bench.works import BATCH_TOKENS, Bench, pretraining_examples, works
@@ -29,6 +29,7 @@ from clara.model.compression import build_store, compress
 from clara.model.store import MemoryStore
 from clara.records import Passage, Question, document_id, read_rows
 
+PARTS = ("throughput", "works", "search", "break_even")
 RATIO = 16
 SHORT, LONG = 142, 256
 """Tokens of a document: the demo's mean, and the most."""
@@ -47,10 +48,11 @@ def everything(
     rounds: int,
     count: int,
     batches: Sequence[int],
+    parts: Sequence[str] = PARTS,
     compiled: bool = False,
     profiled: bool = False,
 ) -> None:
-    """Measures throughput, works, search and break-even and writes them to `output`.
+    """Measures throughput, works, search and break-even and writes each to a file of `output`.
 
     Args:
         backbone: card of a prepared backbone; its adapters are untrained, which costs the same as trained.
@@ -62,6 +64,7 @@ def everything(
         rounds: pairs of timings of each work.
         count: documents of the store that is searched.
         batches: questions answered together, for the break-even.
+        parts: what is measured, of PARTS.
         compiled: compile the body for training and compressing, as backbone.compile does.
         profiled: also write where the time of compressing goes, by kernel, to profile.txt.
     """
@@ -71,41 +74,57 @@ def everything(
     set_up |= {"gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none at hand"}
     passages = read_rows(Passage, documents)
     asked = [question for path in candidates for question in read_rows(Question, path)]
-    with tempfile.TemporaryDirectory() as folder:
-        bench = _bench(backbone, passages, asked, Path(folder), dtype=dtype, attention=attention, compiled=compiled)
-        print("measuring throughput", file=sys.stderr)
-        rates = _throughput(bench, passages, profile=output / "profile.txt" if profiled else None)
-        write_json(output / "throughput.json", {"set_up": set_up, "throughput": [asdict(rate) for rate in rates]})
-        measured = []
-        for work in works(bench):
-            print(f"measuring {work.name}", file=sys.stderr)
-            measured.append(measure(work, rounds=rounds))
-        write_json(output / "works.json", {"set_up": set_up, "works": report.rows(measured)})
-        model = bench.loaded.model
-        print(f"searching {count:,} documents", file=sys.stderr)
-        store = MemoryStore(bench.store)
-        inputs = [model.tokens.to_compress(question.question) for question in asked[:TIMED_QUESTIONS]]
-        queries = compress(model, inputs, batch_tokens=BATCH_TOKENS, role=QUERY_REASONER).float()
-        memories = store.rows(range(store.manifest.num_documents))
-        searched = [
-            search_store(memories, queries, Path(folder) / str(size), count=size) for size in (count // 4, count)
-        ]
-        write_json(output / "search.json", {"set_up": set_up, "search": [asdict(found) for found in searched]})
-        print("measuring when compression pays", file=sys.stderr)
-        paid = [
-            break_even(model, bench.bare, document_tokens=tokens, batch=batch, top_k=5, max_new_tokens=24)
-            for tokens in (SHORT, LONG)
-            for batch in batches
-        ]
-        write_json(output / "break_even.json", {"set_up": set_up, "break_even": [asdict(row) for row in paid]})
-    tables = [
-        report.works_table(measured),
-        report.table(*_columns([asdict(rate) for rate in rates])),
-        report.searches_table(searched),
-        report.table(*_columns([asdict(row) for row in paid])),
-    ]
+    tables = []
+
+    def kept(part: str, rows: list[dict[str, Any]], table: str) -> None:
+        write_json(output / f"{part}.json", {"set_up": set_up, part: rows})
+        tables.append(table)
+        print(table)
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        bench = _bench(backbone, passages, asked, folder, dtype=dtype, attention=attention, compiled=compiled)
+        for part in parts:
+            print(f"measuring {part}", file=sys.stderr)
+            if part == "throughput":
+                rates = _throughput(bench, passages, profile=output / "profile.txt" if profiled else None)
+                kept(part, *_rows(rates))
+            elif part == "works":
+                measured = [measure(work, rounds=rounds) for work in works(bench)]
+                kept(part, report.rows(measured), report.works_table(measured))
+            elif part == "search":
+                searched = _searches(bench, folder, count)
+                kept(part, [asdict(found) for found in searched], report.searches_table(searched))
+            else:
+                kept(part, *_rows([_break_even(bench, tokens, batch) for tokens in (SHORT, LONG) for batch in batches]))
     write_text(output / "README.md", report.page(set_up, tables))
-    print(report.works_table(measured))
+
+
+def _ready(bench: Bench) -> ClaraModel:
+    """The model as it answers."""
+    model = bench.loaded.model
+    model.set_learning([])
+    model.adapters.cast(model.backbone.dtype)
+    return model.eval()
+
+
+def _searches(bench: Bench, folder: Path, count: int) -> list[Searched]:
+    """Of a store of `count` documents and of one of a quarter: time grows, memory does not."""
+    model, store = _ready(bench), MemoryStore(bench.store)
+    inputs = [model.tokens.to_compress(question.question) for question in bench.questions]
+    queries = compress(model, inputs, batch_tokens=BATCH_TOKENS, role=QUERY_REASONER).float()
+    memories = store.rows(range(store.manifest.num_documents))
+    return [search_store(memories, queries, folder / str(size), count=size) for size in (count // 4, count)]
+
+
+def _break_even(bench: Bench, tokens: int, batch: int) -> BreakEven:
+    return break_even(_ready(bench), bench.bare, document_tokens=tokens, batch=batch, top_k=5, max_new_tokens=24)
+
+
+def _rows(found: Sequence[Any]) -> tuple[list[dict[str, Any]], str]:
+    """Dataclasses as plain data and as a table."""
+    rows = [asdict(row) for row in found]
+    return rows, report.table(*_columns(rows))
 
 
 def store_types(card: Path, store: Path, candidates: Sequence[Path], output: Path, *, dtype: str) -> None:
