@@ -1,7 +1,6 @@
-"""Search in a large store of made-up documents, and how near stores of few bytes come to bfloat16."""
+"""Search in a large store of made-up documents: time, memory, and what two stages miss."""
 
 import resource
-import shutil
 import statistics
 import time
 from collections.abc import Sequence
@@ -13,15 +12,8 @@ from pathlib import Path
 from torch import Tensor
 
 from clara.bench.made_up import mixed, write_store
-from clara.config.evaluation import Generation
-from clara.evaluation.answering import Pool
-from clara.evaluation.metrics import f1, recall_at
-from clara.evaluation.predict import with_memories
-from clara.files import read_json, write_json
-from clara.model.checkpoint import LoadedCheckpoint
-from clara.model.packing import STORE_TYPES, StoreType, bytes_per_document
 from clara.model.search import INDEX_KINDS, Index, IndexKind, build_index, exact
-from clara.model.store import DOCUMENTS, MANIFEST, MemoryStore
+from clara.model.store import MemoryStore
 
 SHARD = 4096
 RESCORED = (20, 50, 100, 200, 400)
@@ -116,40 +108,3 @@ def _anonymous() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     line = next(line for line in status.read_text("utf-8").splitlines() if line.startswith("RssAnon"))
     return int(line.split()[1]) / 1024
-
-
-@dataclass(frozen=True)
-class Quantised:
-    """How a type of store compares."""
-
-    dtype: StoreType
-    bytes_per_document: int
-    recall_at_5: float
-    """Mean over questions with gold documents, percent."""
-    f1: float
-    """Percent, all answers."""
-    questions: int
-
-
-def compare_types(
-    loaded: LoadedCheckpoint, store: Path, pools: Sequence[Pool], folder: Path, *, top_k: int, generation: Generation
-) -> list[Quantised]:
-    """Recall@5 and F1 of the same checkpoint on the same documents, by the type that its store keeps."""
-    original = MemoryStore(store)
-    found = []
-    for dtype in STORE_TYPES:
-        copy = folder / dtype
-        blocks = [block for _, block in original.blocks(SHARD)]
-        write_store(copy, blocks, dtype=dtype)
-        shutil.copyfile(original.folder / DOCUMENTS, copy / DOCUMENTS)
-        text = read_json(copy / MANIFEST)
-        same = {"compressor_hash", "documents_sha256"}
-        text.update({key: getattr(original.manifest, key) for key in same})
-        write_json(copy / MANIFEST, text)
-        rows = with_memories(dtype, loaded, copy / MANIFEST, pools, top_k=top_k, generation=generation, state=None)
-        ranked = [row for row in rows if row.ranking is not None and row.pos_index]
-        recall = statistics.mean(recall_at(row.ranking or [], row.pos_index, 5) for row in ranked)
-        answers = statistics.mean(max(f1(row.prediction or "", gold) for gold in row.golden_answers) for row in rows)
-        size = bytes_per_document(original.manifest.num_memory, original.manifest.dim, dtype)
-        found.append(Quantised(dtype, size, 100 * recall, 100 * answers, len(rows)))
-    return found

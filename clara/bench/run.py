@@ -12,8 +12,9 @@ import torch
 
 from clara.bench import report
 from clara.bench.break_even import BreakEven, break_even
-from clara.bench.large import Searched, compare_types, search_store
+from clara.bench.large import Searched, search_store
 from clara.bench.measure import measure, profile_of
+from clara.bench.store_types import compare_types
 from clara.bench.throughput import ON_CPU, ON_GPU, Throughput, shaped, throughput
 from clara.bench.works import BATCH_TOKENS, Bench, pretraining_examples, works
 from clara.config.evaluation import Generation

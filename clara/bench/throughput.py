@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -72,7 +73,7 @@ def shaped(like: LoadedBackbone, **sizes: Any) -> LoadedBackbone:
     automatic: Any = AutoModelForCausalLM
     config = MistralConfig(**{**OF_7B, "sliding_window": None, "vocab_size": like.vocab_size, **sizes})
     config._attn_implementation = like.model.config._attn_implementation
-    with torch.device(like.device):
+    with like.device:
         model = automatic.from_config(config, dtype=like.dtype)
     model.eval().requires_grad_(False)
     model.config.use_cache = False
@@ -100,9 +101,11 @@ def throughput(
         with torch.autocast(model.backbone.device.type, dtype=model.backbone.dtype, enabled=_mixed(model)):
             return compress(model, inputs, batch_tokens=sizes.batch_tokens)
 
+    def share(part: Sequence[Example]) -> torch.Tensor:
+        return objective(part, totals, progress=0.0, seed=0).loss
+
     def step() -> object:
-        losses = [lambda part=part: objective(part, totals, progress=0.0, seed=0).loss for part in parts]
-        return backward_pass(model, [COMPRESSOR, GENERATOR], *losses)
+        return backward_pass(model, [COMPRESSOR, GENERATOR], *(partial(share, part) for part in parts))
 
     read = [item for example in chosen for item in example.to_compress(model.tokens)]
     learned = sum(len(example.prompt) + len(example.target) for example in chosen) + sum(len(i.ids) for i in read)

@@ -74,7 +74,7 @@ def test_steps_with_a_model_never_wait_for_work_that_could_have_been_done_before
     """What they stand on goes before them, and they go before what nothing of theirs stands on."""
     from clara.plan import BEFORE
 
-    text = (ROOT / "profiles" / "gpu" / "config.yaml").read_text(encoding="utf-8")
+    text = (ROOT / "profiles" / "gpu" / "profile.v9+.yaml").read_text(encoding="utf-8")
     on_gpu = set(yaml.safe_load(text)["set-resources"])
     assert {"synthesize", "train_joint", "predict"} <= on_gpu
     found = {rule: re.search(r"\n    priority: (\d+)", block) for rule, block in BLOCKS.items()}
