@@ -38,8 +38,9 @@ class Inverted:
     def __init__(self, path: Path) -> None:
         import faiss
 
+        read: Any = faiss.read_index
         try:
-            self._index: Any = faiss.read_index(str(path), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
+            self._index = read(str(path), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
         except RuntimeError as error:
             raise CheckpointError(f"{path} is no readable index ({error}); make it again") from error
         self.num_lists = int(self._index.nlist)

@@ -89,8 +89,8 @@ def build_index(store: MemoryStore, *, width: int = WIDTH, kind: IndexKind | Non
     path.unlink(missing_ok=True)
     tensors = {"directions": directions.contiguous(), "store": _name(store)}
     if kind == "lists":
-        sampled = rows[torch.linspace(0, total - 1, min(total, FITTED)).round().long()]
-        inverted.write(lists, iter(rows.split(INDEX_BLOCK)), sampled, total)
+        sampled = rows[torch.linspace(0, total - 1, min(total, FITTED), dtype=torch.float64).round().long()]
+        inverted.write(lists, iter(torch.split(rows, INDEX_BLOCK)), sampled, total)
     else:
         lists.unlink(missing_ok=True)
         tensors["rows"] = rows
