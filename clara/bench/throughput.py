@@ -102,7 +102,8 @@ def throughput(
             return compress(model, inputs, batch_tokens=sizes.batch_tokens)
 
     def share(part: Sequence[Example]) -> torch.Tensor:
-        return objective(part, totals, progress=0.0, seed=0).loss
+        loss: torch.Tensor = objective(part, totals, progress=0.0, seed=0).loss
+        return loss
 
     def step() -> object:
         return backward_pass(model, [COMPRESSOR, GENERATOR], *(partial(share, part) for part in parts))

@@ -141,7 +141,7 @@ def _embedded(model: ClaraModel, prompts: Sequence[list[int]], memories: Tensor 
     """Input embeddings of prompts on the CPU, `[tokens, dim]` each."""
     ids = torch.tensor([token for prompt in prompts for token in prompt])[None]
     embedded = model.generator.embed(model.backbone, ids, memories, model.added)[0]
-    return list(embedded.split([len(prompt) for prompt in prompts]))
+    return list(torch.split(embedded, [len(prompt) for prompt in prompts]))
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """What the next steps need is read while the device computes this one."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
 from typing import TypeVar
@@ -18,7 +18,7 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
-def ahead(load: Callable[[Key], Value], keys: Iterable[Key], *, count: int = AHEAD) -> Iterator[Value]:
+def ahead(load: Callable[[Key], Value], keys: Iterable[Key], *, count: int = AHEAD) -> Generator[Value, None, None]:
     """`load` of each key in turn, by a thread of its own that is up to `count` keys ahead of the one who asks."""
     waiting: deque[Future[Value]] = deque()
     with ThreadPoolExecutor(1, thread_name_prefix="prefetch") as worker:
