@@ -75,7 +75,7 @@ def test_steps_with_a_model_never_wait_for_work_that_could_have_been_done_before
     from clara.plan import BEFORE
 
     text = (ROOT / "profiles" / "gpu" / "profile.v9+.yaml").read_text(encoding="utf-8")
-    on_gpu = set(yaml.safe_load(text)["set-resources"])
+    on_gpu = {entry.split("=")[0] for entry in yaml.safe_load(text)["set-threads"]}
     assert {"synthesize", "train_joint", "predict"} <= on_gpu
     found = {rule: re.search(r"\n    priority: (\d+)", block) for rule, block in BLOCKS.items()}
     priority = {rule: int(match[1]) if match else 0 for rule, match in found.items()}
