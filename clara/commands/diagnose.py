@@ -25,16 +25,23 @@ def diagnose(
     examples: Annotated[int, typer.Option(min=2, help="Questions measured, those with fewest gold documents first")] = (
         30
     ),
+    unseen: Annotated[
+        list[Path] | None,
+        typer.Option(help="Rows that were trained on: questions about their documents are left out; may be repeated"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure whether a checkpoint's memories are read, and show the words that they lie near."""
     import clara
     from clara.evaluation import diagnostics, memory_use
     from clara.evaluation.results import Diagnostics, MemoryUse
-    from clara.records import Question, read_rows
+    from clara.records import Pair, Question, read_rows
 
     folder = checkpoint.parent if checkpoint.is_file() else checkpoint
-    chosen = memory_use.choose([read_rows(Question, path) for path in questions], examples)
+    learnt = {pair.document for path in unseen or () for pair in read_rows(Pair, path)}
+    chosen = memory_use.choose(
+        [memory_use.about_others(read_rows(Question, path), learnt) for path in questions], examples
+    )
     model = clara.load(folder).model
     history = folder / "history.jsonl"
     used = memory_use.measure(model, chosen, seed=SEED, confidence=CONFIDENCE, samples=RESAMPLES)

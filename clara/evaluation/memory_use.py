@@ -5,7 +5,7 @@ with those of other questions' (wrong, the mean of up to two draws), with no bac
 documents' text (text).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,13 @@ def choose(pools: Sequence[Sequence[Question]], count: int) -> list[Question]:
             f"memory use needs at least two questions with gold documents, found {len(taken)}; add questions"
         )
     return sorted(taken, key=lambda question: len(question.pos_index))[:count]
+
+
+def about_others(questions: Sequence[Question], learnt: Collection[str]) -> list[Question]:
+    """The questions none of whose gold documents is among those that were learnt from."""
+    return [
+        question for question in questions if not any(question.docs[index] in learnt for index in question.pos_index)
+    ]
 
 
 @torch.inference_mode()

@@ -60,12 +60,14 @@ def test_paraphrases_and_questions_come_together(model: ClaraModel) -> None:
 
 def test_rows_are_chosen_by_who_made_them_and_empty_ones_teach_nothing() -> None:
     def row(question: str, answer: str, source: str, kind: str = "simple") -> Pair:
-        return Pair(id="", document_id="", document="D", kind=kind, question=question, answer=answer, source=source)  # type: ignore[arg-type]
+        return Pair(
+            id=question, document_id="", document="D", kind=kind, question=question, answer=answer, source=source
+        )  # type: ignore[arg-type]
 
     made = row("Who?", "Ida", "templates")
     others = [row("When?", "1204", "facts"), row("", "Rewritten.", "model", "paraphrase")]
     unread = [row("", "{oops", "model"), row("Who?", "", "model")]
-    assert chosen_rows([made, *others, *unread], "all") == [made, *others]
+    assert chosen_rows([made, *others, *unread], "all") == [others[1], others[0], made], "by id, not by file"
     assert chosen_rows([made, *others], "accepted") == [made, *others]
     assert chosen_rows([made, *others], "templates") == [made]
 
