@@ -14,7 +14,7 @@ from clara.environment import write_provenance
 from clara.model import backbone, checkpoint
 from clara.model.clara import ClaraModel, Shape
 from clara.model.compression import build_store
-from clara.records import Passage, document_id, document_text, write_rows
+from clara.records import Pair, Passage, document_id, document_text, write_rows
 from tests import tiny
 from tests.model import released_writer
 
@@ -179,6 +179,11 @@ def test_an_imported_checkpoint_is_diagnosed(tmp_path: Path) -> None:
     for lens in found["diagnostics"]["questions"]:
         assert f"lens      {' '.join(lens['words'])}" in shown
     assert "at least two questions with gold documents" in clara("diagnose", tmp_path / "ours", _one(tmp_path)).stderr
+    document = rows[0].docs[0]
+    learnt = Pair(id="p", document_id="d", document=document, kind="simple", question="Who?", answer="Ida")
+    write_rows(tmp_path / "learnt.parquet", [learnt])
+    unseen = clara("diagnose", *given[:2], "--unseen", tmp_path / "learnt.parquet", "--json")
+    assert json.loads(unseen.stdout)["memory_use"]["n"] == 2, "three questions, one of them about what was learnt"
 
 
 def _one(folder: Path) -> Path:

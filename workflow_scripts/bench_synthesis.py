@@ -4,8 +4,8 @@
         --backbone results/demo/backbone/card.json --dtype float32 --num-passages 16 \\
         --speeds results/bench/synthesis.json
 
-Makes the file of speeds and prints a table: each request alone with transformers, batches by length with transformers,
-vLLM where it runs.
+Makes the file of speeds and prints a table: a plain loop over transformers' generate, the engine transformers one by
+one and together, vLLM where it runs.
 """
 
 from clara import program

@@ -48,7 +48,8 @@ class Pretraining(Strict):
     """list: the model writes all questions and answers of a document (paper). answer: the question is given, the
     answer is written, one pair an example."""
     rows: Literal["accepted", "all", "templates"]
-    """Which synthesized rows are trained on. all: rejected ones too, among the others. templates: accepted ones made by rule alone."""
+    """Which synthesized rows are trained on. all: rejected ones too, among the others. templates: accepted ones made by
+    rule alone."""
     kinds: Distinct[Literal["simple", "complex", "paraphrase"]] = Field(min_length=1)
     """Of which kinds (Tables 3 and 19)."""
     pairs_together: int = Field(ge=1)

@@ -51,10 +51,14 @@ class Request:
     """JSON schema, as JSON text, that the reply must meet; engines that cannot force it may return other text."""
     choices: tuple[str, ...] = ()
     """The only replies allowed, if any are given."""
+    shared: int = 0
+    """Characters of the last message that other requests begin with too, after the same messages before; they are a
+    hint of what to keep, and the reply does not depend on them."""
 
     def key(self, model: str) -> str:
         """The name under which the reply is kept: a hash of everything that it depends on."""
-        content = json.dumps([model, asdict(self)], ensure_ascii=False, sort_keys=True)
+        depends = {name: value for name, value in asdict(self).items() if name != "shared"}
+        content = json.dumps([model, depends], ensure_ascii=False, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 

@@ -15,6 +15,8 @@ ATTEMPTS = 5
 FIRST_WAIT_SECONDS = 0.5
 TIMEOUT_SECONDS = 300.0
 CONNECT_SECONDS = 10.0
+LOST = 16
+"""Requests in a row that found no server before the run ends; until then each is the matter of its passage alone."""
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 """Answers of a server that is busy or starting; others would come again."""
 
@@ -55,6 +57,7 @@ class OpenAIEngine:
         self._pool = ThreadPoolExecutor(max_workers=capacity)
         self._done: queue.Queue[tuple[str, Reply | Exception]] = queue.Queue()
         self._open = 0
+        self._lost = 0
 
     def submit(self, key: str, request: Request) -> None:
         """Sends the request from a thread of its own."""
@@ -62,13 +65,25 @@ class OpenAIEngine:
         self._pool.submit(self._answer, key, request)
 
     def collect(self) -> list[tuple[str, Reply]]:
-        """Waits for one reply and takes along those that came with it."""
+        """Waits for one reply and takes along those that came with it.
+
+        Raises:
+            ConfigError: the server refuses key, address or model.
+            ResourceError: it is gone for good.
+        """
         done: list[tuple[str, Reply]] = []
         while self._open and (not done or not self._done.empty()):
             key, reply = self._done.get()
             self._open -= 1
-            if isinstance(reply, Exception):
+            if isinstance(reply, ResourceError):
+                self._lost += 1
+                if self._lost >= LOST:
+                    raise reply
+                reply = failure(str(reply))
+            elif isinstance(reply, Exception):
                 raise reply
+            else:
+                self._lost = 0
             done.append((key, reply))
         return done
 

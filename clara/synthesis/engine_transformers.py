@@ -1,28 +1,24 @@
 """Transformers in this process: slower than vLLM, runs wherever torch does."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from clara.synthesis.engine import Reply, Request, failure, overflow
+from clara.synthesis.engine import Message, Reply, Request, failure, overflow
+
+if TYPE_CHECKING:
+    from clara.synthesis.decoding import Row
 
 BATCH_SIZE = 16
 """Requests decoded together."""
 BATCHES_AHEAD = 4
 """Batches' worth of requests taken before one is cut: the more there are, the better lengths match."""
 
-
-@dataclass
-class _Row:
-    key: str
-    request: Request
-    ids: list[int]
-    allowed: list[list[int]]
-    """Token ids of each choice, end of turn included; empty when the reply is free."""
+SMALL = 64
+"""Tokens that are read as one with others: no shorter beginning is kept, no shorter difference parts a batch."""
 
 
 class TransformersEngine:
-    """Batches by prompt length, one key-value cache a batch, each row drawn by its own generator."""
+    """Batches by length of what is to be read; beginnings that prompts share are read once."""
 
     name = "transformers"
 
@@ -30,6 +26,7 @@ class TransformersEngine:
         import torch
 
         from clara.model.model_folder import read_model, read_tokenizer
+        from clara.synthesis.prefixes import Prefixes
 
         self.model = identity
         self.capacity = BATCH_SIZE * BATCHES_AHEAD
@@ -40,36 +37,40 @@ class TransformersEngine:
         end = self._model.generation_config.eos_token_id
         ends = end if isinstance(end, list) else [end]
         self._ends = {token for token in [*ends, self._tokenizer.eos_token_id] if token is not None}
-        self._rows: list[_Row] = []
+        self._prefixes = Prefixes(self._model)
+        self._rows: list[Row] = []
+        self._requests: dict[str, Request] = {}
         self._refused: list[tuple[str, Reply]] = []
 
     def submit(self, key: str, request: Request) -> None:
         """Takes the request; one that does not fit the context fails at once."""
-        ids = self._tokenizer.apply_chat_template(
-            [message._asdict() for message in request.messages], add_generation_prompt=True, return_dict=False
-        )
-        ids = [*ids, *self._encode(request.beginning)]
-        if len(ids) + request.sampling.max_tokens > self._context:
-            self._refused.append((key, failure(overflow(len(ids), request.sampling.max_tokens, self._context))))
+        from clara.synthesis.decoding import Row
+
+        prefix, rest = self._tokens(request)
+        length, more = len(prefix) + len(rest), request.sampling.max_tokens
+        if length + more > self._context:
+            self._refused.append((key, failure(overflow(length, more, self._context))))
             return
         end = min(self._ends)
         allowed = [[*self._encode(choice), end] for choice in request.choices]
-        self._rows.append(_Row(key, request, ids, allowed))
+        self._requests[key] = request
+        self._rows.append(Row(key, prefix, rest, request.sampling, allowed))
 
     def collect(self) -> list[tuple[str, Reply]]:
-        """Replies of the batch of longest prompts among those that wait."""
+        """Replies of one batch among the requests that wait: those whose beginning was read first, longest first."""
         if self._refused or not self._rows:
             done, self._refused = self._refused, []
             return done
-        self._rows.sort(key=lambda row: (len(row.ids), row.key))
-        batch, self._rows = self._rows[-BATCH_SIZE:], self._rows[:-BATCH_SIZE]
+        self._rows.sort(key=lambda row: (row.prefix in self._prefixes, len(row.rest), row.prefix, row.key))
+        size = _alike([len(row.rest) for row in reversed(self._rows[-BATCH_SIZE:])])
+        batch, self._rows = self._rows[-size:], self._rows[:-size]
         return self._decode_in_memory(batch)
 
     def close(self) -> None:
         """Drops the model and its memory."""
-        del self._model
+        del self._model, self._prefixes
 
-    def _decode_in_memory(self, rows: list[_Row]) -> list[tuple[str, Reply]]:
+    def _decode_in_memory(self, rows: list["Row"]) -> list[tuple[str, Reply]]:
         """The replies of a batch; where memory does not hold it, of its halves; a row that does not fit alone fails."""
         try:
             return self._decode(rows)
@@ -78,56 +79,59 @@ class TransformersEngine:
                 raise
             reason = str(error).splitlines()[0]
         if len(rows) == 1:
-            return [(rows[0].key, failure(f"out of memory with a prompt of {len(rows[0].ids)} tokens: {reason}"))]
+            del self._requests[rows[0].key]
+            return [(rows[0].key, failure(f"out of memory with a prompt of {rows[0].prompt_tokens} tokens: {reason}"))]
         middle = len(rows) // 2
         return self._decode_in_memory(rows[:middle]) + self._decode_in_memory(rows[middle:])
+
+    def _prompt(self, messages: tuple[Message, ...]) -> list[int]:
+        ids: list[int] = self._tokenizer.apply_chat_template(
+            [message._asdict() for message in messages], add_generation_prompt=True, return_dict=False
+        )
+        return ids
+
+    def _tokens(self, request: Request) -> tuple[tuple[int, ...], list[int]]:
+        """A prompt in two: what it has in common with those that part after `request.shared` characters; the rest."""
+        ids = [*self._prompt(request.messages), *self._encode(request.beginning)]
+        *before, last = request.messages
+        cut = last.content[: request.shared]
+        ends = (self._prompt((*before, last._replace(content=cut + other))) for other in ("\n\n0", "\n\nA"))
+        same = min(_equal_tokens(ids, other) for other in ends)
+        return (tuple(ids[:same]), ids[same:]) if same >= SMALL else ((), ids)
 
     def _encode(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
         return ids
 
-    def _decode(self, rows: list[_Row]) -> list[tuple[str, Reply]]:
-        import torch
+    def _decode(self, rows: list["Row"]) -> list[tuple[str, Reply]]:
+        from clara.model.attention import for_answers
+        from clara.synthesis.decoding import decode
 
-        width = max(len(row.ids) for row in rows)
-        # Left padding keeps the last position of every row at the same column.
-        pad = min(self._ends) if self._ends else 0
-        tokens = torch.tensor([[pad] * (width - len(row.ids)) + row.ids for row in rows], device=self._device)
-        mask = torch.tensor([[0] * (width - len(row.ids)) + [1] * len(row.ids) for row in rows], device=self._device)
-        positions = (mask.cumsum(1) - 1).clamp(min=0)
-        draws = [torch.Generator().manual_seed(row.request.sampling.seed) for row in rows]
-        replies: list[list[int]] = [[] for _ in rows]
-        open_rows = set(range(len(rows)))
-        cache = None
-        with torch.inference_mode():
-            while open_rows:
-                output = self._model(
-                    input_ids=tokens,
-                    attention_mask=mask,
-                    position_ids=positions,
-                    past_key_values=cache,
-                    logits_to_keep=1,
-                )
-                cache = output.past_key_values
-                logits = output.logits[:, -1].float().cpu()
-                chosen = [pad] * len(rows)
-                for index in sorted(open_rows):
-                    chosen[index] = _draw(logits[index], rows[index], replies[index], draws[index])
-                    replies[index].append(chosen[index])
-                    limit = rows[index].request.sampling.max_tokens
-                    if chosen[index] in self._ends or len(replies[index]) >= limit:
-                        open_rows.discard(index)
-                tokens = torch.tensor(chosen, device=self._device)[:, None]
-                mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
-                positions = positions[:, -1:] + 1
-        return [(row.key, self._reply(row, reply)) for row, reply in zip(rows, replies, strict=True)]
+        with for_answers(self._model):
+            decode(self._model, self._prefixes, rows, self._ends)
+        return [(row.key, self._reply(row)) for row in rows]
 
-    def _reply(self, row: _Row, ids: list[int]) -> Reply:
+    def _reply(self, row: "Row") -> Reply:
+        request, ids = self._requests.pop(row.key), row.reply
         ended = ids[-1] in self._ends
         # Decoded with the beginning, because many tokenizers drop the space before a text's first word.
-        whole = [*self._encode(row.request.beginning), *(ids[:-1] if ended else ids)]
+        whole = [*self._encode(request.beginning), *(ids[:-1] if ended else ids)]
         text = self._tokenizer.decode(whole, skip_special_tokens=True)
-        return Reply(text, "stop" if ended else "length", len(row.ids), len(ids))
+        return Reply(text, "stop" if ended else "length", row.prompt_tokens, len(ids))
+
+
+def _alike(lengths: list[int]) -> int:
+    """How many of some lengths, from the first on, are apart by no more than a factor of two."""
+    for number in range(1, len(lengths)):
+        if max(lengths[: number + 1]) > 2 * min(lengths[: number + 1]) + SMALL:
+            return number
+    return len(lengths)
+
+
+def _equal_tokens(one: list[int], other: list[int]) -> int:
+    """How many tokens two prompts have in common, fewer than the first has."""
+    pairs = zip(one[:-1], other, strict=False)
+    return next((number for number, (a, b) in enumerate(pairs) if a != b), min(len(one) - 1, len(other)))
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -136,23 +140,3 @@ def out_of_memory(error: BaseException) -> bool:
 
     told = isinstance(error, RuntimeError) and "not enough memory" in str(error)
     return told or isinstance(error, (MemoryError, torch.OutOfMemoryError))
-
-
-def _draw(logits: Any, row: _Row, so_far: list[int], generator: Any) -> int:
-    """The next token of one row: the likeliest at temperature 0, else one drawn from the nucleus."""
-    import torch
-
-    if row.allowed:
-        count = len(so_far)
-        going = {choice[count] for choice in row.allowed if choice[:count] == so_far}
-        closed = torch.full_like(logits, float("-inf"))
-        keep = sorted(going)
-        closed[keep] = logits[keep]
-        logits = closed
-    sampling = row.request.sampling
-    if sampling.temperature == 0:
-        return int(logits.argmax())
-    probabilities, order = torch.softmax(logits / sampling.temperature, dim=-1).sort(descending=True, stable=True)
-    # A token stays while those before it hold less than top_p; the first one always stays.
-    probabilities[probabilities.cumsum(0) - probabilities >= sampling.top_p] = 0
-    return int(order[torch.multinomial(probabilities, 1, generator=generator)])

@@ -1,4 +1,8 @@
-"""The requests of synthesis, from prompts and plain values."""
+"""The requests of synthesis, from prompts and plain values.
+
+All prompts about a passage have the same system message and begin with the passage, so that an engine reads it once for
+all of them (`shared`).
+"""
 
 import hashlib
 import json
@@ -50,7 +54,7 @@ def first_questions(document: str, kind: str, number: int, drawing: Drawing, att
     """Questions about a document that has none yet."""
     sampling = drawing.sampled(drawing.max_new_tokens, document, kind, "questions", attempt)
     messages = _chat(FIRST[kind], document=document, number=number)
-    return Request(messages, sampling, schema=_questions_schema(number, counted=False))
+    return Request(messages, sampling, schema=_questions_schema(number, counted=False), shared=len(document))
 
 
 def more_questions(
@@ -59,7 +63,7 @@ def more_questions(
     """Questions for what the pairs found so far do not cover."""
     sampling = drawing.sampled(drawing.max_new_tokens, document, kind, "more", round, attempt)
     messages = _chat(MORE[kind], document=document, number=number, pairs=shown(pairs))
-    return Request(messages, sampling, schema=_questions_schema(number, counted=True))
+    return Request(messages, sampling, schema=_questions_schema(number, counted=True), shared=len(document))
 
 
 def fact_question(title: str, fact: Fact, drawing: Drawing) -> Request:
@@ -71,26 +75,26 @@ def fact_question(title: str, fact: Fact, drawing: Drawing) -> Request:
 def answer(document: str, question: str, drawing: Drawing) -> Request:
     """The answer to one question."""
     messages = _chat("synthesis_answer", document=document, question=question)
-    return Request(messages, drawing.greedy(ANSWER_TOKENS), beginning="Answer:")
+    return Request(messages, drawing.greedy(ANSWER_TOKENS), beginning="Answer:", shared=len(document))
 
 
 def validation(document: str, question: str, answer: str, drawing: Drawing) -> Request:
     """A judgement of one pair."""
     messages = _chat("synthesis_validate", document=document, question=question, answer=answer)
     choices = ('{"Judgment": "Correct"}', '{"Judgment": "Incorrect"}')
-    return Request(messages, drawing.greedy(JUDGEMENT_TOKENS), choices=choices)
+    return Request(messages, drawing.greedy(JUDGEMENT_TOKENS), choices=choices, shared=len(document))
 
 
 def paraphrase(document: str, drawing: Drawing, *, round: int) -> Request:
     """The document in other words."""
     sampling = drawing.sampled(2 * drawing.max_new_tokens, document, "paraphrase", round)
-    return Request(_chat("synthesis_paraphrase", document=document), sampling)
+    return Request(_chat("synthesis_paraphrase", document=document), sampling, shared=len(document))
 
 
 def paraphrase_validation(document: str, rewritten: str, drawing: Drawing) -> Request:
     """A judgement of a paraphrase."""
     messages = _chat("synthesis_validate_paraphrase", document=document, paraphrase=rewritten)
-    return Request(messages, drawing.greedy(JUDGEMENT_TOKENS), choices=("Yes", "No"))
+    return Request(messages, drawing.greedy(JUDGEMENT_TOKENS), choices=("Yes", "No"), shared=len(document))
 
 
 def _chat(name: str, **values: object) -> tuple[Message, ...]:

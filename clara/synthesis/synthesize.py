@@ -71,6 +71,9 @@ def synthesize(
     if not 1 <= shard <= settings.shards:
         raise ConfigError(f"--shard {shard} must lie between 1 and synthesis.shards = {settings.shards}")
     if settings.published is not None:
+        if estimate:
+            print(f"synthesis.published = {settings.published} is taken over: no requests")
+            return
         _take_published(settings, shard, pairs, rejected, summary)
         return
     work = plan_work(settings, read_rows(Passage, passages), shard)

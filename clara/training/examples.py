@@ -39,11 +39,11 @@ class Example:
 
 
 def chosen_rows(pairs: Sequence[Pair], rows: str) -> list[Pair]:
-    """The rows to pretrain on: `accepted` as they come, `templates`: those made by rule alone, `all`: rejected ones too.
+    """The rows to pretrain on: `accepted` as they come, `templates`: made by rule alone, `all`: rejected ones too.
 
-    Rejected rows come in a file of their own; by the order of ids they lie among the accepted ones, so that a list cut to
-    its longest does not drop them first. Those of which nothing could be read have no question or answer, and nothing
-    can be learnt from them.
+    Rejected rows come in a file of their own; by the order of ids they lie among the accepted ones, so that a list cut
+    to its longest does not drop them first. Those of which nothing could be read have no question or answer, and
+    nothing can be learnt from them.
     """
     whole = [pair for pair in pairs if pair.answer and (pair.question or pair.kind == "paraphrase")]
     if rows == "all":

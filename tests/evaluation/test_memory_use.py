@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from clara.errors import DataError
-from clara.evaluation.memory_use import choose, measure
+from clara.evaluation.memory_use import about_others, choose, measure
 from clara.model.adapters import COMPRESSOR
 from clara.model.clara import ClaraModel
 from clara.records import Question
@@ -20,6 +20,12 @@ def test_questions_with_fewest_gold_documents_come_first_and_benchmarks_take_tur
     second = [question("h1", [0, 1]), question("h2", [1])]
     assert [chosen.id for chosen in choose([first, second], 3)] == ["n1", "n3", "h2"]
     assert [chosen.id for chosen in choose([first, second], 9)] == ["n1", "n3", "h2", "h1"]
+
+
+def test_questions_about_documents_that_were_learnt_from_are_left_out() -> None:
+    asked = [question("n1", [0]), question("n2", [1]), question("n3", [0, 2]), question("n4", [])]
+    assert [left.id for left in about_others(asked, {"b", "c"})] == ["n1", "n4"]
+    assert about_others(asked, set()) == asked
 
 
 def test_one_question_is_too_few() -> None:

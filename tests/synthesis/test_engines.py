@@ -4,20 +4,23 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from clara.errors import ConfigError, ResourceError
 from clara.model import vllm_door
 from clara.synthesis import engine_vllm
 from clara.synthesis.engine import Deferred, Message, Reply, Request, Sampling, TextEngine, choose, model_identity
-from clara.synthesis.engine_openai import OpenAIEngine
+from clara.synthesis.engine_generate import GenerateLoop
+from clara.synthesis.engine_openai import LOST, OpenAIEngine
 from clara.synthesis.engine_scripted import ScriptedEngine
-from clara.synthesis.engine_transformers import TransformersEngine
+from clara.synthesis.engine_transformers import TransformersEngine, _alike
 
 GREEDY = Sampling(0.0, 1.0, 8, 0)
 
@@ -83,6 +86,71 @@ def test_beginning_choices_and_limit_are_kept(transformers_engine: TransformersE
     assert chosen.text in ("Yes", "No")
     assert chosen.finish_reason == "stop"
     assert short.reply_tokens <= 5
+
+
+def test_a_choice_is_what_a_plain_loop_chooses_and_its_sure_parts_take_no_step(
+    tiny_model: Path, transformers_engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = Sampling(0.0, 1.0, 24, 0)
+    judge = ask("What is it", long, choices=('{"Judgment": "Correct"}', '{"Judgment": "Incorrect"}', "Yes"))
+    only = ask("What is it", choices=("Oslo",))
+    plain = answers(GenerateLoop(tiny_model, dtype="float32"), CHOICE, judge, only)
+    steps: list[int] = []
+    decoder = transformers_engine._model.get_decoder()
+    hook = decoder.register_forward_hook(lambda *_: steps.append(1))
+    assert [reply.text for reply in answers(transformers_engine, CHOICE, judge, only)] == [one.text for one in plain]
+    hook.remove()
+    assert plain[2].text == "Oslo"
+    assert len(steps) <= 8, "at most one a token up to where the two judgements part"
+
+
+SHARED = "the old river town in Norway was built of yellow glass and is green " * 6
+ABOUT = [
+    ask(f"{SHARED}\n\n{question}", Sampling(0.0, 1.0, tokens, 0), shared=len(SHARED), **more)
+    for question, tokens, more in (
+        ("Who founded it", 8, {}),
+        ("Where is the bridge", 3, {}),
+        ("What", 12, {"beginning": "Answer"}),
+        ("Who is it", 8, {"choices": ("Yes", "No")}),
+    )
+]
+
+
+def test_what_prompts_begin_with_alike_is_read_once_and_the_replies_are_those_of_a_plain_loop(tiny_model: Path) -> None:
+    engine = TransformersEngine(tiny_model, dtype="float32", identity="tiny")
+    read: list[int] = []
+    engine._model.get_decoder().register_forward_pre_hook(
+        lambda module, given, named: read.append(named["input_ids"].numel()), with_kwargs=True
+    )
+    others = [REQUESTS[0], REQUESTS[2], ask(f"Oslo and {SHARED}\n\nWho", shared=len(SHARED) + 9)]
+    plain = answers(GenerateLoop(tiny_model, dtype="float32"), *ABOUT, *others)
+    assert answers(engine, *ABOUT, *others) == plain
+    shared = len(engine._tokens(ABOUT[0])[0])
+    assert shared > 80
+    read.clear()
+    again = answers(engine, *ABOUT)
+    assert again == plain[:4]
+    assert sum(read) < shared, "the beginning is not read again"
+
+
+def test_beginnings_give_way_when_there_are_too_many(tiny_model: Path) -> None:
+    engine = TransformersEngine(tiny_model, dtype="float32", identity="tiny")
+    engine._prefixes._held_tokens = 150
+    for place in ("Oslo", "Norway", "river"):
+        text = f"{place} {SHARED}"
+        asked = [ask(f"{text}\n\n{question}", shared=len(text)) for question in ("Who", "Where is it")]
+        assert answers(engine, *asked) == answers(GenerateLoop(tiny_model, dtype="float32"), *asked)
+    assert len(engine._prefixes._read) == 1
+
+
+def test_rows_of_very_different_lengths_are_not_padded_to_one_another() -> None:
+    assert _alike([400, 390, 120, 100]) == 2
+    assert _alike([60, 9, 1]) == 3
+    assert _alike([100, 400]) == 1
+
+
+def test_the_shared_beginning_is_a_hint_and_no_part_of_the_key() -> None:
+    assert ABOUT[0].key("m") == replace(ABOUT[0], shared=0).key("m")
 
 
 def test_a_prompt_beyond_the_context_fails_alone(transformers_engine: TransformersEngine) -> None:
@@ -269,6 +337,25 @@ def test_a_server_that_is_not_there_is_named(server: Server) -> None:
     server.http.server_close()
     with pytest.raises(ResourceError, match=r"did not answer in 5 attempts .*mend synthesis\.base_url"):
         OpenAIEngine(server.url, "m", identity="x", wait_seconds=0.001)
+
+
+def test_a_server_that_is_lost_for_a_while_costs_some_passages_and_for_good_ends_the_run(
+    connect: Callable[..., OpenAIEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = connect()
+    gone = [True, True, False, *[True] * LOST]
+
+    def send(*_: Any) -> httpx.Response:
+        if gone.pop(0):
+            raise ResourceError("the server did not answer in 5 attempts")
+        return httpx.Response(200, json={"choices": [{"message": {"content": "Oslo"}}]})
+
+    monkeypatch.setattr(engine, "_send", send)
+    found = [answers(engine, ask("a"))[0] for _ in range(3 + LOST - 1)]
+    assert [reply.error for reply in found[:3]] == ["the server did not answer in 5 attempts"] * 2 + [None]
+    assert all(reply.error for reply in found[3:])
+    with pytest.raises(ResourceError, match="did not answer"):
+        answers(engine, ask("a"))
 
 
 def test_a_batch_that_memory_does_not_hold_is_halved(

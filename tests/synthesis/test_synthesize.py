@@ -133,6 +133,16 @@ def test_published_data_replace_synthesis_by_one_setting(tmp_path: Path) -> None
     assert report["accepted"] == report["passages"] == 1
 
 
+def test_what_published_data_cost_is_told_without_writing_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = Synthesis.model_validate({**SETTINGS, "published": str(tmp_path / "ready.jsonl")})
+    synthesize(settings, seed=1, shard=1, passages=tmp_path, card=tmp_path, state=tmp_path, pairs=tmp_path / "pairs",
+               rejected=tmp_path, summary=tmp_path, estimate=True)  # fmt: skip
+    assert "is taken over: no requests" in capsys.readouterr().out
+    assert not (tmp_path / "pairs").exists()
+
+
 def test_passages_are_spread_over_the_corpus_in_order() -> None:
     found = corpus(10)
     assert [passage.title for passage in spread(found, 4)] == ["Town0", "Town2", "Town5", "Town7"]
