@@ -99,8 +99,7 @@ def decode(model: Any, prefixes: Prefixes, rows: Sequence[Row], ends: set[int]) 
         mask = torch.cat([mask, mask.new_ones(len(batch), 1)], dim=1)
         if len(open_rows) <= KEPT_SHARE * len(batch):
             left = torch.tensor([n for n, row in enumerate(batch) if not row.ended(ends)], device=model.device)
-            for layer in cache.layers:
-                layer.keep(left)
+            cache.keep(left)
             batch, mask, positions = open_rows, mask[left], positions[left]
         tokens = torch.tensor([[row.reply[-1]] for row in batch], device=model.device)
 

@@ -17,11 +17,11 @@ Read = list[tuple[Tensor, Tensor]]
 """Keys and values of one text, each `[groups, tokens, dim]`, by layer."""
 
 
-class Roomy(DynamicLayer):
+class Roomy(DynamicLayer):  # type: ignore[no-untyped-call]
     """A layer's keys and values in place for the whole reply: nothing is copied when a token is added."""
 
     def __init__(self, room: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.room = room
         self.held = 0
 
@@ -33,8 +33,13 @@ class Roomy(DynamicLayer):
         start, self.held = self.held, self.held + key_states.shape[2]
         for whole, new in zip(self._all, (key_states, value_states), strict=True):
             whole[:, :, start : self.held] = new
-        self.keys, self.values = (whole[:, :, : self.held] for whole in self._all)
-        return self.keys, self.values
+        self.keys, self.values = self.both()
+        return self.both()
+
+    def both(self) -> tuple[Tensor, Tensor]:
+        """Keys and values so far, `[batch, groups, tokens, dim]`."""
+        keys, values = self._all
+        return keys[:, :, : self.held], values[:, :, : self.held]
 
     def _empty(self, states: Tensor) -> Tensor:
         batch, groups, _, dim = states.shape
@@ -43,22 +48,30 @@ class Roomy(DynamicLayer):
     def keep(self, rows: Tensor) -> None:
         """Drops all but some rows of the batch."""
         self._all = (self._all[0][rows], self._all[1][rows])
-        self.keys, self.values = (whole[:, :, : self.held] for whole in self._all)
+        self.keys, self.values = self.both()
 
 
-def roomy_cache(model: Any, room: int) -> Cache:
-    """An empty cache with places for `room` tokens.
+class RoomyCache(Cache):
+    """The layers of a model, with room for some tokens.
 
     Raises:
         ConfigError: the model keeps something else than keys and values.
     """
-    layers = DynamicCache(config=model.config).layers or [DynamicLayer()] * model.config.num_hidden_layers
-    if not all(isinstance(layer, DynamicLayer) for layer in layers):
-        raise ConfigError(
-            f"synthesis.engine = transformers cannot batch a model of type {model.config.model_type}, which keeps more "
-            "than keys and values; take vllm"
-        )
-    return Cache(layers=[Roomy(room) for _ in layers])
+
+    def __init__(self, model: Any, room: int) -> None:
+        usual = DynamicCache(config=model.config).layers
+        if not all(isinstance(layer, DynamicLayer) for layer in usual):
+            raise ConfigError(
+                f"synthesis.engine = transformers cannot batch a model of type {model.config.model_type}, which keeps "
+                "more than keys and values; take vllm"
+            )
+        self.roomy = [Roomy(room) for _ in usual]
+        super().__init__(layers=list(self.roomy))
+
+    def keep(self, rows: Tensor) -> None:
+        """Drops all but some rows of the batch."""
+        for layer in self.roomy:
+            layer.keep(rows)
 
 
 def left_padded(rows: Sequence[Sequence[int]], device: Any) -> tuple[Tensor, Tensor]:
@@ -85,19 +98,19 @@ class Prefixes:
     def __contains__(self, ids: tuple[int, ...]) -> bool:
         return ids in self._read
 
-    def cache(self, prefixes: Sequence[tuple[int, ...]], room: int) -> tuple[Cache, Tensor]:
+    def cache(self, prefixes: Sequence[tuple[int, ...]], room: int) -> tuple[RoomyCache, Tensor]:
         """A cache that holds one beginning a row, with room for more tokens, and its mask `[rows, longest]`.
 
         Args:
             prefixes: token ids, one a row; rows may be equal, or empty.
             room: tokens that will be added.
         """
-        self._read_new(dict.fromkeys(prefix for prefix in prefixes if prefix and prefix not in self._read))
+        self._read_new(list(dict.fromkeys(prefix for prefix in prefixes if prefix and prefix not in self._read)))
         width = max(map(len, prefixes))
-        cache = roomy_cache(self._model, width + room)
+        cache = RoomyCache(self._model, width + room)
         mask = torch.tensor([[0] * (width - len(prefix)) + [1] * len(prefix) for prefix in prefixes])
         if width:
-            for number, layer in enumerate(cache.layers):
+            for number, layer in enumerate(cache.roomy):
                 padded = [self._padded(prefix, number, width) for prefix in prefixes]
                 layer.update(torch.stack([keys for keys, _ in padded]), torch.stack([values for _, values in padded]))
         for prefix in prefixes:
@@ -113,17 +126,17 @@ class Prefixes:
         pad = (0, 0, width - len(prefix), 0)
         return torch.nn.functional.pad(keys, pad), torch.nn.functional.pad(values, pad)
 
-    def _read_new(self, prefixes: Sequence[tuple[int, ...]] | dict[tuple[int, ...], None]) -> None:
-        found = list(prefixes)
+    def _read_new(self, found: Sequence[tuple[int, ...]]) -> None:
         if not found:
             return
         ids, mask = left_padded(found, self._model.device)
-        cache = roomy_cache(self._model, ids.shape[1])
+        cache = RoomyCache(self._model, ids.shape[1])
         self._model.get_decoder()(
             input_ids=ids, attention_mask=mask, position_ids=(mask.cumsum(1) - 1).clamp(min=0), past_key_values=cache
         )
+        layers = [layer.both() for layer in cache.roomy]
         for row, prefix in enumerate(found):
             start = ids.shape[1] - len(prefix)
             self._read[prefix] = [
-                (layer.keys[row, :, start:].clone(), layer.values[row, :, start:].clone()) for layer in cache.layers
+                (keys[row, :, start:].clone(), values[row, :, start:].clone()) for keys, values in layers
             ]
