@@ -81,11 +81,8 @@ def decode(model: Any, prefixes: Prefixes, rows: Sequence[Row], ends: set[int]) 
     positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -tokens.shape[1] :]
     batch = open_rows
     while True:
-        hidden = model.get_decoder()(
-            input_ids=tokens, attention_mask=mask, position_ids=positions, past_key_values=cache
-        ).last_hidden_state
-        # Contiguous: of a slice, torch would copy the whole output head for each row.
-        logits = model.get_output_embeddings()(hidden[:, -1].contiguous()).float()
+        given = {"input_ids": tokens, "attention_mask": mask, "position_ids": positions, "past_key_values": cache}
+        logits = model(**given, logits_to_keep=1).logits[:, -1].float()
         likeliest = logits.argmax(1).tolist()
         scores = logits.cpu()
         for number, row in enumerate(batch):

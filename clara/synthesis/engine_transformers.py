@@ -33,6 +33,10 @@ class TransformersEngine:
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._tokenizer: Any = read_tokenizer(folder)
         self._model: Any = read_model(folder, dtype=dtype).to(self._device).eval()
+        # Of a slice, such as the last positions, torch would copy the whole output head for each row.
+        self._model.get_output_embeddings().register_forward_pre_hook(
+            lambda head, given: tuple(states.contiguous() for states in given)
+        )
         self._context = int(getattr(self._model.config, "max_position_embeddings", 1 << 30))
         end = self._model.generation_config.eos_token_id
         ends = end if isinstance(end, list) else [end]
@@ -78,6 +82,7 @@ class TransformersEngine:
             if not out_of_memory(error):
                 raise
             reason = str(error).splitlines()[0]
+        self._prefixes.clear()
         if len(rows) == 1:
             del self._requests[rows[0].key]
             return [(rows[0].key, failure(f"out of memory with a prompt of {rows[0].prompt_tokens} tokens: {reason}"))]

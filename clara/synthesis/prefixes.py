@@ -98,6 +98,10 @@ class Prefixes:
     def __contains__(self, ids: tuple[int, ...]) -> bool:
         return ids in self._read
 
+    def clear(self) -> None:
+        """Forgets all, where memory is short."""
+        self._read.clear()
+
     def cache(self, prefixes: Sequence[tuple[int, ...]], room: int) -> tuple[RoomyCache, Tensor]:
         """A cache that holds one beginning a row, with room for more tokens, and its mask `[rows, longest]`.
 
