@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from clara.data.sources import resolve
-from clara.model import backbone
-from clara.synthesis import engine_vllm, requests
+from clara.model import backbone, vllm_door
+from clara.synthesis import requests
 from clara.synthesis.engine import Reply, Request, choose
 from clara.synthesis.facts import find_facts
 from clara.synthesis.requests import Drawing
@@ -56,7 +56,7 @@ def test_the_demos_model_gives_the_same_greedy_replies_in_every_engine(tmp_path:
     card = backbone.prepare(
         str(resolve(source)), tmp_path / "card.json", seed=1, revision=None, trust_remote_code=False
     )
-    reason = engine_vllm.obstacle(card.folder)
+    reason = vllm_door.obstacle(card.folder)
     if reason is not None:
         pytest.skip(reason)
     # In processes of their own: on import vLLM looks into every loaded module, and not all of a test run's bear that.
