@@ -27,6 +27,7 @@ try:
         configuration.load(Path(path))
     merged = configuration.merge(configuration.load(Path("config.yaml")), config)
     configuration.validate(merged)
+    merged = configuration.with_seeds(merged)
 except ClaraError as error:
     raise WorkflowError(str(error)) from None
 config.clear()
@@ -189,6 +190,57 @@ def systems():
         for init, ratio, variant in combinations
     ]
     return [*config["evaluation"]["baselines"], *dict.fromkeys(ours)]
+
+
+def stages_before_joint():
+    """The stages whose checkpoints answer before joint training."""
+    return ["pretraining", *(s for s in ["instruction"] if s in config["inits"])]
+
+
+def measured_names(stage, inits):
+    """`{init}-cr{ratio}-{variant}` of what is measured, each once, under the variant that owns it."""
+    combinations = itertools.product(inits, config["ratios"], config["variants"])
+    names = [
+        f"{init}-cr{ratio}-{PLAN.owner(stage, variant, init)}"
+        for init, ratio, variant in combinations
+    ]
+    return list(dict.fromkeys(names))
+
+
+def measurement_files(measurement):
+    """The files that one of the measurements of the configuration ends in."""
+    folder = f"results/{RUN}/measurements"
+    names = {
+        "by_k": lambda: measured_names("by_k", config["inits"]),
+        "efficiency": lambda: measured_names("efficiency", config["inits"]),
+        "recovery": lambda: measured_names("recovery", ["pretraining"]),
+        "states": lambda: measured_names("states", ["pretraining"]),
+        "grounding": lambda: [s for s in systems() if s == "text_rag" or ours(s)],
+    }
+    if measurement == "data":
+        return [f"{folder}/data.json"]
+    if measurement == "figures":
+        return expand(f"{folder}/figures/{{figure}}.svg", figure=figures())
+    if measurement == "given":
+        given = ["text", *measured_names("given", stages_before_joint())]
+        return expand(
+            "results/{run}/evaluation/metrics/given-{name}.json", run=RUN, name=given
+        )
+    return [f"{folder}/{measurement}/{name}.json" for name in names[measurement]()]
+
+
+def measured():
+    """All files of the measurements that the configuration asks for, and the table over seeds where there are any."""
+    which = config["measurements"]["which"]
+    files = [path for name in which for path in measurement_files(name)]
+    return files + [f"results/{RUN}/evaluation/seeds.json"] * bool(config["seeds"])
+
+
+def figures():
+    """The figures that can be drawn of what is measured."""
+    which = config["measurements"]["which"]
+    drawn = ["validation_loss", "joint_training", "logit_lens"]
+    return drawn + [name for name in ("by_k", "states") if name in which]
 
 
 def candidates(split, kinds):

@@ -27,13 +27,21 @@ class Example:
     """Indices of the documents that answer the question, where that is known; joint training logs recall by them."""
 
 
-def chosen_rows(pairs: Sequence[Pair], rows: str) -> list[Pair]:
+def chosen_rows(pairs: Sequence[Pair], rows: str, *, num_documents: int | None = None) -> list[Pair]:
     """The rows to pretrain on: `all` or `accepted` as they come, `templates`: those made by rule alone.
 
     Rejected rows of which nothing could be read have no question or answer, and nothing can be learnt from them.
+
+    Args:
+        pairs: synthesized rows.
+        rows: which of them.
+        num_documents: only of the first so many documents by id, which is a hash: a smaller choice is part of a larger
+            one (Table 11); null takes all.
     """
     whole = [pair for pair in pairs if pair.answer and (pair.question or pair.kind == "paraphrase")]
-    return [pair for pair in whole if rows != "templates" or pair.source == "templates"]
+    chosen = [pair for pair in whole if rows != "templates" or pair.source == "templates"]
+    documents = set(sorted({pair.document_id for pair in chosen})[:num_documents])
+    return [pair for pair in chosen if pair.document_id in documents]
 
 
 def pretraining_examples(
