@@ -189,6 +189,7 @@ def _axes(axes: "Axes", title: str, across: str, up: str) -> None:
     axes.set_title(title)
     axes.set_xlabel(across)
     axes.set_ylabel(up)
+    axes.xaxis.get_major_locator().set_params(integer=True)
 
 
 def _ratio_axis(axes: "Axes", ratios: Sequence[int]) -> None:
