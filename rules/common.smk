@@ -308,9 +308,10 @@ def paper_tables():
 
 def made_for_paper():
     """All files that the configuration makes anyway and that a table of the paper may take its numbers from."""
-    return expand(
+    scored = expand(
         "results/{run}/evaluation/metrics/{system}.json", run=RUN, system=systems()
     )
+    return scored + measured()
 
 
 def table_results(name):

@@ -51,8 +51,8 @@ class Pretraining(Strict):
     """Which synthesized rows are trained on. all: rejected ones too. templates: accepted ones made by rule alone."""
     kinds: Distinct[Literal["simple", "complex", "paraphrase"]] = Field(min_length=1)
     """Of which kinds (Tables 3 and 19)."""
-    num_documents: int | None = Field(ge=2)
-    """Of how many documents (Table 11); a smaller choice is part of a larger one. Null: of all."""
+    document_share: float = Field(gt=0, le=1)
+    """Of which share of the documents (Table 11); a smaller choice is part of a larger one."""
     pairs_together: int = Field(ge=1)
     """Examples of one document that follow one another; in one micro-batch their document is compressed once."""
     max_target_tokens: int = Field(ge=8)

@@ -40,7 +40,7 @@ def choose(
     """
     plan = settings.pretraining
     examples = pretraining_examples(
-        chosen_rows(pairs, plan.rows, num_documents=plan.num_documents),
+        chosen_rows(pairs, plan.rows, document_share=plan.document_share),
         tokens,
         kinds=plan.kinds,
         qa_target=plan.qa_target,
@@ -147,7 +147,7 @@ def _overlap(text: str, original: str) -> dict[str, float]:
         "entities": overlap.kept(overlap.names(original) | overlap.numbers(original), text),
         "numbers": overlap.kept(overlap.numbers(original), text),
     }
-    rouge = {"rouge_1": overlap.rouge_1(text, original), "rouge_l": overlap.rouge_l(text, original)}
+    rouge = {"rouge1": overlap.rouge_1(text, original), "rougeL": overlap.rouge_l(text, original)}
     return rouge | {name: share for name, share in shares.items() if share is not None}
 
 

@@ -1,5 +1,6 @@
 """Records to examples: what is compressed, what is asked, what must be written."""
 
+import math
 import random
 from collections import defaultdict
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ class Example:
     """Indices of the documents that answer the question, where that is known; joint training logs recall by them."""
 
 
-def chosen_rows(pairs: Sequence[Pair], rows: str, *, num_documents: int | None = None) -> list[Pair]:
+def chosen_rows(pairs: Sequence[Pair], rows: str, *, document_share: float = 1.0) -> list[Pair]:
     """The rows to pretrain on: `all` or `accepted` as they come, `templates`: those made by rule alone.
 
     Rejected rows of which nothing could be read have no question or answer, and nothing can be learnt from them.
@@ -35,13 +36,14 @@ def chosen_rows(pairs: Sequence[Pair], rows: str, *, num_documents: int | None =
     Args:
         pairs: synthesized rows.
         rows: which of them.
-        num_documents: only of the first so many documents by id, which is a hash: a smaller choice is part of a larger
-            one (Table 11); null takes all.
+        document_share: only of this share of the documents, the first by id, which is a hash: a smaller choice is part
+            of a larger one (Table 11).
     """
     whole = [pair for pair in pairs if pair.answer and (pair.question or pair.kind == "paraphrase")]
     chosen = [pair for pair in whole if rows != "templates" or pair.source == "templates"]
-    documents = set(sorted({pair.document_id for pair in chosen})[:num_documents])
-    return [pair for pair in chosen if pair.document_id in documents]
+    documents = sorted({pair.document_id for pair in chosen})
+    kept = set(documents[: math.ceil(document_share * len(documents))])
+    return [pair for pair in chosen if pair.document_id in kept]
 
 
 def pretraining_examples(

@@ -61,7 +61,7 @@ def pretrain(
     model = ClaraModel(_backbone(backbone, settings), shape, seed=settings.seed)
     model.set_salience(sorted({pair.document for pair in pairs}))
     examples = pretraining_examples(
-        chosen_rows(pairs, settings.pretraining.rows, num_documents=settings.pretraining.num_documents),
+        chosen_rows(pairs, settings.pretraining.rows, document_share=settings.pretraining.document_share),
         model.tokens,
         kinds=settings.pretraining.kinds,
         qa_target=settings.pretraining.qa_target,

@@ -88,8 +88,8 @@ def test_scores_compare_with_the_original_and_leave_out_what_it_lacks() -> None:
     cells = {(row["documents"], row["metric"]): (row["value"], row["n"]) for row in found["rows"]}
     assert cells["seen", "entities"] == (pytest.approx(100 * 2 / 3, abs=1e-5), 1)
     assert cells["seen", "numbers"] == (100.0, 1)
-    assert cells["seen", "rouge_1"] == (pytest.approx(50 * 2 * 3 / 12, abs=1e-5), 2)
-    assert cells["unseen", "rouge_l"] == (100.0, 1)
+    assert cells["seen", "rouge1"] == (pytest.approx(50 * 2 * 3 / 12, abs=1e-5), 2)
+    assert cells["unseen", "rougeL"] == (100.0, 1)
     assert ("unseen", "numbers") not in cells
     assert found["bert_score"] is None
 

@@ -362,7 +362,7 @@ def test_documents_are_rewritten_and_compared(world: World) -> None:
     assert [row.benchmark for row in read_rows(Prediction, rows)] == ["seen"] * 3 + ["unseen"]
     found = read_json(scores)
     assert found["checkpoint"] == "pretraining-cr8-base"
-    assert {"rouge_1", "rouge_l", "entities"} <= {row["metric"] for row in found["rows"]}
+    assert {"rouge1", "rougeL", "entities"} <= {row["metric"] for row in found["rows"]}
 
 
 def test_costs_states_and_figures_of_a_run(world: World) -> None:
