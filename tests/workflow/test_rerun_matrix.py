@@ -52,7 +52,7 @@ def candidates(value: Any) -> list[Any]:
         case int():
             return [value * 2, value + 1, value // 2]
         case float():
-            return [value * 2, value + 1, (value + 1) / 2]
+            return [value * 2, value + 1, (value + 1) / 2, value / 2]
         case list():
             return [value[:-1], value[::-1], *[[word] for word in WORDS]]
         case None:
