@@ -65,7 +65,7 @@ def measure(
     for name, way in ways.items():
         way(questions[0])
         costs = [way(asked) for asked in questions]
-        found[name] = {key: float(f"{statistics.median(cost[key] for cost in costs):.6g}") for key in costs[0]}
+        found[name] = {key: _median([cost[key] for cost in costs]) for key in costs[0]}
     device = model.backbone.device
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
@@ -79,6 +79,12 @@ def measure(
         ),
         "ways": found,
     }
+
+
+def _median(values: Sequence[float]) -> float:
+    """Whole numbers as they are, seconds and rates with six digits."""
+    middle = statistics.median(values)
+    return int(middle) if float(middle).is_integer() else float(f"{middle:.6g}")
 
 
 def _from_memories(model: ClaraModel, store: MemoryStore, asked: Question, top_k: int, new_tokens: int) -> Cost:
