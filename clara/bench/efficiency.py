@@ -146,7 +146,7 @@ def _write(backbone: LoadedBackbone, embed: Callable[[], Tensor], new_tokens: in
     if gpu:
         torch.cuda.reset_peak_memory_stats(backbone.device)
     held = torch.cuda.memory_allocated(backbone.device) if gpu else 0
-    cache = DynamicCache()
+    cache: Any = DynamicCache()
     with for_answers(backbone.model):
         prefill, token = seconds(lambda: _next(backbone, {"inputs_embeds": embed()}, cache))
         decode, _ = seconds(lambda: _rest(backbone, token, cache, new_tokens - 1))

@@ -25,7 +25,7 @@ class BertScore:
 
         try:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(encoder)
-            self._model: Any = AutoModel.from_pretrained(encoder).eval()
+            self._model: Any = AutoModel.from_pretrained(encoder).eval().requires_grad_(False)
         except (OSError, ValueError) as error:
             raise ConfigError(
                 f"measurements.recovery.bert_score = {encoder} cannot be loaded ({str(error).splitlines()[0]}); name a "

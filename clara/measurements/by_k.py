@@ -73,8 +73,8 @@ def score_by_k(predictions: Sequence[Sequence[Prediction]], resampling: Resampli
         by_k[int(number)] = rows
     if len(systems) != 1:
         raise DataError(f"predictions of {len(systems)} systems ({', '.join(sorted(systems))}); give those of one")
-    rows = [entry for k in sorted(by_k) for entry in _rows(k, by_k[k], resampling)]
-    return {"system": systems.pop(), "confidence": resampling.confidence, "rows": rows}
+    scored = [entry for k in sorted(by_k) for entry in _rows(k, by_k[k], resampling)]
+    return {"system": systems.pop(), "confidence": resampling.confidence, "rows": scored}
 
 
 def _rows(k: int, predictions: Sequence[Prediction], resampling: Resampling) -> list[Mapping[str, Any]]:

@@ -186,10 +186,12 @@ def _line(axes: "Axes", points: Sequence[tuple[int, float]], palette: Palette, c
 
 
 def _axes(axes: "Axes", title: str, across: str, up: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     axes.set_title(title)
     axes.set_xlabel(across)
     axes.set_ylabel(up)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _ratio_axis(axes: "Axes", ratios: Sequence[int]) -> None:

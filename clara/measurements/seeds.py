@@ -51,18 +51,33 @@ def aggregate(scores: Iterable[SystemScore], seed: int, seeds: Sequence[int]) ->
         found.setdefault((name, row.score.benchmark, row.score.setting, row.score.metric), {})[number] = row
     wanted = {seed, *seeds}
     rows = []
-    for (system, *place), by_seed in found.items():
+    for (system, benchmark, setting, metric), by_seed in found.items():
         if system not in seeded:
             continue
         if by_seed.keys() != wanted:
             lacking = ", ".join(map(str, sorted(wanted - by_seed.keys())))
-            raise DataError(f"{system} has no {' '.join(place)} under seed {lacking}; score it under every seed")
+            raise DataError(
+                f"{system} has no {benchmark} {setting} {metric} under seed {lacking}; score it under every seed"
+            )
         values = [by_seed[number].score.value for number in sorted(by_seed)]
         first = by_seed[seed].score
         numbers = (statistics.fmean(values), statistics.stdev(values), min(values), max(values))
         mean, spread, least, greatest = (round(number, DECIMALS) for number in numbers)
         rows.append(
-            OverSeeds(system, *place, len(values), mean, spread, least, greatest, first.low, first.high, first.n)
+            OverSeeds(
+                system,
+                benchmark,
+                setting,
+                metric,
+                len(values),
+                mean,
+                spread,
+                least,
+                greatest,
+                first.low,
+                first.high,
+                first.n,
+            )
         )
     return rows
 
