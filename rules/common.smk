@@ -75,6 +75,12 @@ MODEL_RULES = (
     "predict",
     "predict_baseline",
     "measure_memory_use",
+    "predict_given",
+    "predict_given_text",
+    "predict_by_k",
+    "rewrite_documents",
+    "measure_efficiency",
+    "measure_states",
 )
 
 

@@ -19,7 +19,9 @@ rule predict_given:
         "benchmarks/{run}/predict_given/{init}-cr{ratio}-{variant}.jsonl"
     threads: 1
     resources:
-        mem_mb=2500,
+        mem_mb=sized("predict_given", "memory"),
+        runtime=sized("predict_given", "minutes"),
+        gpu=gpus("predict_given"),
     params:
         settings=settings("predict_given"),
         code=PLAN.code("predict_given"),
@@ -27,7 +29,7 @@ rule predict_given:
     message:
         "Answering from given documents at ratio {wildcards.ratio} ({wildcards.init}, {wildcards.variant})"
     shell:
-        "OMP_NUM_THREADS={threads} python {input.script} --settings {params.settings:q}"
+        "OMP_NUM_THREADS={threads} CLARA_GPUS={resources.gpu} python {input.script} --settings {params.settings:q}"
         " --checkpoint {input.checkpoint:q} --store {input.store:q} --candidates {input.candidates:q}"
         " --system given-{wildcards.init}-cr{wildcards.ratio}-{wildcards.variant} --state {params.state:q}"
         " --predictions {output.predictions:q}"
@@ -48,14 +50,16 @@ rule predict_given_text:
         "benchmarks/{run}/predict_given_text.jsonl"
     threads: 1
     resources:
-        mem_mb=2500,
+        mem_mb=sized("predict_given_text", "memory"),
+        runtime=sized("predict_given_text", "minutes"),
+        gpu=gpus("predict_given_text"),
     params:
         settings=settings("predict_given_text"),
         code=PLAN.code("predict_given_text"),
     message:
         "Answering from the text of given documents"
     shell:
-        "OMP_NUM_THREADS={threads} python {input.script} --settings {params.settings:q}"
+        "OMP_NUM_THREADS={threads} CLARA_GPUS={resources.gpu} python {input.script} --settings {params.settings:q}"
         " --backbone {input.backbone:q} --candidates {input.candidates:q} --predictions {output.predictions:q}"
         " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"
 
@@ -79,7 +83,9 @@ rule predict_by_k:
         "benchmarks/{run}/predict_by_k/{init}-cr{ratio}-{variant}.jsonl"
     threads: 1
     resources:
-        mem_mb=2500,
+        mem_mb=sized("predict_by_k", "memory"),
+        runtime=sized("predict_by_k", "minutes"),
+        gpu=gpus("predict_by_k"),
     params:
         settings=settings("predict_by_k"),
         code=PLAN.code("predict_by_k"),
@@ -87,7 +93,7 @@ rule predict_by_k:
     message:
         "Answering from k documents, for every k, at ratio {wildcards.ratio} ({wildcards.init}, {wildcards.variant})"
     shell:
-        "OMP_NUM_THREADS={threads} python {input.script} --settings {params.settings:q}"
+        "OMP_NUM_THREADS={threads} CLARA_GPUS={resources.gpu} python {input.script} --settings {params.settings:q}"
         " --checkpoint {input.checkpoint:q} --store {input.store:q} --candidates {input.candidates:q}"
         " --system {wildcards.init}-cr{wildcards.ratio}-{wildcards.variant} --state {params.state:q}"
         " --predictions {output.predictions:q}"
@@ -109,7 +115,7 @@ rule score_by_k:
         "benchmarks/{run}/score_by_k/{init}-cr{ratio}-{variant}.jsonl"
     threads: 1
     resources:
-        mem_mb=500,
+        mem_mb=sized("score_by_k", "memory"),
     params:
         settings=settings("score_by_k"),
         code=PLAN.code("score_by_k"),
@@ -137,7 +143,9 @@ rule rewrite_documents:
         "benchmarks/{run}/rewrite_documents/{init}-cr{ratio}-{variant}.jsonl"
     threads: 1
     resources:
-        mem_mb=2500,
+        mem_mb=sized("rewrite_documents", "memory"),
+        runtime=sized("rewrite_documents", "minutes"),
+        gpu=gpus("rewrite_documents"),
     params:
         settings=settings("rewrite_documents"),
         code=PLAN.code("rewrite_documents"),
@@ -145,7 +153,7 @@ rule rewrite_documents:
     message:
         "Rewriting documents from their memories at ratio {wildcards.ratio} ({wildcards.init}, {wildcards.variant})"
     shell:
-        "OMP_NUM_THREADS={threads} python {input.script} --settings {params.settings:q}"
+        "OMP_NUM_THREADS={threads} CLARA_GPUS={resources.gpu} python {input.script} --settings {params.settings:q}"
         " --checkpoint {input.checkpoint:q} --pairs {input.pairs:q} --candidates {input.candidates:q}"
         " --system {wildcards.init}-cr{wildcards.ratio}-{wildcards.variant} --state {params.state:q}"
         " --rewritten {output.rewritten:q}"
@@ -164,7 +172,7 @@ rule score_recovery:
         "benchmarks/{run}/score_recovery/{init}-cr{ratio}-{variant}.jsonl"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=sized("score_recovery", "memory"),
     params:
         settings=settings("score_recovery"),
         code=PLAN.code("score_recovery"),
@@ -190,7 +198,7 @@ rule score_grounding:
         "benchmarks/{run}/score_grounding/{system}.jsonl"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=sized("score_grounding", "memory"),
     params:
         settings=lambda w: PLAN.settings("score_grounding", variant_of(w.system)),
         code=PLAN.code("score_grounding"),
@@ -221,14 +229,16 @@ rule measure_efficiency:
         "benchmarks/{run}/measure_efficiency/{init}-cr{ratio}-{variant}.jsonl"
     threads: 1
     resources:
-        mem_mb=3500,
+        mem_mb=sized("measure_efficiency", "memory"),
+        runtime=sized("measure_efficiency", "minutes"),
+        gpu=gpus("measure_efficiency"),
     params:
         settings=settings("measure_efficiency"),
         code=PLAN.code("measure_efficiency"),
     message:
         "Timing answers at ratio {wildcards.ratio} ({wildcards.init}, {wildcards.variant})"
     shell:
-        "OMP_NUM_THREADS={threads} python {input.script} --settings {params.settings:q}"
+        "OMP_NUM_THREADS={threads} CLARA_GPUS={resources.gpu} python {input.script} --settings {params.settings:q}"
         " --checkpoint {input.checkpoint:q} --store {input.store:q} --backbone {input.backbone:q}"
         " --candidates {input.candidates:q} --measured {output.measured:q}"
         " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"
@@ -249,14 +259,16 @@ rule measure_states:
         "benchmarks/{run}/measure_states/{init}-cr{ratio}-{variant}.jsonl"
     threads: 1
     resources:
-        mem_mb=2500,
+        mem_mb=sized("measure_states", "memory"),
+        runtime=sized("measure_states", "minutes"),
+        gpu=gpus("measure_states"),
     params:
         settings=settings("measure_states"),
         code=PLAN.code("measure_states"),
     message:
         "Comparing memory and document states at ratio {wildcards.ratio} ({wildcards.init}, {wildcards.variant})"
     shell:
-        "OMP_NUM_THREADS={threads} python {input.script} --settings {params.settings:q}"
+        "OMP_NUM_THREADS={threads} CLARA_GPUS={resources.gpu} python {input.script} --settings {params.settings:q}"
         " --checkpoint {input.checkpoint:q} --documents {input.documents:q} --states {output.states:q}"
         " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"
 
@@ -278,7 +290,7 @@ rule measure_data:
         "benchmarks/{run}/measure_data.jsonl"
     threads: 1
     resources:
-        mem_mb=1500,
+        mem_mb=sized("measure_data", "memory"),
     params:
         settings=settings("measure_data"),
         code=PLAN.code("measure_data"),
@@ -306,7 +318,7 @@ rule aggregate_seeds:
         "benchmarks/{run}/aggregate_seeds.jsonl"
     threads: 1
     resources:
-        mem_mb=500,
+        mem_mb=sized("aggregate_seeds", "memory"),
     params:
         settings=settings("aggregate_seeds"),
         code=PLAN.code("aggregate_seeds"),
@@ -344,7 +356,7 @@ rule draw_measurements:
         "benchmarks/{run}/draw_measurements.jsonl"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=sized("draw_measurements", "memory"),
     params:
         settings=settings("draw_measurements"),
         code=PLAN.code("draw_measurements"),
