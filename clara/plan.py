@@ -51,7 +51,7 @@ BEFORE = {
     "measure_memory_use": ("make_candidates",),
     "score": ("predict", "predict_baseline", "rank_bm25"),
     "make_paper_table": ("score",),
-    "make_scorecard": ("score",),
+    "make_scorecard": ("predict", "predict_baseline", "rank_bm25"),
     "build_report": ("score", "measure_memory_use", "review_pairs"),
     "predict_given": ("compress_documents",),
     "predict_given_text": ("make_candidates",),
