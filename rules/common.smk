@@ -26,6 +26,7 @@ try:
     for path in workflow.overwrite_configfiles:
         configuration.load(Path(path))
     merged = configuration.merge(configuration.load(Path("config.yaml")), config)
+    merged = configuration.overridden(merged, workflow.config_settings.overwrite_config)
     configuration.validate(merged)
     merged = configuration.with_seeds(merged)
 except ClaraError as error:
@@ -312,22 +313,32 @@ def paper_tables():
     return sorted(names, key=lambda name: int(name.removeprefix("table_")))
 
 
-def made_for_paper():
-    """All files that the configuration makes anyway and that a table of the paper may take its numbers from."""
+def made_for_paper(name, paths):
+    """Those of the paths that the configuration makes: anyway, or because it wants a table or the scorecard complete."""
     scored = expand(
         "results/{run}/evaluation/metrics/{system}.json", run=RUN, system=systems()
     )
-    return scored + measured()
+    made = {*scored, *measured()}
+    whole = name in config["paper"]["complete"]
+    return [path for path in paths if path in made or (whole and can_be_named(path))]
+
+
+def can_be_named(path):
+    """Whether start and variant in a file's name are of this configuration; baselines are where they are asked for."""
+    stem = Path(path).stem.removeprefix("given-")
+    found = ours(stem)
+    if found is None:
+        return stem in ("text", "data") or stem in config["evaluation"]["baselines"]
+    return found[1] in config["inits"] and found[3] in config["variants"]
 
 
 def table_results(name):
-    """The files behind a table's numbers, of those that the configuration makes anyway."""
+    """The files behind a table's numbers, of those that the configuration makes."""
     try:
         table = read_table(Path("paper/tables") / f"{name}.yaml")
     except ClaraError as error:
         raise WorkflowError(str(error)) from None
-    made = set(made_for_paper())
-    return [path for path in table.files(RUN, config["ratios"]) if path in made]
+    return made_for_paper(name, table.files(RUN, config["ratios"]))
 
 
 def filled_tables():
@@ -336,16 +347,15 @@ def filled_tables():
 
 
 def claimed_predictions():
-    """The answers that the paper's claims are tested on, of the systems that the configuration scores anyway."""
+    """The answers that the paper's claims are tested on, of the systems that the configuration scores."""
     try:
         named = systems_of(read_claims(Path("paper/claims.yaml")), config["ratios"])
     except ClaraError as error:
         raise WorkflowError(str(error)) from None
-    made = set(made_for_paper())
+    scored = [f"results/{RUN}/evaluation/metrics/{system}.json" for system in named]
     return [
-        f"results/{RUN}/evaluation/predictions/{system}.jsonl"
-        for system in named
-        if f"results/{RUN}/evaluation/metrics/{system}.json" in made
+        f"results/{RUN}/evaluation/predictions/{Path(path).stem}.jsonl"
+        for path in made_for_paper("scorecard", scored)
     ]
 
 

@@ -45,7 +45,8 @@ def main(argv: list[str] | None = None) -> None:
     write_text(given.diff, writing.difference_markdown(filled))
     write_text(given.macros, writing.macros(filled))
     write_json(given.numbers, writing.as_json(filled))
-    record(given.csv, settings, inputs=[given.table, given.values, *given.results])
+    others = [given.markdown, given.latex, given.diff, given.macros, given.numbers]
+    record(given.csv, settings, inputs=[given.table, given.values, *given.results], others=others)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """The whole configuration: types, loading, and refusals that name path, value and what was expected."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
 from pydantic import Field, ValidationError
 
 from clara.config import checks
@@ -12,7 +13,7 @@ from clara.config.corpus import Benchmark, Candidates, Corpus
 from clara.config.evaluation import Evaluation, Paper, Report
 from clara.config.measurements import Measurements
 from clara.config.model import Backbone, Lora, Memory
-from clara.config.reading import parse
+from clara.config.reading import from_command_line, parse
 from clara.config.synthesis import Synthesis
 from clara.config.training import Compression, Instruction, Joint, Pretraining
 from clara.errors import ConfigError
@@ -83,6 +84,23 @@ def with_seeds(values: dict[str, Any]) -> dict[str, Any]:
         for name, overrides in values["variants"].items():
             variants[f"{name}_seed{seed}"] = overrides | {"seed": seed}
     return values | {"variants": variants}
+
+
+def overridden(values: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """`values`, into which Snakemake has merged `--config`, with the numbers of `given` as numbers.
+
+    Args:
+        values: a configuration as plain data.
+        given: what `--config` gave, as Snakemake reads it.
+
+    Raises:
+        ConfigError: a value is no YAML.
+    """
+    try:
+        return _laid_over(values, from_command_line(dict(given)))
+    except yaml.YAMLError as error:
+        said = " ".join(str(error).split())
+        raise ConfigError(f"--config holds a value that is no YAML ({said}); write KEY=VALUE, in quotes") from error
 
 
 def load(path: Path) -> dict[str, Any]:

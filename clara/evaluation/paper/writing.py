@@ -48,7 +48,10 @@ def markdown(filled: Filled) -> str:
         parts.append(f"**{caption}**\n\n{rows}" if caption else rows)
     if filled.missing:
         shown = "\n".join(f"- {', '.join(labels)}: `{command}`" for command, labels in filled.missing.items())
-        parts.append(f"Missing numbers of ours, and what makes them:\n\n{shown}")
+        parts.append(
+            f"Missing numbers of ours, and what makes each:\n\n{shown}\n\n"
+            f"All of them, and this table with them: `{filled.completing}`"
+        )
     return "\n\n".join(parts) + "\n"
 
 

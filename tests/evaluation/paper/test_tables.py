@@ -92,6 +92,10 @@ def test_markdown_tells_ours_quoted_and_missing_apart(filled: Filled) -> None:
     assert "| DRO | *51.0* |  |" in text
     assert "| CLaRa CR 32 | ... (69.8) | ... |" in text
     assert "- CLaRa CR 32: `snakemake " in text
+    assert text.rstrip().endswith(
+        "`snakemake results/small/paper/table_2.csv --profile profiles/local --configfile configs/small.yaml "
+        "--config 'paper={complete: [table_2]}' 'ratios=[4, 16, 32]'`"
+    )
 
 
 def test_the_differences_mark_what_is_more_than_chance(filled: Filled) -> None:
@@ -144,8 +148,8 @@ def test_a_table_of_one_place_has_its_metrics_as_columns() -> None:
     ],
 )
 def test_a_command_adds_what_the_run_does_not_have(target: str, words: str) -> None:
-    assert command_for(target, RUN) == f"snakemake {target} --profile profiles/local {words}"
-    assert command_for(target, RUN._replace(name="demo")).count("small.yaml") == 0
+    assert command_for([target], RUN) == f"snakemake {target} --profile profiles/local {words}"
+    assert command_for([target], RUN._replace(name="demo")).count("small.yaml") == 0
 
 
 def test_values_are_those_of_the_backbone_and_of_neither(tmp_path: Path) -> None:
