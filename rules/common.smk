@@ -324,11 +324,11 @@ def made_for_paper(name, paths):
 
 
 def can_be_named(path):
-    """Whether start and variant in a file's name are of this configuration; baselines are where they are asked for."""
+    """Whether start and variant in a file's name are of this configuration; baselines are made where they are asked for."""
     stem = Path(path).stem.removeprefix("given-")
     found = ours(stem)
     if found is None:
-        return stem in ("text", "data") or stem in config["evaluation"]["baselines"]
+        return stem in ("text", "data")
     return found[1] in config["inits"] and found[3] in config["variants"]
 
 
