@@ -67,7 +67,14 @@ def test_intervals_are_paired_by_question() -> None:
     ],
 )
 def test_a_verdict_is_where_the_interval_lies(low: float, high: float, margin: float, expected: str) -> None:
-    assert verdict(Estimate((low + high) / 2, low, high, 9), margin) == expected
+    assert verdict(Estimate((low + high) / 2, low, high, 9), margin, reference=40) == expected
+
+
+def test_that_little_is_lost_is_undecided_where_there_is_no_more_to_lose() -> None:
+    nothing = {"nq": [0.0, 0.0]}
+    assert found(made=claim(margin=-5), a=nothing, b=nothing).verdict == "undecided"
+    assert found(made=claim(margin=-5), a={"nq": [1.0, 1.0]}, b={"nq": [1.0, 1.0]}).verdict == "holds"
+    assert found(made=claim(), a={"nq": [1.0, 1.0]}, b=nothing).verdict == "holds"
 
 
 def test_a_claim_without_one_of_its_systems_is_not_run() -> None:
