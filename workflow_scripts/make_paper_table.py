@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> None:
         backbone=settings.backbone,
     )
     write_text(given.csv, writing.table_csv(filled))
-    write_text(given.markdown, writing.markdown(filled))
+    write_text(given.markdown, writing.markdown(filled, completing=filled.completing()))
     write_text(given.latex, writing.latex(filled))
     write_text(given.diff, writing.difference_markdown(filled))
     write_text(given.macros, writing.macros(filled))

@@ -64,12 +64,12 @@ class Filled(NamedTuple):
                 found.setdefault(line.command, []).append(line.label)
         return found
 
-    @property
     def completing(self) -> str:
-        """The command that makes all missing numbers, and the table with them."""
+        """The command that makes all missing numbers, and the table with them; empty where none is missing."""
         lacking = [line.system for line in self.lines if line.command]
         name = self.table.table
-        return command_for([f"results/{self.run.name}/paper/{name}.csv"], self.run, systems=lacking, complete=name)
+        target = f"results/{self.run.name}/paper/{name}.csv"
+        return command_for([target], self.run, systems=lacking, complete=name) if lacking else ""
 
 
 def fill(table: Table, values: Values, measured: Found, *, run: Run, backbone: str) -> Filled:

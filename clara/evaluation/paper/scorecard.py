@@ -84,7 +84,7 @@ def _row(finding: Finding, run: Run) -> dict[str, Any]:
         "by_benchmark": {name: _rounded(value) for name, value in finding.by_benchmark.items()},
         "verdict": WORDS[finding.verdict],
         "paper_difference": _rounded(finding.paper),
-        "command": "" if estimate else _command(claim, run),
+        "commands": [] if estimate else [_command(claim, run)],
     }
 
 
@@ -109,7 +109,7 @@ def as_csv(content: dict[str, Any]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     for row in content["claims"]:
-        writer.writerow([row[name] for name in COLUMNS])
+        writer.writerow(["".join(row["commands"]) if name == "command" else row[name] for name in COLUMNS])
     return text.getvalue()
 
 
@@ -125,7 +125,7 @@ def as_markdown(content: dict[str, Any]) -> str:
         shown = [f"{row['difference']:+.1f}", f"[{row['low']:.1f}, {row['high']:.1f}]"] if run else ["", ""]
         cells = [row["claim"], f"**{row['verdict']}**", *shown, paper, test, row["place"]]
         lines.append("| " + " | ".join(cells) + " |")
-    missing = [f"- {row['claim']}: `{row['command']}`" for row in content["claims"] if row["command"]]
+    missing = [f"- {row['claim']}: `{command}`" for row in content["claims"] for command in row["commands"]]
     parts = [
         f"## Scorecard: {counts}",
         f"Run `{content['run']}`; the paper's differences are those of {BACKBONES[content['compared_with']]}. A "

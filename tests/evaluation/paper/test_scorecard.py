@@ -121,12 +121,12 @@ def test_files_tell_verdict_numbers_and_what_to_run() -> None:
     content = scorecard.as_json(findings, run=RUN, backbone="mistral", confidence=0.95)
     assert content["counts"] == {"holds": 1, "fails": 0, "undecided at this size": 0, "not run": 1}
     first, second = content["claims"]
-    assert (first["difference"], first["verdict"], first["command"]) == (100.0, "holds", "")
-    assert second["command"] == (
+    assert (first["difference"], first["verdict"], first["commands"]) == (100.0, "holds", [])
+    assert second["commands"] == [
         "snakemake results/small/evaluation/metrics/instruction-cr32-base.json "
         "results/small/evaluation/metrics/bm25.json "
         "--profile profiles/local --configfile configs/small.yaml --config 'ratios=[32]'"
-    )
+    ]
     assert content["command"].endswith("'paper={complete: [scorecard]}' 'ratios=[4, 16, 32]'")
     assert "| It is so | **holds** | +100.0 | [100.0, 100.0] |  | `em, oracle: a - b > 0` | Table 1 |" in (
         scorecard.as_markdown(content)

@@ -86,7 +86,7 @@ def test_without_any_result_the_table_still_has_the_papers_numbers_and_commands(
 
 
 def test_markdown_tells_ours_quoted_and_missing_apart(filled: Filled) -> None:
-    text = writing.markdown(filled)
+    text = writing.markdown(filled, completing=filled.completing())
     assert "**F1, Oracle pool**" in text
     assert "| CLaRa CR 4 | 30.5 [25.0, 36.0] (75.6) | 31.0 |" in text
     assert "| DRO | *51.0* |  |" in text
