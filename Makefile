@@ -75,7 +75,7 @@ bench-store: setup
 	@run=$$(sed -n 's/^run: *\([A-Za-z0-9_]*\).*/\1/p' config.yaml); results=results/$$run; \
 	name=instruction-cr16-base; \
 	$(BIN)/python workflow_scripts/bench.py --backbone $$results/backbone/card.json \
-		--documents $$results/corpus/documents.parquet --candidates $$results/candidates/*.test.oracle.jsonl \
+		--documents $$results/corpus/documents.parquet --candidates $$results/candidates/*.oracle.jsonl \
 		--checkpoint $$results/joint/$$name/card.json --store $$results/compression/$$name/manifest.json \
 		--output results/bench
 

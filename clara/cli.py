@@ -42,6 +42,7 @@ STORE_COMMANDS: tuple[Callable[..., None], ...] = (
     store.verify,
     store.add,
     store.remove,
+    store.update,
     store.index,
     store.export,
 )

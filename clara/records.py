@@ -3,7 +3,7 @@
 import gzip
 import reprlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Literal, TypeVar
@@ -242,29 +242,44 @@ def read_numbered(kind: type[RecordType], path: Path, numbers: Sequence[int]) ->
     return [parse_row(kind, row, f"{path} row {number + 1}") for number, row in rows]
 
 
-def read_column(path: Path, name: str) -> list[Any]:
-    """One column of a Parquet file.
+def read_column(path: Path, name: str) -> Iterator[Any]:
+    """One column of a Parquet file, a block in memory at a time.
 
     Raises:
         DataError: as `read_rows`.
     """
-    return [row[name] for row in _parquet_rows(path, columns=[name])]
+    for first in range(0, count_rows(path), ROW_GROUP):
+        yield from (row[name] for row in _parquet_rows(path, columns=[name], group=first // ROW_GROUP))
+
+
+def count_rows(path: Path) -> int:
+    """Number of rows of a Parquet file, by its last bytes alone.
+
+    Raises:
+        DataError: as `read_rows`.
+    """
+    with _parquet(path) as file:
+        return int(file.metadata.num_rows)
 
 
 def _parquet_rows(path: Path, *, columns: list[str] | None = None, group: int | None = None) -> list[dict[str, Any]]:
-    import pyarrow
+    with _parquet(path) as file:
+        table = file.read(columns) if group is None else file.read_row_group(group, columns)
+        rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
+
+
+@contextmanager
+def _parquet(path: Path) -> Iterator[Any]:
     import pyarrow.parquet
 
     try:
         with reading(path), Path(path).open("rb") as opened:
-            file = pyarrow.parquet.ParquetFile(opened, page_checksum_verification=True)
-            table = file.read(columns) if group is None else file.read_row_group(group, columns)
-            rows: list[dict[str, Any]] = table.to_pylist()
+            yield pyarrow.parquet.ParquetFile(opened, page_checksum_verification=True)
     except ClaraError:
         raise
     except Exception as error:  # the reader raises many kinds on a damaged file
         raise DataError(f"{path} is no readable Parquet file ({error}); delete it and run its step again") from error
-    return rows
 
 
 def write_rows(path: Path, rows: Iterable[Record]) -> None:

@@ -96,7 +96,10 @@ class Encoder:
 
     def to_compress(self, text: str) -> CompressorInput:
         """The compressor's input for one document or question; the text is cut before the frame is added."""
-        whole = self.text(text)
+        return self.framed(self.text(text))
+
+    def framed(self, whole: list[int]) -> CompressorInput:
+        """The same for a text given as ids."""
         text_ids = whole[: self.document_max_tokens]
         start_id, end_id = self.tokenizer.bos_token_id, self.end_of_turn
         head = [self.added.enc] + ([start_id] if start_id is not None else [])

@@ -12,6 +12,7 @@ rule fetch_corpus:
         "logs/{run}/fetch_corpus.log",
     benchmark:
         "benchmarks/{run}/fetch_corpus.jsonl"
+    priority: 20  # a step with a model waits for it
     threads: 1
     resources:
         mem_mb=sized("fetch_corpus", "memory"),
@@ -35,6 +36,7 @@ rule prepare_backbone:
         "logs/{run}/prepare_backbone.log",
     benchmark:
         "benchmarks/{run}/prepare_backbone.jsonl"
+    priority: 20  # a step with a model waits for it
     threads: 1
     resources:
         mem_mb=sized("prepare_backbone", "memory"),
@@ -60,6 +62,7 @@ rule split_passages:
         "logs/{run}/split_passages.log",
     benchmark:
         "benchmarks/{run}/split_passages.jsonl"
+    priority: 20  # a step with a model waits for it
     threads: 1
     resources:
         mem_mb=sized("split_passages", "memory"),
@@ -88,6 +91,7 @@ rule prepare_questions:
         "logs/{run}/prepare_questions/{benchmark}.log",
     benchmark:
         "benchmarks/{run}/prepare_questions/{benchmark}.jsonl"
+    priority: 20  # a step with a model waits for it
     threads: 1
     resources:
         mem_mb=sized("prepare_questions", "memory"),
@@ -118,6 +122,7 @@ rule make_candidates:
         "logs/{run}/make_candidates/{benchmark}.log",
     benchmark:
         "benchmarks/{run}/make_candidates/{benchmark}.jsonl"
+    priority: 20  # a step with a model waits for it
     threads: 1
     resources:
         mem_mb=sized("make_candidates", "memory"),
@@ -143,6 +148,7 @@ rule collect_documents:
         "logs/{run}/collect_documents.log",
     benchmark:
         "benchmarks/{run}/collect_documents.jsonl"
+    priority: 20  # a step with a model waits for it
     threads: 1
     resources:
         mem_mb=sized("collect_documents", "memory"),

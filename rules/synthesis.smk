@@ -56,7 +56,7 @@ rule gather_pairs:
         "logs/{run}/gather_pairs.log",
     benchmark:
         "benchmarks/{run}/gather_pairs.jsonl"
-    priority: 10
+    priority: 20  # a step with a model waits for it
     threads: 1
     resources:
         mem_mb=sized("gather_pairs", "memory"),

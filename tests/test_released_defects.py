@@ -196,7 +196,7 @@ def test_a_list_of_pairs_is_shortened_by_whole_pairs(make_model: MakeModel) -> N
     )
     options = {"kinds": ["simple"], "qa_target": "list"}
     for limit, expected in ((len(three), three), (len(three) - 1, two), (len(two) - 1, one)):
-        found = pretraining_examples(rows, tokens, max_target_tokens=limit, **options)  # type: ignore[arg-type]
+        found = list(pretraining_examples(rows, tokens, max_target_tokens=limit, **options))  # type: ignore[arg-type]
         assert [example.target for example in found] == [expected]
 
 

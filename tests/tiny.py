@@ -138,7 +138,7 @@ def pairs() -> list[Pair]:
 def pair_examples(made: ClaraModel, **changes: Any) -> list[Example]:
     """Pretraining examples of `pairs`."""
     options: dict[str, Any] = {"kinds": ["simple", "paraphrase"], "qa_target": "answer", "max_target_tokens": 24}
-    return pretraining_examples(pairs(), made.tokens, **{**options, **changes})
+    return list(pretraining_examples(pairs(), made.tokens, **{**options, **changes}))
 
 
 def question_examples(made: ClaraModel, *, top_k: int = 2) -> list[Example]:

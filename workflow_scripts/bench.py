@@ -4,13 +4,15 @@
         --documents results/demo/corpus/documents.parquet \\
         --candidates results/demo/candidates/nq.test.oracle.jsonl --output results/bench
 
-Makes works.json, search.json, break_even.json and README.md in --output. With --checkpoint and --store, of a trained
-joint stage and the store that it reads, store_types.json alone: Recall@5 and F1 by type of store.
+Makes throughput.json, works.json, search.json, break_even.json and README.md in --output. With --checkpoint and
+--store, of a trained joint stage and the store that it reads, store_types.json alone: Recall@5 and F1 by type.
 """
 
 from pathlib import Path
 
 from clara import program
+
+PARTS = ("throughput", "works", "search", "break_even")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -24,6 +26,9 @@ def main(argv: list[str] | None = None) -> None:
     flags.add_argument("--rounds", type=int, default=2, help="pairs of timings of each work")
     flags.add_argument("--count", type=int, default=100_000, help="documents of the store that is searched")
     flags.add_argument("--batches", type=int, nargs="+", default=[1, 32], help="questions answered together")
+    flags.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS, help="what is measured")
+    flags.add_argument("--compile", action="store_true", help="compile the model's body, as backbone.compile does")
+    flags.add_argument("--profile", action="store_true", help="write where the time goes to profile.txt")
     given = flags.parse_args(argv)
 
     from clara.bench import run
@@ -41,6 +46,9 @@ def main(argv: list[str] | None = None) -> None:
         rounds=given.rounds,
         count=given.count,
         batches=given.batches,
+        parts=given.parts,
+        compiled=given.compile,
+        profiled=given.profile,
     )
 
 

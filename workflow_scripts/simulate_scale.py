@@ -21,14 +21,17 @@ def main(argv: list[str] | None = None) -> None:
     given = flags.parse_args(argv)
 
     from clara.bench.scale import MISTRAL_7B, SMOLLM2_135M, Assumptions, page
+    from clara.model.inverted import PROBED
 
     assumed = Assumptions()
     if given.search:
         content: Any = read_json(given.search)
-        found, threads = content["search"], content["set_up"]["torch_threads"]
+        found, threads = content["search"][-1], content["set_up"]["torch_threads"]
+        scan, lists = found["by_index"]["scan"], found["by_index"]["lists"]
         assumed = replace(
             assumed,
-            index_bytes_per_second=found["bytes_of_index"] / found["two_stage_seconds"] / threads,
+            index_bytes_per_second=scan["bytes"] / scan["seconds"] / threads,
+            lists_bytes_per_second=PROBED * lists["bytes"] / lists["seconds"] / threads,
             exact_bytes_per_second=found["bytes_of_store"] / found["exact_seconds"] / threads,
         )
     for model in (MISTRAL_7B, SMOLLM2_135M):

@@ -1,28 +1,37 @@
-"""Search in a large store of made-up documents, and how near stores of few bytes come to bfloat16."""
+"""Search in a large store of made-up documents: time, memory, and what two stages miss."""
 
 import resource
-import shutil
 import statistics
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 from torch import Tensor
 
 from clara.bench.made_up import mixed, write_store
-from clara.config.evaluation import Generation
-from clara.evaluation.answering import Pool
-from clara.evaluation.metrics import f1, recall_at
-from clara.evaluation.predict import with_memories
-from clara.files import read_json, write_json
-from clara.model.checkpoint import LoadedCheckpoint
-from clara.model.packing import STORE_TYPES, StoreType, bytes_per_document
-from clara.model.search import Index, build_index, exact
-from clara.model.store import DOCUMENTS, MANIFEST, MemoryStore
+from clara.model.search import INDEX_KINDS, Index, IndexKind, build_index, exact
+from clara.model.store import MemoryStore
 
 SHARD = 4096
 RESCORED = (20, 50, 100, 200, 400)
+
+
+@dataclass(frozen=True)
+class TwoStage:
+    """What two-stage searches with one kind of index cost and found."""
+
+    bytes: int
+    build_seconds: float
+    seconds: float
+    """Median of one question, the files in the system's cache."""
+    recall_at_5: dict[str, float]
+    """By documents rescored: share of the exact search's best five that the two-stage search finds."""
+    process_mib: float
+    """Resident memory, pages of mapped files not counted, of a process that does nothing but load the store and search
+    it in both ways."""
 
 
 @dataclass(frozen=True)
@@ -31,52 +40,60 @@ class Searched:
 
     documents: int
     bytes_of_store: int
-    bytes_of_index: int
-    index_seconds: float
     exact_seconds: float
     """Of one question."""
-    two_stage_seconds: float
-    """Median of one question, the files in the system's cache."""
-    memory_mib: float
-    """That this process holds after a search beyond what it held before, pages of mapped files not counted."""
-    recall_at_5: dict[str, float]
-    """By documents rescored: share of the exact search's best five that the two-stage search finds."""
+    by_index: dict[IndexKind, TwoStage]
 
 
 def search_store(memories: Tensor, questions: Tensor, folder: Path, *, count: int) -> Searched:
     """Measures a store of `count` documents mixed from real memories, asked real questions' memories."""
-    blocks = (mixed(memories, SHARD, seed=number) for number in range(count // SHARD))
+    blocks = (mixed(memories, SHARD, seed=number) for number in range(-(-count // SHARD)))
     store = MemoryStore(write_store(folder, blocks, dtype="bfloat16"))
-    store.numbers(["warm"])
-    before = _anonymous()
-    started = time.perf_counter()
-    path = build_index(store)
-    index_seconds = time.perf_counter() - started
-    index = Index(store)
-    index.search(questions[:1], k=5)
-    peak, times = 0.0, []
-    for question in questions:
-        started = time.perf_counter()
-        index.search(question[None], k=5)
-        times.append(time.perf_counter() - started)
-        peak = max(peak, _anonymous() - before)
     wanted, exact_seconds = [], []
     for question in questions:
         started = time.perf_counter()
         wanted.append(set(exact(store, question[None], k=5).rows[0].tolist()))
         exact_seconds.append(time.perf_counter() - started)
-        peak = max(peak, _anonymous() - before)
-    recall = {str(number): _agreement(index, questions, wanted, number) for number in RESCORED}
     return Searched(
         documents=store.manifest.num_documents,
         bytes_of_store=sum((folder / shard.file).stat().st_size for shard in store.manifest.shards),
-        bytes_of_index=path.stat().st_size,
-        index_seconds=index_seconds,
         exact_seconds=statistics.median(exact_seconds),
-        two_stage_seconds=statistics.median(times),
-        memory_mib=peak,
-        recall_at_5=recall,
+        by_index={kind: _two_stage(store, questions, wanted, kind) for kind in INDEX_KINDS},
     )
+
+
+def _two_stage(store: MemoryStore, questions: Tensor, wanted: Sequence[set[int]], kind: IndexKind) -> TwoStage:
+    started = time.perf_counter()
+    path = build_index(store, kind=kind)
+    build_seconds = time.perf_counter() - started
+    index = Index(store)
+    index.search(questions[:1], k=5)
+    times = []
+    for question in questions:
+        started = time.perf_counter()
+        index.search(question[None], k=5)
+        times.append(time.perf_counter() - started)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
+        process_mib = alone.submit(memory_of_searches, store.path, questions[:8]).result()
+    return TwoStage(
+        bytes=path.stat().st_size,
+        build_seconds=build_seconds,
+        seconds=statistics.median(times),
+        recall_at_5={str(number): _agreement(index, questions, wanted, number) for number in RESCORED},
+        process_mib=process_mib,
+    )
+
+
+def memory_of_searches(manifest: Path, questions: Tensor) -> float:
+    """MiB at most that this process holds, files apart, while it searches in two stages and once exactly."""
+    store = MemoryStore(manifest)
+    index = Index(store)
+    most = 0.0
+    for question in questions:
+        index.search(question[None], k=5)
+        most = max(most, _anonymous())
+    exact(store, questions[:1], k=5)
+    return max(most, _anonymous())
 
 
 def _agreement(index: Index, questions: Tensor, wanted: Sequence[set[int]], rescored: int) -> float:
@@ -91,40 +108,3 @@ def _anonymous() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     line = next(line for line in status.read_text("utf-8").splitlines() if line.startswith("RssAnon"))
     return int(line.split()[1]) / 1024
-
-
-@dataclass(frozen=True)
-class Quantised:
-    """How a type of store compares."""
-
-    dtype: StoreType
-    bytes_per_document: int
-    recall_at_5: float
-    """Mean over questions with gold documents, percent."""
-    f1: float
-    """Percent, all answers."""
-    questions: int
-
-
-def compare_types(
-    loaded: LoadedCheckpoint, store: Path, pools: Sequence[Pool], folder: Path, *, top_k: int, generation: Generation
-) -> list[Quantised]:
-    """Recall@5 and F1 of the same checkpoint on the same documents, by the type that its store keeps."""
-    original = MemoryStore(store)
-    found = []
-    for dtype in STORE_TYPES:
-        copy = folder / dtype
-        blocks = [block for _, block in original.blocks(SHARD)]
-        write_store(copy, blocks, dtype=dtype)
-        shutil.copyfile(original.folder / DOCUMENTS, copy / DOCUMENTS)
-        text = read_json(copy / MANIFEST)
-        same = {"compressor_hash", "documents_sha256"}
-        text.update({key: getattr(original.manifest, key) for key in same})
-        write_json(copy / MANIFEST, text)
-        rows = with_memories(dtype, loaded, copy / MANIFEST, pools, top_k=top_k, generation=generation, state=None)
-        ranked = [row for row in rows if row.ranking is not None and row.pos_index]
-        recall = statistics.mean(recall_at(row.ranking or [], row.pos_index, 5) for row in ranked)
-        answers = statistics.mean(max(f1(row.prediction or "", gold) for gold in row.golden_answers) for row in rows)
-        size = bytes_per_document(original.manifest.num_memory, original.manifest.dim, dtype)
-        found.append(Quantised(dtype, size, 100 * recall, 100 * answers, len(rows)))
-    return found

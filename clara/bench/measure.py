@@ -1,9 +1,12 @@
 """Measuring a pair of paths that do the same work: FLOPs, which noise cannot touch, and seconds, pair by pair."""
 
+import resource
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -45,6 +48,9 @@ class Measured:
     """Median over the rounds of the ratio within a round."""
     seconds_at_least: float
     difference: float
+    plain_peak_bytes: int
+    our_peak_bytes: int
+    """Memory at most while it ran, see `peak_memory`."""
 
 
 def flops(work: Callable[[], Any]) -> int:
@@ -63,15 +69,60 @@ def seconds(work: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - started, result
 
 
+@dataclass
+class Peak:
+    """The most memory that was held while a block ran."""
+
+    bytes: int = 0
+
+
+@contextmanager
+def peak_memory() -> Iterator[Peak]:
+    """Measures a block: allocated memory of the GPU, on a CPU resident memory of this process, weights included."""
+    found = Peak()
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        yield found
+        found.bytes = torch.cuda.max_memory_allocated()
+        return
+    marks = Path("/proc/self/clear_refs")
+    try:
+        marks.write_text("5")  # Linux: the highest mark becomes what is held now
+    except OSError:
+        pass  # the mark is then that of the whole process
+    yield found
+    status = Path("/proc/self/status")
+    lines = status.read_text("utf-8").splitlines() if status.exists() else []
+    highest = [int(line.split()[1]) for line in lines if line.startswith("VmHWM")]
+    found.bytes = 1024 * (highest or [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss])[0]
+
+
+def profile_of(work: Callable[[], Any], *, rows: int = 25) -> str:
+    """Where the time of `work` goes, by kernel: the dearest first."""
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    if torch.cuda.is_available():
+        activities.append(torch.profiler.ProfilerActivity.CUDA)
+    with torch.profiler.profile(activities=activities) as found:
+        work()
+    order = "self_cuda_time_total" if torch.cuda.is_available() else "self_cpu_time_total"
+    table: str = found.key_averages().table(sort_by=order, row_limit=rows)
+    return table
+
+
 def measure(work: Work, *, rounds: int) -> Measured:
     """FLOPs once, then `rounds` pairs of timings; every second pair is taken the other way round."""
     our_flops, plain_flops = flops(work.ours), flops(work.plain)  # also the warm-up
     ours: list[float] = []
     plain: list[float] = []
     apart = 0.0
+    peaks = {"plain": 0, "ours": 0}
     for number in range(rounds):
         order = ("plain", "ours") if number % 2 == 0 else ("ours", "plain")
-        taken = {name: seconds(getattr(work, name)) for name in order}
+        taken = {}
+        for name in order:
+            with peak_memory() as memory:
+                taken[name] = seconds(getattr(work, name))
+            peaks[name] = max(peaks[name], memory.bytes)
         plain.append(taken["plain"][0])
         ours.append(taken["ours"][0])
         apart = work.difference(taken["plain"][1], taken["ours"][1])
@@ -88,6 +139,8 @@ def measure(work: Work, *, rounds: int) -> Measured:
         seconds_ratio=statistics.median(slow / fast for slow, fast in zip(plain, ours, strict=True)),
         seconds_at_least=work.seconds_at_least,
         difference=apart,
+        plain_peak_bytes=peaks["plain"],
+        our_peak_bytes=peaks["ours"],
     )
 
 

@@ -3,17 +3,20 @@
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from clara.bench import report
-from clara.bench.break_even import break_even
-from clara.bench.large import compare_types, search_store
-from clara.bench.measure import measure
-from clara.bench.works import BATCH_TOKENS, Bench, works
+from clara.bench.break_even import BreakEven, break_even
+from clara.bench.large import Searched, search_store
+from clara.bench.measure import measure, profile_of
+from clara.bench.store_types import compare_types
+from clara.bench.throughput import ON_CPU, ON_GPU, Throughput, shaped, throughput
+from clara.bench.works import BATCH_TOKENS, Bench, pretraining_examples, works
 from clara.config.evaluation import Generation
 from clara.environment import describe
 from clara.evaluation.predict import read_pools
@@ -27,6 +30,7 @@ from clara.model.compression import build_store, compress
 from clara.model.store import MemoryStore
 from clara.records import Passage, Question, document_id, read_rows
 
+PARTS = ("throughput", "works", "search", "break_even")
 RATIO = 16
 SHORT, LONG = 142, 256
 """Tokens of a document: the demo's mean, and the most."""
@@ -45,8 +49,11 @@ def everything(
     rounds: int,
     count: int,
     batches: Sequence[int],
+    parts: Sequence[str] = PARTS,
+    compiled: bool = False,
+    profiled: bool = False,
 ) -> None:
-    """Measures works, search and break-even and writes them to `output`.
+    """Measures throughput, works, search and break-even and writes each to a file of `output`.
 
     Args:
         backbone: card of a prepared backbone; its adapters are untrained, which costs the same as trained.
@@ -58,48 +65,73 @@ def everything(
         rounds: pairs of timings of each work.
         count: documents of the store that is searched.
         batches: questions answered together, for the break-even.
+        parts: what is measured, of PARTS.
+        compiled: compile the body for training and compressing, as backbone.compile does.
+        profiled: also write where the time of compressing goes, by kernel, to profile.txt.
     """
     set_up: dict[str, Any] = describe(inputs=[backbone, documents, *candidates])
-    set_up |= {"dtype": dtype, "attention": attention, "ratio": RATIO, "torch_threads": torch.get_num_threads()}
+    set_up |= {"dtype": dtype, "attention": attention, "compiled": compiled, "ratio": RATIO}
+    set_up |= {"torch_threads": torch.get_num_threads()}
     set_up |= {"gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none at hand"}
     passages = read_rows(Passage, documents)
     asked = [question for path in candidates for question in read_rows(Question, path)]
-    with tempfile.TemporaryDirectory() as folder:
-        bench = _bench(backbone, passages, asked, Path(folder), dtype=dtype, attention=attention)
-        measured = []
-        for work in works(bench):
-            print(f"measuring {work.name}", file=sys.stderr)
-            measured.append(measure(work, rounds=rounds))
-        write_json(output / "works.json", {"set_up": set_up, "works": report.rows(measured)})
-        model = bench.loaded.model
-        print(f"searching {count:,} documents", file=sys.stderr)
-        store = MemoryStore(bench.store)
-        inputs = [model.tokens.to_compress(question.question) for question in asked[:TIMED_QUESTIONS]]
-        queries = compress(model, inputs, batch_tokens=BATCH_TOKENS, role=QUERY_REASONER).float()
-        memories = store.rows(range(store.manifest.num_documents))
-        searched = search_store(memories, queries, Path(folder) / "large", count=count)
-        write_json(output / "search.json", {"set_up": set_up, "search": asdict(searched)})
-        print("measuring when compression pays", file=sys.stderr)
-        paid = [
-            break_even(model, bench.bare, document_tokens=tokens, batch=batch, top_k=5, max_new_tokens=24)
-            for tokens in (SHORT, LONG)
-            for batch in batches
-        ]
-        write_json(output / "break_even.json", {"set_up": set_up, "break_even": [asdict(row) for row in paid]})
-    tables = [
-        report.works_table(measured),
-        report.table(*_columns([{k: v for k, v in asdict(searched).items() if k != "recall_at_5"}])),
-        report.table(["rescored", "Recall@5 against exact search"], [*searched.recall_at_5.items()]),
-        report.table(*_columns([asdict(row) for row in paid])),
-    ]
+    tables = []
+
+    def kept(part: str, rows: list[dict[str, Any]], table: str) -> None:
+        write_json(output / f"{part}.json", {"set_up": set_up, part: rows})
+        tables.append(table)
+        print(table)
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        bench = _bench(backbone, passages, asked, folder, dtype=dtype, attention=attention, compiled=compiled)
+        for part in parts:
+            print(f"measuring {part}", file=sys.stderr)
+            if part == "throughput":
+                rates = _throughput(bench, passages, profile=output / "profile.txt" if profiled else None)
+                kept(part, *_rows(rates))
+            elif part == "works":
+                measured = [measure(work, rounds=rounds) for work in works(bench)]
+                kept(part, report.rows(measured), report.works_table(measured))
+            elif part == "search":
+                searched = _searches(bench, folder, count)
+                kept(part, [asdict(found) for found in searched], report.searches_table(searched))
+            else:
+                kept(part, *_rows([_break_even(bench, tokens, batch) for tokens in (SHORT, LONG) for batch in batches]))
     write_text(output / "README.md", report.page(set_up, tables))
-    print(report.works_table(measured))
+
+
+def _ready(bench: Bench) -> ClaraModel:
+    """The model as it answers."""
+    model = bench.loaded.model
+    model.set_learning([])
+    model.adapters.cast(model.backbone.dtype)
+    return model.eval()
+
+
+def _searches(bench: Bench, folder: Path, count: int) -> list[Searched]:
+    """Of a store of `count` documents and of one of a quarter: time grows, memory does not."""
+    model, store = _ready(bench), MemoryStore(bench.store)
+    inputs = [model.tokens.to_compress(question.question) for question in bench.questions]
+    queries = compress(model, inputs, batch_tokens=BATCH_TOKENS, role=QUERY_REASONER).float()
+    memories = store.rows(range(store.manifest.num_documents))
+    return [search_store(memories, queries, folder / str(size), count=size) for size in (count // 4, count)]
+
+
+def _break_even(bench: Bench, tokens: int, batch: int) -> BreakEven:
+    return break_even(_ready(bench), bench.bare, document_tokens=tokens, batch=batch, top_k=5, max_new_tokens=24)
+
+
+def _rows(found: Sequence[Any]) -> tuple[list[dict[str, Any]], str]:
+    """Dataclasses as plain data and as a table."""
+    rows = [asdict(row) for row in found]
+    return rows, report.table(*_columns(rows))
 
 
 def store_types(card: Path, store: Path, candidates: Sequence[Path], output: Path, *, dtype: str) -> None:
     """Compares the types of store by a trained checkpoint's Recall@5 and F1 and writes `store_types.json`."""
     loaded = checkpoint.load(card, dtype=dtype, inference=True)
-    generation = Generation(max_new_tokens=24, batch_size=32)
+    generation = Generation(max_new_tokens=24, batch_size=32, engine="transformers")
     with tempfile.TemporaryDirectory() as folder:
         found = compare_types(loaded, store, read_pools(candidates), Path(folder), top_k=3, generation=generation)
     rows = [asdict(row) for row in found]
@@ -108,11 +140,40 @@ def store_types(card: Path, store: Path, candidates: Sequence[Path], output: Pat
     print(report.table(*_columns(rows)))
 
 
+def _throughput(bench: Bench, passages: Sequence[Passage], *, profile: Path | None) -> list[Throughput]:
+    """Of the bench's model, and on a GPU of one shaped like a 7B model too, with random weights."""
+    gpu = torch.cuda.is_available()
+    models = [bench.loaded.model]
+    if gpu:
+        shape = replace(bench.loaded.model.shape, form="plain")
+        models.append(ClaraModel(shaped(bench.loaded.model.backbone), shape).eval())
+    texts = [passage.document for passage in passages]
+    texts = texts[:: max(1, len(texts) // ON_CPU.documents)]
+    rates = []
+    for model in models:
+        examples = pretraining_examples(model, bench.questions)
+        rates += throughput(model, texts, examples, ON_GPU if gpu else ON_CPU)
+        if profile is not None:
+            inputs = [model.tokens.to_compress(text) for text in texts[:64]]
+            kernels = profile_of(partial(compress, model, inputs, batch_tokens=BATCH_TOKENS))
+            write_text(profile, kernels if model is models[0] else profile.read_text("utf-8") + kernels)
+    return rates
+
+
 def _bench(
-    card: Path, passages: Sequence[Passage], asked: Sequence[Question], folder: Path, *, dtype: str, attention: str
+    card: Path,
+    passages: Sequence[Passage],
+    asked: Sequence[Question],
+    folder: Path,
+    *,
+    dtype: str,
+    attention: str,
+    compiled: bool,
 ) -> Bench:
     """The model, and a store of the documents that the timed works read, and as many more as are compressed."""
-    bare, backbone = (backbones.load(backbones.read_card(card), dtype=dtype, attention=attention) for _ in range(2))
+    origin = backbones.read_card(card)
+    bare = backbones.load(origin, dtype=dtype, attention=attention)
+    backbone = backbones.load(origin, dtype=dtype, attention=attention, compiled=compiled)
     model = ClaraModel(backbone, Shape(256 // RATIO, 256, "pooled", 16, 32, 0.0))
     model.set_salience([passage.document for passage in passages])
     model.add_query_reasoner("compressor")

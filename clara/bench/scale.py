@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clara.bench.report import table
+from clara.model.inverted import LISTS_PER_ROOT, PROBED
 from clara.model.packing import STORE_TYPES, bytes_per_document
 from clara.model.search import RESCORED, WIDTH
 
@@ -43,6 +44,8 @@ class Assumptions:
     """Supposed: price of SSD storage."""
     index_bytes_per_second: float = 5e9
     """Index rows that one core compares; replaced by the measured rate where a run is given."""
+    lists_bytes_per_second: float = 5e9
+    """The same of the rows in the lists that a search by lists reads."""
     exact_bytes_per_second: float = 5e8
     """Stored bytes that one core compares exactly; likewise."""
     cores: int = 16
@@ -60,6 +63,9 @@ def simulate(model: LanguageModel, documents: int, given: Assumptions) -> list[l
     sizes = {dtype: documents * bytes_per_document(memory, model.dim, dtype) for dtype in STORE_TYPES}
     index = documents * WIDTH * 2
     two_stage = index / given.index_bytes_per_second / given.cores + RESCORED / given.random_reads_per_second
+    centres = 4 * WIDTH * LISTS_PER_ROOT * documents**0.5
+    lists = (index * PROBED + centres) / given.lists_bytes_per_second / given.cores
+    lists += RESCORED / given.random_reads_per_second
     exact = sizes["bfloat16"] / given.exact_bytes_per_second / given.cores
     rows = [["compression, GPU hours", f"{hours:,.1f}"]]
     rows += [["compression, dollars", f"{hours * given.dollars_per_hour:,.0f}"]]
@@ -70,6 +76,7 @@ def simulate(model: LanguageModel, documents: int, given: Assumptions) -> list[l
         ["storage of int8, dollars a month", f"{monthly:,.0f}"],
         ["index", _bytes(index)],
         [f"two-stage search on {given.cores} cores, index in memory", f"{1000 * two_stage:,.0f} ms"],
+        [f"two-stage search by lists on {given.cores} cores, index in memory", f"{1000 * lists:,.0f} ms"],
         [f"exact search on {given.cores} cores, store in memory", f"{exact:,.1f} s"],
     ]
 

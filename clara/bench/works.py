@@ -105,22 +105,13 @@ def encoding_questions(model: ClaraModel, texts: Sequence[str]) -> Work:
 
 def pretraining(model: ClaraModel, bench: Bench) -> Work:
     """Forward and backward pass of one pretraining step, documents and answers of the questions."""
-    examples = [
-        Example(
-            question.id,
-            question.id,
-            (question.docs[question.pos_index[0]],),
-            model.tokens.answer_prompt(question.question, 1),
-            model.tokens.target(question.golden_answers[0], max_tokens=32),
-        )
-        for question in bench.questions[: bench.pretraining_examples]
-    ]
+    examples = pretraining_examples(model, bench.questions[: bench.pretraining_examples])
     step = Sampler(examples, batch_size=len(examples), seed=0).step(1)
     objective = CompressionObjective(model, mse_weight=MSE_WEIGHT)
 
     def ours() -> float:
         totals = Totals.of(step)
-        return _step(
+        return backward_pass(
             model,
             [COMPRESSOR, GENERATOR],
             *(
@@ -130,11 +121,25 @@ def pretraining(model: ClaraModel, bench: Bench) -> Work:
         )
 
     def slow() -> float:
-        return _step(
+        return backward_pass(
             model, [COMPRESSOR, GENERATOR], lambda: plain.pretraining_loss(model, examples, mse_weight=MSE_WEIGHT)
         )
 
     return Work("a pretraining step", len(examples), "examples", slow, ours, 1.5, 1.4, _relative)
+
+
+def pretraining_examples(model: ClaraModel, questions: Sequence[Question]) -> list[Example]:
+    """One gold document of each question, and the answer as its target."""
+    return [
+        Example(
+            question.id,
+            question.id,
+            (question.docs[question.pos_index[0]],),
+            model.tokens.answer_prompt(question.question, 1),
+            model.tokens.target(question.golden_answers[0], max_tokens=32),
+        )
+        for question in questions
+    ]
 
 
 def joint(model: ClaraModel, bench: Bench) -> Work:
@@ -152,10 +157,12 @@ def joint(model: ClaraModel, bench: Bench) -> Work:
 
     def ours() -> float:
         totals = Totals.of(examples)
-        return _step(model, roles, partial(_share, objective, examples, totals))
+        return backward_pass(model, roles, partial(_share, objective, examples, totals))
 
     def slow() -> float:
-        return _step(model, roles, lambda: plain.joint_loss(model, examples, k=bench.top_k, temperature=TEMPERATURE))
+        return backward_pass(
+            model, roles, lambda: plain.joint_loss(model, examples, k=bench.top_k, temperature=TEMPERATURE)
+        )
 
     name = f"a joint step, {len(asked[0].docs)} candidates from the store"
     return Work(name, len(examples), "questions", slow, ours, 15, 12, _relative)
@@ -164,7 +171,7 @@ def joint(model: ClaraModel, bench: Bench) -> Work:
 def answering(bench: Bench) -> Work:
     """Questions to answers: from the store, against compressing every candidate."""
     model, asked = bench.loaded.model, list(bench.questions[: bench.answered])
-    generation = Generation(max_new_tokens=bench.max_new_tokens, batch_size=32)
+    generation = Generation(max_new_tokens=bench.max_new_tokens, batch_size=32, engine="transformers")
 
     def ours() -> list[str | None]:
         pools = [Pool("nq", "oracle", asked)]
@@ -218,7 +225,7 @@ def _share(objective: Objective, examples: Sequence[Example], totals: Totals) ->
     return objective(examples, totals, progress=0.0, seed=0).loss
 
 
-def _step(model: ClaraModel, roles: list[str], *losses: Callable[[], Tensor]) -> float:
+def backward_pass(model: ClaraModel, roles: list[str], *losses: Callable[[], Tensor]) -> float:
     """The sum of the losses, after the backward pass of each."""
     parameters = model.set_learning(roles)
     model.train()

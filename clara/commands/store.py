@@ -76,12 +76,35 @@ def remove(
     print_result(sentence, {"store": old.folder, "removed": removed, "passages": len(rest)}, as_json=as_json)
 
 
-def index(store: StoreFolder, as_json: Json = False) -> None:
+def update(
+    store: StoreFolder, sources: Sources, model: Model = None, words: Words = WORDS, as_json: Json = False
+) -> None:
+    """Make a store hold exactly these documents: new and changed ones are compressed, those that are gone removed."""
+    loaded, _ = load(model)
+    old = _opened(store, loaded)
+    own = _split(sources, loaded, words)
+    held, wanted = [{passage.id for passage in part} for part in (old.documents, own.passages)]
+    if held != wanted:
+        _write(loaded, own.passages, old.folder, old.manifest.dtype, previous=old)
+    added, gone = len(wanted - held), len(held - wanted)
+    sentence = f"{old.folder}: {added} passages added, {gone} removed, {len(wanted)} in all"
+    values = {"store": old.folder, "skipped": own.skipped, "added": added, "removed": gone, "passages": len(wanted)}
+    print_result(sentence, values, as_json=as_json)
+
+
+def index(
+    store: StoreFolder,
+    kind: Annotated[str | None, typer.Option(help="scan or lists (FAISS); default: lists for large stores")] = None,
+    as_json: Json = False,
+) -> None:
     """Write the small index by which a large store is searched in two stages."""
-    from clara.model.search import build_index
+    from clara.model.search import INDEX_KINDS, build_index
     from clara.model.store import MemoryStore
 
-    path = build_index(MemoryStore(manifest_of(store)))
+    chosen = next((known for known in INDEX_KINDS if known == kind), None)
+    if kind is not None and chosen is None:
+        raise DataError(f"an index is one of {', '.join(INDEX_KINDS)}, not {kind}; name one of them")
+    path = build_index(MemoryStore(manifest_of(store)), kind=chosen)
     size = path.stat().st_size
     print_result(f"{path}: {size / 2**20:.1f} MiB", {"index": path, "bytes": size}, as_json=as_json)
 

@@ -78,6 +78,11 @@ def between(config: "Config") -> Iterator[str]:
                 f"{stage}.optimization.batch_size = {plan.batch_size}: should be a multiple of micro_batch_size "
                 f"= {plan.micro_batch_size}"
             )
+        if plan.gradient_checkpointing and config.backbone.compile:
+            yield (
+                f"backbone.compile and {stage}.optimization.gradient_checkpointing are both true: a compiled body "
+                "cannot take up the adapter that a layer is recomputed with; set one of them to false"
+            )
     for stage in ("instruction", "joint", "evaluation"):
         top_k = getattr(config, stage).top_k
         name = "size" if stage == "evaluation" or config.candidates.train_size is None else "train_size"

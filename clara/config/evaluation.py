@@ -14,6 +14,9 @@ class Generation(Strict):
     """Tokens of an answer at most."""
     batch_size: int = Field(ge=1)
     """Questions answered together."""
+    engine: Literal["auto", "transformers", "vllm"]
+    """What writes answers. vllm: many at once, memories as prompt embeddings; in float32 the same answers as
+    transformers', in bfloat16 close decisions may turn. auto: vllm on a GPU where it can run, else transformers."""
 
 
 class Scoring(Strict):

@@ -7,14 +7,14 @@ from pathlib import Path
 from clara.config.evaluation import Generation
 from clara.data.bm25 import rank_documents
 from clara.errors import CheckpointError, DataError
+from clara.evaluation import writers
 from clara.evaluation.answering import Pool, Task, predictions
 from clara.files import text_id
-from clara.model.adapters import GENERATOR, QUERY_REASONER
+from clara.model.adapters import QUERY_REASONER
 from clara.model.backbone import LoadedBackbone
 from clara.model.checkpoint import LoadedCheckpoint
 from clara.model.clara import ClaraModel
 from clara.model.compression import compress
-from clara.model.generator import generate
 from clara.model.store import MemoryStore
 from clara.records import Prediction, Question, read_rows
 from clara.tokens import AddedIds, Encoder
@@ -162,22 +162,19 @@ def from_memories(
     def prompt(task: Task) -> list[int]:
         return model.tokens.answer_prompt(task.question.question, len(task.selected))
 
-    def answer(batch: Sequence[Task]) -> list[str]:
-        documents = [task.question.docs[index] for task in batch for index in task.selected]
-        vectors = memories.memories(documents).to(model.backbone.device) if documents else None
-        prompts = [prompt(task) for task in batch]
-        return generate(
-            model.backbone, model.generator, prompts, vectors, model.added, max_new_tokens=generation.max_new_tokens
-        )
-
     _require_room(model.backbone, tasks, prompt, generation)
-    with model.adapters.merged(GENERATOR):
+    with writers.from_memories(model, generation, state) as writer:
+
+        def answer(batch: Sequence[Task]) -> list[str]:
+            documents = [task.question.docs[index] for task in batch for index in task.selected]
+            return writer.write([prompt(task) for task in batch], memories.memories(documents) if documents else None)
+
         return predictions(
             system,
             tasks,
             answer,
             length=lambda task: len(prompt(task)),
-            batch_size=generation.batch_size,
+            batch_size=writer.batch_size,
             done_file=done_file,
         )
 
@@ -193,14 +190,16 @@ def with_backbone(
         texts = [task.question.docs[index] for index in task.selected]
         return tokens.answer_prompt(task.question.question, texts or None)
 
-    def answer(batch: Sequence[Task]) -> list[str]:
-        prompts = [prompt(task) for task in batch]
-        return generate(backbone, None, prompts, None, added, max_new_tokens=generation.max_new_tokens)
-
     _require_room(backbone, tasks, prompt, generation)
-    return predictions(
-        system, tasks, answer, length=lambda task: len(prompt(task)), batch_size=generation.batch_size, done_file=None
-    )
+    with writers.from_text(backbone, generation) as writer:
+        return predictions(
+            system,
+            tasks,
+            lambda batch: writer.write([prompt(task) for task in batch], None),
+            length=lambda task: len(prompt(task)),
+            batch_size=writer.batch_size,
+            done_file=None,
+        )
 
 
 def _require_room(

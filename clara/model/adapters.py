@@ -123,7 +123,11 @@ class Adapters:
 
     @contextmanager
     def merged(self, name: str) -> Iterator[None]:
-        """Runs the block with adapter `name` folded into the backbone's weights, which are put back exactly after."""
+        """Runs the block with adapter `name` folded into the backbone's weights, which are put back exactly after.
+
+        The linear layers stand in the model as they did before there were adapters: a token costs what it costs the
+        bare backbone, and the model can be written as a plain one.
+        """
         saved = [layer.get_base_layer().weight.data for _, layer in self._layers]
         try:
             for _, layer in self._layers:
@@ -131,12 +135,15 @@ class Adapters:
                 weights = _matrices(layer, name)
                 update = weights["B"].data.float() @ weights["A"].data.float() * layer.scaling[name]
                 base.data = (base.data.float() + update).to(base.dtype)
+            for path, layer in self._layers:
+                self.model.set_submodule(path, layer.get_base_layer())
             with self.using(NO_ADAPTER):
                 self._folded = name
                 yield
         finally:
             self._folded = None
-            for (_, layer), weight in zip(self._layers, saved, strict=True):
+            for (path, layer), weight in zip(self._layers, saved, strict=True):
+                self.model.set_submodule(path, layer)
                 layer.get_base_layer().weight.data = weight
 
 

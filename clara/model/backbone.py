@@ -14,12 +14,14 @@ from clara.errors import CheckpointError, ClaraError, ConfigError
 from clara.files import sha256_file, write_json
 from clara.hub import fetch_model
 from clara.model import random_backbone
+from clara.model.attention import one_text_a_row
 from clara.model.licences import licence_of
 from clara.model.model_folder import read_model, read_tokenizer, require_usable
 from clara.records import Record, read_card_file
 from clara.tokens import end_of_turn_id
 
 CARD_SCHEMA = 1
+COMPILER = "inductor"
 EMBEDDINGS_SAMPLED = 65536
 """Input embeddings that statistics are taken over; bounds memory for very large vocabularies."""
 
@@ -58,6 +60,13 @@ class LoadedBackbone:
     tokenizer: Any
     end_of_turn: int
     card: BackboneCard
+    compiled: bool = False
+    """Whether `states` runs the body as torch compiles it."""
+
+    @cached_property
+    def _states(self) -> Any:
+        # Compiled once for every adapter and mode, not for every length; writing answers stays as it is.
+        return torch.compile(self.body, dynamic=True, backend=COMPILER) if self.compiled else self.body
 
     @cached_property
     def embedding_scale(self) -> float:
@@ -69,6 +78,10 @@ class LoadedBackbone:
         """The model without its head."""
         return self.model.get_decoder()
 
+    def put(self, tensor: Tensor) -> Tensor:
+        """`tensor` on the device; the program does not wait for the device to be done with what it has."""
+        return tensor.to(self.device, non_blocking=True)
+
     def states(self, embedded: Tensor) -> Tensor:
         """Last hidden states `[batch, tokens, dim]` of input embeddings of that shape.
 
@@ -76,7 +89,8 @@ class LoadedBackbone:
             ConfigError: there are more tokens than the model can read.
         """
         self.require_room(embedded.shape[1], "the longest text or prompt of a batch")
-        states: Tensor = self.body(inputs_embeds=embedded, use_cache=False).last_hidden_state
+        with one_text_a_row():
+            states: Tensor = self._states(inputs_embeds=embedded, use_cache=False).last_hidden_state
         return states
 
     @property
@@ -192,6 +206,7 @@ def load(
     *,
     dtype: str,
     attention: str = "sdpa",
+    compiled: bool = False,
     trust_remote_code: bool = False,
     verified: bool = False,
 ) -> LoadedBackbone:
@@ -201,6 +216,7 @@ def load(
         card: of the prepared backbone.
         dtype: precision of weights and arithmetic.
         attention: attention implementation.
+        compiled: whether torch compiles the body for training and compressing.
         trust_remote_code: whether code of a Hub model may run.
         verified: compare its files with the hashes of the card first; the steps of the workflow do.
 
@@ -220,7 +236,7 @@ def load(
     # A model's own generation settings (sampling, penalties, forced tokens) would change greedy answers.
     model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]
     tokenizer = read_tokenizer(card.folder, trust_remote_code=trust_remote_code)
-    return LoadedBackbone(model, tokenizer, end_of_turn_id(tokenizer), card)
+    return LoadedBackbone(model, tokenizer, end_of_turn_id(tokenizer), card, compiled)
 
 
 def require_unharmed(card: BackboneCard) -> None:

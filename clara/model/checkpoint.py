@@ -156,6 +156,7 @@ def load(
     *,
     dtype: str,
     attention: str = "sdpa",
+    compiled: bool = False,
     trust_remote_code: bool = False,
     verified: bool = False,
     inference: bool = False,
@@ -166,6 +167,7 @@ def load(
         path: a `card.json`.
         dtype: precision of the backbone.
         attention: attention implementation.
+        compiled: whether torch compiles the body for training and compressing.
         trust_remote_code: whether code of a Hub model may run.
         verified: compare the backbone's files with the hashes of its card; a second for each 1.5 GB.
         inference: take the adapters into the backbone's precision as well: faster, but no longer trainable.
@@ -176,7 +178,12 @@ def load(
     card = read_card(path)
     origin = read_backbone(path, card)
     loaded = backbones.load(
-        origin, dtype=dtype, attention=attention, trust_remote_code=trust_remote_code, verified=verified
+        origin,
+        dtype=dtype,
+        attention=attention,
+        compiled=compiled,
+        trust_remote_code=trust_remote_code,
+        verified=verified,
     )
     tensors = load_file(path.parent / WEIGHTS)
     _require_shape(card, tensors, path)

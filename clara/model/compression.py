@@ -184,15 +184,20 @@ def compress(
     progress: Progress | None = None,
 ) -> Tensor:
     """Memories `[texts, memory, dim]` on the CPU, in the order of `inputs`, without dropout."""
-    vectors: list[Tensor | None] = [None] * len(inputs)
+    backbone = model.backbone
+    vectors = torch.empty(len(inputs), model.shape.num_memory, backbone.hidden_size, dtype=backbone.dtype)
+    computing: tuple[list[int], Tensor] | None = None
     with _evaluation_mode(model):
-        for batch in batches_by_length([len(item.ids) for item in inputs], batch_tokens):
-            found = model.encode(role, [inputs[index] for index in batch]).vectors.cpu()
-            for index, vector in zip(batch, found, strict=True):
-                vectors[index] = vector
-            if progress is not None:
-                progress.update(progress.done + len(batch))
-    return torch.stack([vector for vector in vectors if vector is not None])
+        for batch in [*batches_by_length([len(item.ids) for item in inputs], batch_tokens), []]:
+            # The next batch is under way before the last one's result is waited for: a GPU is never idle in between.
+            started = (batch, model.encode(role, [inputs[index] for index in batch]).vectors) if batch else None
+            if computing is not None:
+                done, found = computing
+                vectors[done] = found.cpu()
+                if progress is not None:
+                    progress.update(progress.done + len(done))
+            computing = started
+    return vectors
 
 
 @contextmanager

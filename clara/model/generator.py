@@ -36,17 +36,20 @@ class Generator(nn.Module):
         memories: Float[Tensor, "documents memory dim"] | None,
         added: AddedIds,
     ) -> Float[Tensor, "batch tokens dim"]:
-        """Input embeddings of `ids`; the SLOT positions take the memory vectors in order.
+        """Input embeddings of `ids`, on the host; the SLOT positions take the memory vectors in order.
 
         Raises:
             CheckpointError: the slots do not match the vectors given.
         """
-        plain = backbone.model.get_input_embeddings()(ids.clamp(max=added.vocab_size - 1))
-        embedded = torch.where((ids == added.sep)[..., None], self.rows[0].to(plain.dtype), plain)
+        there = backbone.put(ids)
+        plain = backbone.model.get_input_embeddings()(there.clamp(max=added.vocab_size - 1))
+        embedded = torch.where((there == added.sep)[..., None], self.rows[0].to(plain.dtype), plain)
         if memories is None:
             return embedded
-        slots = (ids == added.slot)[..., None].expand_as(embedded)
-        return embedded.masked_scatter(slots, memories.to(embedded.dtype))
+        # Places are found on the host: a mask's places on a device would have to be waited for.
+        slots = backbone.put((ids == added.slot).flatten().nonzero()[:, 0])
+        filled = embedded.flatten(0, 1).index_copy(0, slots, memories.flatten(0, 1).to(embedded.dtype))
+        return filled.view_as(embedded)
 
     def losses(
         self,
@@ -59,17 +62,17 @@ class Generator(nn.Module):
         """Losses of the targets after their prompts; the head runs only where a target token is predicted."""
         _check_slots(prompts, memories, added)
         rows = [prompt + target for prompt, target in zip(prompts, targets, strict=True)]
-        ids = _pad_right(rows).to(backbone.device)
-        embedded = self.embed(backbone, ids, memories, added)
-        hidden = backbone.states(embedded)
+        ids = _pad_right(rows)
+        hidden = backbone.states(self.embed(backbone, ids, memories, added)).flatten(0, 1)
         lengths = torch.tensor([[len(prompt), len(target)] for prompt, target in zip(prompts, targets, strict=True)])
         offsets = torch.arange(ids.shape[1])
         predicting = (offsets >= lengths[:, :1] - 1) & (offsets < lengths.sum(1, keepdim=True) - 1)
         wanted = torch.tensor([token for target in targets for token in target])
-        losses = token_losses(backbone.logits(hidden[predicting.to(hidden.device)]), wanted.to(hidden.device))
-        owner = torch.repeat_interleave(torch.arange(len(rows)), lengths[:, 1]).to(losses.device)
+        places = backbone.put(predicting.flatten().nonzero()[:, 0])
+        losses = token_losses(backbone.logits(hidden.index_select(0, places)), backbone.put(wanted))
+        owner = backbone.put(torch.repeat_interleave(torch.arange(len(rows)), lengths[:, 1]))
         sums = torch.zeros(len(rows), device=losses.device).index_add(0, owner, losses)
-        return TargetLosses(sums, lengths[:, 1].float().to(losses.device))
+        return TargetLosses(sums, backbone.put(lengths[:, 1].float()))
 
 
 @torch.inference_mode()
@@ -99,13 +102,13 @@ def generate(
     _check_slots(prompts, memories, added)
     width = max(len(prompt) for prompt in prompts)
     backbone.require_room(width + max_new_tokens, f"the longest prompt with {max_new_tokens} tokens of answer")
-    ids = torch.tensor([[0] * (width - len(prompt)) + prompt for prompt in prompts]).to(backbone.device)
-    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]).to(backbone.device)
+    ids = torch.tensor([[0] * (width - len(prompt)) + prompt for prompt in prompts])
+    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
     table = backbone.model.get_input_embeddings()
     with for_answers(backbone.model):
         written = backbone.model.generate(
-            inputs_embeds=table(ids) if generator is None else generator.embed(backbone, ids, memories, added),
-            attention_mask=mask,
+            inputs_embeds=generator.embed(backbone, ids, memories, added) if generator else table(backbone.put(ids)),
+            attention_mask=backbone.put(mask),
             max_new_tokens=max_new_tokens,
             do_sample=False,
             use_cache=True,

@@ -127,5 +127,5 @@ def _tensors(inputs: Sequence[CompressorInput], device: torch.device) -> tuple[T
     width = max(len(item.ids) for item in inputs)
     ids = torch.tensor([item.ids + [0] * (width - len(item.ids)) for item in inputs])
     numbers = torch.tensor([[len(item.ids), item.text_start, item.text_length] for item in inputs])
-    ids, numbers = ids.to(device), numbers.to(device)
+    ids, numbers = ids.to(device, non_blocking=True), numbers.to(device, non_blocking=True)
     return ids, numbers[:, 0], numbers[:, 1], numbers[:, 2]

@@ -110,7 +110,7 @@ def read_released(source: Path) -> Released:
         rank=config.lora_r,
         top_k=config.generation_top_k,
         adapters={
-            role: _matrices(adapters[name], source / ADAPTERS, name)
+            role: _matrices(adapters[name], source, name, rank=config.lora_r)
             for role, name in ROLE_NAMES.items()
             if name in adapters
         },
@@ -207,8 +207,8 @@ def _same_tables(source: Path, name: str, adapter: Mapping[str, Tensor], tables:
             )
 
 
-def _matrices(adapter: Mapping[str, Tensor], path: Path, name: str) -> dict[str, Tensor]:
-    matrices = {}
+def _matrices(adapter: Mapping[str, Tensor], source: Path, name: str, *, rank: int) -> dict[str, Tensor]:
+    matrices, path = {}, source / ADAPTERS
     for key, tensor in adapter.items():
         if key in (INPUT_TABLE, OUTPUT_TABLE):
             continue
@@ -218,6 +218,11 @@ def _matrices(adapter: Mapping[str, Tensor], path: Path, name: str) -> dict[str,
                 f"{path} holds {key}, which is no LoRA matrix of a layer; this kind of adapter cannot be imported"
             )
         _require_numbers(tensor, f"{path}, {name}, {key}")
+        if tensor.dim() == 2 and tensor.shape[0 if kind == "A" else 1] != rank:  # before room for another rank is made
+            raise CheckpointError(
+                f"{path}, {name}, {key} has shape {list(tensor.shape)}, which is not of lora_r {rank} in "
+                f"{source / CONFIG}; correct lora_r, or fetch the checkpoint again"
+            )
         matrices[f"{layer.removeprefix('base_model.model.')}.{kind}"] = tensor
     if not matrices:
         raise CheckpointError(f"{path}: {name} holds no LoRA matrix; fetch a complete checkpoint")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from clara.errors import CheckpointError
 from clara.files import atomic_path, sha256_file
+from clara.model import inverted
 from clara.model.scoring import cosine_scores
 from clara.model.store import MemoryStore, mapped
 
@@ -24,8 +25,15 @@ BLOCK = 1024
 """Stored documents scored together; bounds the memory of an exact search and of an index's build."""
 INDEX_BLOCK = 65536
 """The same for rows of the index."""
+LISTS_FROM = 200_000
+"""Documents from which on an index has lists: the scan of fewer takes as long as scoring its best."""
+FITTED = 400_000
+"""Documents at most that the lists' centres are fitted to."""
 SAMPLED = 2048
 """Documents that the index's directions are fitted to."""
+
+IndexKind = Literal["scan", "lists"]
+INDEX_KINDS: tuple[IndexKind, ...] = ("scan", "lists")
 
 Score = Callable[[Float[Tensor, "batch memory dim"], Float[Tensor, "batch candidates memory dim"]], Tensor]
 """Scores of each question's own candidates, such as `ClaraModel.scores`."""
@@ -53,13 +61,20 @@ def exact(
     return best
 
 
-def build_index(store: MemoryStore, *, width: int = WIDTH) -> Path:
-    """Writes the index of a store beside it and gives its path.
+def build_index(store: MemoryStore, *, width: int = WIDTH, kind: IndexKind | None = None) -> Path:
+    """Writes the index of a store beside it and gives the path of its rows.
 
     A document's row is its unit memory, flattened, less the mean of all, along the directions in which documents differ
     most (principal components of a sample): the best approximation of the exact cosine by so few numbers.
+
+    Args:
+        store: the store.
+        width: numbers a row.
+        kind: `scan`: a search goes through all rows; `lists`: they lie in FAISS's inverted lists, of which a search
+            reads a few. None: lists from LISTS_FROM documents on.
     """
     total = store.manifest.num_documents
+    kind = kind or ("lists" if total >= LISTS_FROM else "scan")
     sample = sorted(set(torch.linspace(0, total - 1, min(total, SAMPLED)).round().long().tolist()))
     vectors = _unit(store.rows(sample).flatten(1))
     mean = vectors.mean(0)
@@ -70,11 +85,18 @@ def build_index(store: MemoryStore, *, width: int = WIDTH) -> Path:
     rows = torch.empty(total, directions.shape[1], dtype=torch.float16)
     for first, block in store.blocks(BLOCK):
         rows[first : first + len(block)] = ((_unit(block.flatten(1)) - mean) @ directions).half()
-    path = store.folder / INDEX
-    tensors = {"rows": rows, "directions": directions.contiguous(), "store": _name(store)}
+    path, lists = store.folder / INDEX, store.folder / inverted.FILE
+    path.unlink(missing_ok=True)
+    tensors = {"directions": directions.contiguous(), "store": _name(store)}
+    if kind == "lists":
+        sampled = rows[torch.linspace(0, total - 1, min(total, FITTED), dtype=torch.float64).round().long()]
+        inverted.write(lists, iter(torch.split(rows, INDEX_BLOCK)), sampled, total)
+    else:
+        lists.unlink(missing_ok=True)
+        tensors["rows"] = rows
     with atomic_path(path) as temporary:
         save_file(tensors, temporary)
-    return path
+    return lists if kind == "lists" else path
 
 
 class Index:
@@ -98,7 +120,9 @@ class Index:
             ) from error
         if not same:
             raise CheckpointError(f"{path} is of another state of the store; run clara store index {store.folder}")
-        self.store, self.rows, self.directions = store, tensors["rows"], tensors["directions"]
+        self.store, self.directions = store, tensors["directions"]
+        self.rows = tensors.get("rows")
+        self.lists = inverted.Inverted(store.folder / inverted.FILE) if self.rows is None else None
 
     def search(
         self,
@@ -109,13 +133,19 @@ class Index:
         score: Score = cosine_scores,
     ) -> Found:
         """The k best by exact score among the `rescored` best of the index."""
-        near = _none(len(questions))
         # The mean of the documents moves all scores of a question alike.
-        wanted = _unit(questions.flatten(1)) @ self.directions
-        for first in range(0, len(self.rows), INDEX_BLOCK):
-            near = _merge(near, wanted @ self.rows[first : first + INDEX_BLOCK].float().T, first, max(k, rescored))
-        found = [self._rescored(question, rows, k, score) for question, rows in zip(questions, near.rows, strict=True)]
+        near = self._near(_unit(questions.flatten(1)) @ self.directions, max(k, rescored))
+        found = [self._rescored(question, rows, k, score) for question, rows in zip(questions, near, strict=True)]
         return Found(torch.stack([rows for rows, _ in found]), torch.stack([scores for _, scores in found]))
+
+    def _near(self, wanted: Float[Tensor, "questions width"], count: int) -> Int[Tensor, "questions found"]:
+        if self.lists is not None:
+            return self.lists.search(wanted, count)
+        assert self.rows is not None
+        near = _none(len(wanted))
+        for first in range(0, len(self.rows), INDEX_BLOCK):
+            near = _merge(near, wanted @ self.rows[first : first + INDEX_BLOCK].float().T, first, count)
+        return near.rows
 
     def _rescored(self, question: Tensor, rows: Tensor, k: int, score: Score) -> Found:
         rows = rows.sort().values  # among equals the first, as in an exact search; and the disk is read in order

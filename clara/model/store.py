@@ -15,7 +15,7 @@ from torch import Tensor
 from clara.errors import CheckpointError, DataError
 from clara.files import sha256_file, write_json
 from clara.model.packing import StoreType, bytes_per_document, unpack
-from clara.records import Passage, document_id, read_card_file, read_column, read_numbered, read_rows
+from clara.records import Passage, count_rows, document_id, read_card_file, read_column, read_numbered, read_rows
 
 STORE_SCHEMA = 1
 DOCUMENTS = "documents.parquet"
@@ -66,17 +66,19 @@ class MemoryStore:
                 raise CheckpointError(f"{self.folder / shard.file} is missing; delete {path} and compress again")
         sizes = [shard.documents for shard in self.manifest.shards]
         full = max(sizes, default=0)
-        fits = sum(sizes) == len(self.ids) == self.manifest.num_documents
+        listed = count_rows(self.folder / DOCUMENTS)
+        fits = sum(sizes) == listed == self.manifest.num_documents
         if not fits or any(size != full for size in sizes[:-1]):
             raise CheckpointError(
                 f"{path} lists {self.manifest.num_documents} documents and shards of {sizes}, but {DOCUMENTS} has "
-                f"{len(self.ids)}; delete the store and compress again"
+                f"{listed}; delete the store and compress again"
             )
 
     @cached_property
     def ids(self) -> "numpy.ndarray[Any, numpy.dtype[numpy.uint64]]":
         """Ids of the documents, in the order of their memories: eight bytes each, however long the texts are."""
-        return numpy.array([int(text, 16) for text in read_column(self.folder / DOCUMENTS, "id")], dtype=numpy.uint64)
+        column = read_column(self.folder / DOCUMENTS, "id")
+        return numpy.fromiter((int(text, 16) for text in column), dtype=numpy.uint64, count=self.manifest.num_documents)
 
     @cached_property
     def _sorted(self) -> Any:
@@ -143,9 +145,14 @@ class MemoryStore:
 
     def packed(self, rows: Sequence[int]) -> dict[str, Tensor]:
         """The same as they lie in the files."""
-        places = [divmod(row, self.manifest.shards[0].documents) for row in rows]
-        names = self._shards[0]
-        return {name: torch.stack([self._shards[shard][name][row] for shard, row in places]) for name in names}
+        shards, places = numpy.divmod(numpy.asarray(rows, dtype=numpy.int64), self.manifest.shards[0].documents)
+        order = shards.argsort(kind="stable")
+        back = torch.from_numpy(order.argsort())
+        touched = [(shard, torch.from_numpy(places[shards == shard])) for shard in numpy.unique(shards).tolist()]
+        return {
+            name: torch.cat([self._shards[shard][name].index_select(0, where) for shard, where in touched])[back]
+            for name in self._shards[0]
+        }
 
     def blocks(self, size: int) -> Iterator[tuple[int, Float[Tensor, "documents memory dim"]]]:
         """All memories in turn, at most `size` documents at a time, each block after the number of its first."""

@@ -53,7 +53,7 @@ def stream(
     """
     width, longest = max(len(prompt) for prompt in prompts), max(max_new_tokens)
     backbone.require_room(width + longest, f"the longest prompt with {longest} tokens of answer")
-    ids = torch.tensor([[0] * (width - len(prompt)) + prompt for prompt in prompts]).to(backbone.device)
+    ids = torch.tensor([[0] * (width - len(prompt)) + prompt for prompt in prompts])
     mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]).to(backbone.device)
     texts = _Texts(backbone, max_new_tokens, on_text)
     with for_answers(backbone.model):

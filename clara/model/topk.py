@@ -106,7 +106,7 @@ class _StraightThrough(torch.autograd.Function):
 def gumbel_noise(like: Float[Tensor, "*shape"], generator: torch.Generator) -> Float[Tensor, "*shape"]:
     """Standard Gumbel noise of the shape of `like`."""
     uniform = torch.rand(like.shape, generator=generator, device=generator.device).clamp(1e-10, 1 - 1e-7)
-    return -torch.log(-torch.log(uniform)).to(like.device)
+    return -torch.log(-torch.log(uniform)).to(like.device, non_blocking=True)
 
 
 def _at_least_float32(values: Tensor) -> Tensor:

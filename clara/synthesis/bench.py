@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from clara.model.vllm_door import obstacle
 from clara.records import Passage
 from clara.synthesis import requests
 from clara.synthesis.engine import Request, TextEngine, choose
-from clara.synthesis.engine_vllm import obstacle
 from clara.synthesis.passages import spread
 from clara.synthesis.requests import Drawing
 

@@ -177,9 +177,10 @@ def choose(
         return OpenAIEngine(base_url, str(folder), identity=identity, api_key=os.environ.get(API_KEY))
     assert folder is not None
     if engine in ("auto", "vllm", "server"):
-        from clara.synthesis.engine_vllm import VllmEngine, obstacle
+        from clara.model import vllm_door
+        from clara.synthesis.engine_vllm import VllmEngine
 
-        reason = obstacle(folder)
+        reason = vllm_door.obstacle(folder)
         if reason is None and engine == "server":
             from clara.synthesis.server import ServedEngine
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import httpx
 
 from clara.errors import ResourceError
+from clara.model.vllm_door import engine_options, prepare_environment
 from clara.synthesis.engine import Reply, Request
 from clara.synthesis.engine_openai import OpenAIEngine
-from clara.synthesis.engine_vllm import engine_options, prepare_environment
 
 START_SECONDS = 3600.0
 """A large model may be read from a slow disk; a server that dies is noticed at once."""

@@ -2,13 +2,14 @@
 
 import math
 import random
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from clara.errors import DataError
 from clara.records import Pair, Question, document_id
-from clara.tokens import Encoder
+from clara.tokens import CompressorInput, Encoder
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,16 @@ class Example:
     question: str = ""
     gold: tuple[int, ...] = ()
     """Indices of the documents that answer the question, where that is known; joint training logs recall by them."""
+    read: tuple[list[int], ...] = ()
+    """Ids of what is read, where it is tokenized already: the documents, in joint training the question."""
+
+    def to_compress(self, tokens: Encoder) -> list[CompressorInput]:
+        """What the compressor reads."""
+        return [tokens.framed(ids) for ids in self.read] or [tokens.to_compress(text) for text in self.documents]
+
+    def to_ask(self, tokens: Encoder) -> CompressorInput:
+        """What the query reasoner reads."""
+        return tokens.framed(self.read[0]) if self.read else tokens.to_compress(self.question)
 
 
 def chosen_rows(pairs: Sequence[Pair], rows: str, *, document_share: float = 1.0) -> list[Pair]:
@@ -48,7 +59,7 @@ def chosen_rows(pairs: Sequence[Pair], rows: str, *, document_share: float = 1.0
 
 def pretraining_examples(
     pairs: Sequence[Pair], tokens: Encoder, *, kinds: Sequence[str], qa_target: str, max_target_tokens: int
-) -> list[Example]:
+) -> Iterator[Example]:
     """Examples of SCP pretraining (paper, section 2.2), one document each.
 
     Args:
@@ -67,21 +78,28 @@ def pretraining_examples(
         raise DataError(
             f"no synthesized row is of kind {', '.join(kinds)}; synthesize more or change pretraining.kinds"
         )
-    examples = []
     lists: dict[tuple[str, str], list[Pair]] = defaultdict(list)
     for pair in rows:
         if pair.kind == "paraphrase":
             target = tokens.target(pair.answer, max_tokens=max_target_tokens)
-            examples.append(_on_document(pair, tokens.paraphrase_prompt(1), target))
+            yield _on_document(pair, tokens.paraphrase_prompt(1), target)
         elif qa_target == "answer":
             target = tokens.target(pair.answer, max_tokens=max_target_tokens)
-            examples.append(_on_document(pair, tokens.answer_prompt(pair.question, 1), target))
+            yield _on_document(pair, tokens.answer_prompt(pair.question, 1), target)
         else:
             lists[pair.document_id, pair.kind].append(pair)
     for group in lists.values():
         target = _list_target(group, tokens, max_target_tokens)
-        examples.append(_on_document(group[0], tokens.pairs_prompt(1), target))
-    return examples
+        yield _on_document(group[0], tokens.pairs_prompt(1), target)
+
+
+def tokenized(
+    examples: Iterable[Example], tokens: Encoder, *, read: Literal["documents", "question"]
+) -> Iterator[Example]:
+    """The same examples with what is read of them, their documents or their question, as ids too."""
+    for example in examples:
+        texts = example.documents if read == "documents" else (example.question,)
+        yield replace(example, read=tuple(tokens.text(text) for text in texts))
 
 
 def _on_document(pair: Pair, prompt: list[int], target: list[int]) -> Example:
@@ -140,28 +158,30 @@ def joint_examples(
     ]
 
 
-def hold_out(examples: Sequence[Example], *, count: int, seed: int) -> tuple[list[Example], list[Example]]:
-    """Training and validation examples, no group in both; at most a fifth of the examples is held out.
+def hold_out(examples: Sequence[Example], *, count: int, seed: int) -> tuple[list[int], list[int]]:
+    """Numbers of training and of validation examples, no group in both; at most a fifth of all is held out.
 
     Raises:
         DataError: there are fewer than two groups.
     """
-    groups = sorted({example.group for example in examples})
+    names = [example.group for example in examples]
+    groups = sorted(set(names))
     if len(groups) < 2:
         raise DataError(
             f"training needs examples of at least two documents or questions, found {len(groups)}; add data"
         )
     random.Random(f"{seed}-hold-out").shuffle(groups)
-    limit = max(1, min(count, len(examples) // 5))
+    limit = max(1, min(count, len(names) // 5))
+    sizes = Counter(names)
     held: set[str] = set()
     number = 0
     for group in groups[:-1]:
         if number >= limit:
             break
         held.add(group)
-        number += sum(example.group == group for example in examples)
-    validation = [example for example in examples if example.group in held]
-    return [example for example in examples if example.group not in held], validation[: max(limit, 1)]
+        number += sizes[group]
+    validation = [index for index, name in enumerate(names) if name in held]
+    return [index for index, name in enumerate(names) if name not in held], validation[: max(limit, 1)]
 
 
 def unique_documents(examples: Sequence[Example]) -> dict[str, str]:

@@ -90,7 +90,8 @@ class JointObjective(nn.Module):
             form = self.selection if self.selection == "soft" else "straight_through"
             memories = gather_selected(pools.memories, chosen, form=form)
             prompts, targets = [item.prompt for item in examples], [item.target for item in examples]
-            losses = self.model.losses(prompts, targets, memories[chosen.valid]).sums
+            slots = self.model.backbone.put(real_slots(examples, chosen.valid.shape[1]))
+            losses = self.model.losses(prompts, targets, memories.flatten(0, 1).index_select(0, slots)).sums
         ce = losses.sum() / totals.tokens
         recall = recall_sum(examples, chosen) / max(totals.with_gold, 1)
         return Outcome(ce, {"ce": ce.detach(), **sharpness(chosen, totals), f"recall@{self.k}": recall})
@@ -99,10 +100,12 @@ class JointObjective(nn.Module):
         self, examples: Sequence[Example], pools: ScoredPools, chosen: Selection, temperature: float
     ) -> Float[Tensor, " batch"]:
         constant = chosen._replace(weights=chosen.weights.detach())
-        memories = gather_selected(pools.memories, constant)[chosen.valid]
-        readers = [item for item, row in zip(examples, chosen.valid.tolist(), strict=True) for real in row if real]
+        places = real_slots(examples, chosen.valid.shape[1])
+        slots = self.model.backbone.put(places)
+        memories = gather_selected(pools.memories, constant).flatten(0, 1).index_select(0, slots)
+        readers = [examples[place // chosen.valid.shape[1]] for place in places.tolist()]
         found = self.model.losses([item.prompt for item in readers], [item.target for item in readers], memories).sums
-        likelihood = found.new_zeros(chosen.valid.shape).masked_scatter(chosen.valid, -found)
+        likelihood = found.new_zeros(chosen.valid.numel()).index_copy(0, slots, -found).view(chosen.valid.shape)
         logits = (pools.scores.gather(1, chosen.indices) / temperature).masked_fill(~chosen.valid, -torch.inf)
         return marginal_losses(logits.log_softmax(-1), likelihood)
 
@@ -137,9 +140,7 @@ class RankingObjective(nn.Module):
         """The share of `examples`; pools may differ in size."""
         pools = score_pools(self.model, self.store, examples)
         temperature = annealed(self.temperature, progress)
-        positive = torch.zeros_like(pools.valid)
-        for row, item in enumerate(examples):
-            positive[row, list(item.gold)] = True
+        positive = self.model.backbone.put(gold_mask(examples, pools.valid.shape[1]))
         losses = ranking_losses(pools.scores / temperature, positive=positive, valid=pools.valid)
         loss = losses.sum() / totals.examples
         chosen = top_k(pools.scores.detach(), valid=pools.valid, k=self.k, temperature=temperature)
@@ -149,10 +150,10 @@ class RankingObjective(nn.Module):
 
 def score_pools(model: ClaraModel, store: MemorySource, examples: Sequence[Example]) -> ScoredPools:
     """The candidates of each example with their scores by the query reasoner (eq. 3.1)."""
-    inputs = [model.tokens.to_compress(example.question) for example in examples]
+    inputs = [example.to_ask(model.tokens) for example in examples]
     questions = model.encode(QUERY_REASONER, inputs).vectors
     pools, valid = pad_pools([store.memories(example.documents) for example in examples])
-    pools, valid = pools.to(questions.device), valid.to(questions.device)
+    pools, valid = model.backbone.put(pools), model.backbone.put(valid)
     return ScoredPools(pools, model.scores(questions, pools, valid), valid)
 
 
@@ -171,12 +172,24 @@ def sharpness(chosen: Selection, totals: Totals) -> dict[str, Tensor]:
 
 def recall_sum(examples: Sequence[Example], chosen: Selection) -> Tensor:
     """Sum over the examples that have gold documents of the share of these that was selected."""
-    found = 0.0
-    for example, row, real in zip(examples, chosen.indices.tolist(), chosen.valid.tolist(), strict=True):
-        wanted = set(example.gold)
-        taken = {index for index, is_real in zip(row, real, strict=True) if is_real}
-        found += len(wanted & taken) / max(len(wanted), 1)
-    return torch.tensor(found, device=chosen.indices.device)
+    device = chosen.indices.device
+    gold = gold_mask(examples, chosen.weights.shape[-1]).to(device, non_blocking=True)
+    found = (gold.gather(1, chosen.indices) & chosen.valid).sum(1)
+    return (found / gold.sum(1).clamp(min=1)).sum()
+
+
+def gold_mask(examples: Sequence[Example], candidates: int) -> Tensor:
+    """Whether each candidate is a gold document of its example, `[batch, candidates]`, on the host."""
+    rows = [row for row, example in enumerate(examples) for _ in example.gold]
+    mask = torch.zeros(len(examples), candidates, dtype=torch.bool)
+    mask[rows, [index for example in examples for index in example.gold]] = True
+    return mask
+
+
+def real_slots(examples: Sequence[Example], k: int) -> Tensor:
+    """Places, row by row, of the slots that a candidate is left for among `[batch, k]`, on the host."""
+    sizes = torch.tensor([len(example.documents) for example in examples])
+    return (torch.arange(k) < sizes[:, None]).flatten().nonzero()[:, 0]
 
 
 def pad_pools(pools: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

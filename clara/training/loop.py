@@ -3,8 +3,8 @@
 import math
 import signal
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from clara.model.clara import ClaraModel
 from clara.training import optim, state
 from clara.training.examples import Example
 from clara.training.objectives import Objective, Totals
+from clara.training.prefetch import ahead
 from clara.training.processes import any_process, join_launch, sum_gradients, total
 from clara.training.runlog import RunLog
 from clara.training.sampling import Sampler
@@ -37,12 +38,26 @@ def train(
     state_folder: Path,
     identity: str,
     label: str,
+    fetch: Callable[[Sequence[Example]], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Trains in place and gives the history: one row a logged step.
 
     Continues from the newest intact state in `state_folder`; the result is that of an uninterrupted run, because order,
     dropout and learning rate are functions of the seed and the step. On SIGTERM the step is finished, the state saved,
     and the program exits with 143.
+
+    Args:
+        model: its roles in `learns` are trained.
+        objective: the stage.
+        learns: roles.
+        sampler: order of the examples, which a thread reads ahead.
+        validation: examples held out.
+        plan: settings of the optimization.
+        seed: of dropout and noise.
+        state_folder: where states lie.
+        identity: names all that the run depends on.
+        label: what is being trained, for people.
+        fetch: reads from disk what a step's examples need, in the thread that is ahead; None where that is nothing.
 
     Raises:
         ConfigError: the state is of a run with another `identity`, or there are more processes than examples a step.
@@ -58,28 +73,36 @@ def train(
     parameters = model.set_learning(learns)
     optimizer = optim.build(parameters, learning_rate=plan.learning_rate, weight_decay=plan.weight_decay)
     log = RunLog(label=label, steps=plan.steps, quiet=not accelerator.is_main_process)
+    watch = _Watch()
     done = _resume(parameters, optimizer, state_folder, identity, log)
     if done == 0:
         log.add(0, "validation", validate(model, objective, validation, plan, accelerator))
-    with _stop_requested(launched=accelerator.num_processes > 1) as stopped:
-        for step in range(done + 1, plan.steps + 1):
-            started = time.perf_counter()
-            chosen = sampler.step(step)
+
+    def load(step: int) -> tuple[int, list[Example]]:
+        examples = sampler.step(step)
+        if fetch is not None:
+            fetch(examples[accelerator.process_index :: accelerator.num_processes])
+        return step, examples
+
+    steps = ahead(load, range(done + 1, plan.steps + 1))
+    with _stop_requested(launched=accelerator.num_processes > 1) as stopped, closing(steps):
+        started, logged = time.perf_counter(), done
+        for step, chosen in steps:
             for group in optimizer.param_groups:
                 group["lr"] = _rate(step, plan)
             outcome = optimizer_step(model, objective, chosen, optimizer, parameters, step, plan, seed, accelerator)
+            watch.see(step, chosen, outcome["grad_norm"])
             if step % plan.log_every == 0 or step == plan.steps:
-                log.add(
-                    step,
-                    "train",
-                    _numbers(outcome, step, chosen)
-                    | {"learning_rate": _rate(step, plan), "seconds": round(time.perf_counter() - started, 3)},
-                )
+                watch.check()
+                numbers = _numbers(outcome, step, chosen)
+                each = (time.perf_counter() - started) / (step - logged)
+                log.add(step, "train", numbers | {"learning_rate": _rate(step, plan), "seconds": round(each, 3)})
             last = step == plan.steps
             stopping = any_process(bool(stopped), accelerator)
             if step % plan.validate_every == 0 or last:
                 log.add(step, "validation", validate(model, objective, validation, plan, accelerator))
             if (step % plan.save_every == 0 or last or stopping) and accelerator.is_main_process:
+                watch.check()
                 state.save(
                     state_folder,
                     state.TrainingState(step, identity, _named(parameters), state.adam_moments(optimizer), log.rows),
@@ -87,6 +110,8 @@ def train(
             if stopping and not last:
                 log.say(f"stopped after step {step}; run again to go on from there")
                 raise SystemExit(EXIT_TERMINATED)
+            if step % plan.log_every == 0:
+                started, logged = time.perf_counter(), step
     return log.rows
 
 
@@ -125,10 +150,6 @@ def optimizer_step(
     for role in model.learning:
         sums[f"grad_norm_{role}"] = _norm(model.role_parameters(role))
     sums["grad_norm"] = torch.nn.utils.clip_grad_norm_(parameters, plan.max_grad_norm)
-    if not torch.isfinite(sums["grad_norm"]):
-        raise DataError(
-            f"step {step}: the gradient is not finite; its examples are {_keys(examples)}; lower the learning rate"
-        )
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return sums
@@ -141,13 +162,13 @@ def validate(
     """Loss and metrics over the held-out examples, without dropout."""
     model.eval()
     totals = Totals.of(examples)
-    sums: dict[str, float] = {}
+    sums: dict[str, Tensor] = {}
     for start in range(0, len(examples), plan.micro_batch_size):
         with _autocast(model):
             outcome = objective(examples[start : start + plan.micro_batch_size], totals, progress=1.0, seed=0)
         for name, value in {"loss": outcome.loss, **outcome.metrics}.items():
-            sums[name] = sums.get(name, 0.0) + float(value)
-    return sums
+            sums[name] = sums.get(name, 0) + value.double()
+    return {name: float(value) for name, value in sums.items()}
 
 
 def _resume(
@@ -189,13 +210,41 @@ def _rate(step: int, plan: Optimization) -> float:
 
 
 def _numbers(outcome: dict[str, Tensor], step: int, examples: Sequence[Example]) -> dict[str, float]:
-    """Python numbers; the one place where a step waits for the device."""
+    """Python numbers; with `_Watch.check` the one place where a step waits for the device."""
     numbers = {name: float(value) for name, value in outcome.items()}
     if not math.isfinite(numbers["loss"]):
         raise DataError(
             f"step {step}: the loss is not finite; its examples are {_keys(examples)}; lower the learning rate"
         )
     return numbers
+
+
+class _Watch:
+    """Looks for a gradient that is not finite without waiting for the device: the first such step is kept there."""
+
+    def __init__(self) -> None:
+        self._unread: dict[int, Sequence[Example]] = {}
+        self._first: Tensor | None = None
+
+    def see(self, step: int, examples: Sequence[Example], norm: Tensor) -> None:
+        """Notes a step's gradient norm."""
+        self._unread[step] = examples
+        found = torch.where(torch.isfinite(norm), math.inf, float(step))
+        self._first = found if self._first is None else torch.minimum(self._first, found)
+
+    def check(self) -> None:
+        """Waits for the device; no state is saved without it.
+
+        Raises:
+            DataError: a step's gradient was not finite; names the first and its examples.
+        """
+        first = math.inf if self._first is None else float(self._first)
+        if first < math.inf:
+            raise DataError(
+                f"step {first:.0f}: the gradient is not finite; its examples are {_keys(self._unread[int(first)])}; "
+                "lower the learning rate"
+            )
+        self._unread.clear()
 
 
 def _keys(examples: Sequence[Example]) -> str:

@@ -61,18 +61,25 @@ class CompressionObjective(nn.Module):
 
     def forward(self, examples: Sequence[Example], totals: Totals, *, progress: float, seed: int) -> Outcome:
         """The share of `examples`; a document that several of them name is compressed once."""
-        texts = list(dict.fromkeys(text for example in examples for text in example.documents))
-        memories = self.model.encode(COMPRESSOR, [self.model.tokens.to_compress(text) for text in texts])
-        place = {text: index for index, text in enumerate(texts)}
-        used = torch.tensor([place[text] for example in examples for text in example.documents])
+        tokens = self.model.tokens
+        inputs = {
+            text: item
+            for example in examples
+            for text, item in zip(example.documents, example.to_compress(tokens), strict=True)
+        }
+        memories = self.model.encode(COMPRESSOR, list(inputs.values()))
+        place = {text: index for index, text in enumerate(inputs)}
+        used = self.model.backbone.put(
+            torch.tensor([place[text] for example in examples for text in example.documents])
+        )
         owner = torch.tensor([number for number, example in enumerate(examples) for _ in example.documents])
-        share = torch.tensor([1 / len(example.documents) for example in examples])[owner].to(memories.vectors.device)
+        share = self.model.backbone.put(torch.tensor([1 / len(example.documents) for example in examples])[owner])
         losses = self.model.losses(
             [example.prompt for example in examples],
             [example.target for example in examples],
-            memories.vectors[used.to(memories.vectors.device)],
+            memories.vectors.index_select(0, used),
         )
         ce = losses.sums.sum() / totals.tokens
         alignment = alignment_losses(memories.text_mean, memories.memory_mean, reduction=self.mse_reduction)
-        mse = (alignment[used.to(alignment.device)] * share).sum() / totals.examples
+        mse = (alignment.index_select(0, used) * share).sum() / totals.examples
         return Outcome(ce + self.mse_weight * mse, {"ce": ce.detach(), "mse": mse.detach()})

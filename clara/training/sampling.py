@@ -28,6 +28,10 @@ class Sampler:
         self.together = together
         self._epoch = -1
         self._order: list[int] = []
+        groups: dict[str, list[int]] = defaultdict(list)
+        for index, example in enumerate(examples):
+            groups[example.group].append(index)
+        self._groups = list(groups.values())
 
     def step(self, step: int) -> list[Example]:
         """The examples of optimizer step `step`, counted from 1."""
@@ -42,11 +46,9 @@ class Sampler:
 
     def _shuffled(self, epoch: int) -> list[int]:
         chance = random.Random(f"{self.seed}-epoch-{epoch}")
-        groups: dict[str, list[int]] = defaultdict(list)
-        for index, example in enumerate(self.examples):
-            groups[example.group].append(index)
         runs = []
-        for members in groups.values():
+        for whole in self._groups:
+            members = list(whole)
             chance.shuffle(members)
             runs += [members[start : start + self.together] for start in range(0, len(members), self.together)]
         chance.shuffle(runs)

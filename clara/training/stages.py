@@ -2,10 +2,11 @@
 
 import hashlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from clara import lease
 from clara.config.rules import Pretrain, TrainJoint, TuneInstructions
@@ -17,6 +18,7 @@ from clara.model.adapters import COMPRESSOR, GENERATOR
 from clara.model.clara import ClaraModel, Shape
 from clara.model.store import MemoryStore
 from clara.records import Pair, Question
+from clara.training.example_file import ExampleFile, on_disk
 from clara.training.examples import (
     Example,
     chosen_rows,
@@ -24,10 +26,12 @@ from clara.training.examples import (
     instruction_examples,
     joint_examples,
     pretraining_examples,
+    tokenized,
 )
 from clara.training.joint import JointObjective, RankingObjective
 from clara.training.loop import train
 from clara.training.objectives import CompressionObjective, Objective
+from clara.training.prefetch import AheadStore
 from clara.training.processes import join_launch, wait_for_all
 from clara.training.runlog import write_history
 from clara.training.sampling import Sampler
@@ -60,7 +64,8 @@ def pretrain(
     )
     model = ClaraModel(_backbone(backbone, settings), shape, seed=settings.seed)
     model.set_salience(sorted({pair.document for pair in pairs}))
-    examples = pretraining_examples(
+    examples = partial(
+        pretraining_examples,
         chosen_rows(pairs, settings.pretraining.rows, document_share=settings.pretraining.document_share),
         model.tokens,
         kinds=settings.pretraining.kinds,
@@ -100,7 +105,8 @@ def tune_instructions(
     model = loaded.model
     if settings.instruction.reset_generator:
         model.reset_generator(seed=settings.seed)
-    examples = instruction_examples(
+    examples = partial(
+        instruction_examples,
         questions,
         model.tokens,
         top_k=settings.instruction.top_k,
@@ -146,9 +152,10 @@ def train_joint(
     joint = settings.joint
     loaded = checkpoint.load(start, **settings.backbone.loading())
     model = loaded.model
-    memories = MemoryStore(store)
-    memories.require(loaded.compressor_hash)
-    memories.require_unharmed()
+    stored = MemoryStore(store)
+    stored.require(loaded.compressor_hash)
+    stored.require_unharmed()
+    memories = AheadStore(stored)
     if not model.has_query_reasoner:
         model.add_query_reasoner(joint.reasoner_init, seed=settings.seed)
     _require_distinct(questions)
@@ -167,7 +174,7 @@ def train_joint(
             mask_epsilon=joint.mask_epsilon,
         )
     slots = 1 if joint.selection == "marginal" else joint.top_k
-    examples = joint_examples(questions, model.tokens, top_k=slots, max_target_tokens=joint.max_target_tokens)
+    examples = partial(joint_examples, questions, model.tokens, top_k=slots, max_target_tokens=joint.max_target_tokens)
     _run(
         "joint",
         model,
@@ -180,6 +187,8 @@ def train_joint(
         card=card,
         inputs=inputs,
         parent=loaded.card.weights_hash,
+        read="question",
+        fetch=memories.fetch,
     )
 
 
@@ -188,7 +197,7 @@ def _run(
     model: ClaraModel,
     objective: Objective,
     learns: list[str],
-    examples: Sequence[Example],
+    make: Callable[[], Iterable[Example]],
     plan: Any,
     settings: Any,
     *,
@@ -197,26 +206,42 @@ def _run(
     inputs: list[Path],
     parent: str | None,
     together: int = 1,
+    read: Literal["documents", "question"] = "documents",
+    fetch: Callable[[Sequence[Example]], None] | None = None,
 ) -> None:
     if plan.gradient_checkpointing:
+        if model.backbone.compiled:
+            raise ConfigError(
+                f"backbone.compile and {stage}.optimization.gradient_checkpointing are both true, but a compiled body "
+                "cannot take up the adapter that a layer is recomputed with; set one of them to false"
+            )
         model.checkpoint_layers()
-    for example in examples:  # before the first step, not at the step that draws the longest
-        length = len(example.prompt) + len(example.target)
-        model.backbone.require_room(length, f"the prompt of {example.key} with its target")
-    training, validation = hold_out(examples, count=plan.validation_examples, seed=settings.seed)
     launch = join_launch()
     with lease.held(state) if launch.is_main_process else nullcontext():
+        identity = _identity(settings, model.shape, inputs)
+        folder = state / f"examples-{identity[:16]}"
+        if launch.is_main_process:
+            on_disk(folder, tokenized(make(), model.tokens, read=read))
+        wait_for_all(launch)
+        examples = ExampleFile(folder)
+        for example in examples:  # before the first step, not at the step that draws the longest
+            length = len(example.prompt) + len(example.target)
+            model.backbone.require_room(length, f"the prompt of {example.key} with its target")
+        training, validation = hold_out(examples, count=plan.validation_examples, seed=settings.seed)
         rows = train(
             model,
             objective,
             learns=learns,
-            sampler=Sampler(training, batch_size=plan.batch_size, seed=settings.seed, together=together),
-            validation=validation,
+            sampler=Sampler(
+                examples.chosen(training), batch_size=plan.batch_size, seed=settings.seed, together=together
+            ),
+            validation=list(examples.chosen(validation)),
             plan=plan,
             seed=settings.seed,
             state_folder=state,
-            identity=_identity(settings, model.shape, inputs),
+            identity=identity,
             label=f"{stage} {card.parent.name}",
+            fetch=fetch,
         )
     if launch.is_main_process:
         folder = card.parent

@@ -14,6 +14,7 @@ from clara.cli import app
 from clara.model.clara import ClaraModel
 from clara.model.store import MemoryStore
 from clara.records import Passage, read_rows
+from clara.tokens import Encoder
 from tests import tiny
 
 
@@ -64,6 +65,27 @@ def test_a_store_is_built_grows_and_shrinks(given: Path) -> None:
     assert not (store / "index.safetensors").exists()  # it was of the larger store
     assert "are as written" in run("store", "verify", store)
     assert sorted(path.name for path in given.iterdir()) == ["checkpoint", "first.jsonl", "more.jsonl", "store"]
+
+
+def test_an_update_compresses_what_is_new_or_changed_and_drops_what_is_gone(
+    given: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, store = ["--model", given / "checkpoint"], given / "store"
+    run("compress", given / "first.jsonl", "--store", store, *model)
+    rows = [json.loads(line) for line in (given / "first.jsonl").read_text().splitlines()]
+    before = MemoryStore(store / "manifest.json").rows([0])
+    rows[1]["text"] += " It was sold."
+    (given / "next.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[:2]))
+    read = []
+    to_compress = Encoder.to_compress
+    monkeypatch.setattr(Encoder, "to_compress", lambda self, text: read.append(text) or to_compress(self, text))
+    found = told("store", "update", store, given / "next.jsonl", *model)
+    assert (found["added"], found["removed"], found["passages"]) == (1, 3, 2)
+    assert [text.endswith("It was sold.") for text in read] == [True]
+    now = MemoryStore(store / "manifest.json")
+    assert now.texts([1])[0].endswith("It was sold.")
+    assert (now.rows([0]) == before).all()
+    assert told("store", "update", store, given / "next.jsonl", *model)["added"] == 0
 
 
 def test_an_interrupted_addition_leaves_the_store_as_it_was(given: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -359,6 +359,14 @@ def test_a_configuration_of_another_kind_is_refused(tmp_path: Path, changes: dic
         import_released(world.source, tmp_path / "ours")
 
 
+def test_a_rank_that_the_adapters_do_not_have_is_refused_before_room_is_made_for_it(tmp_path: Path) -> None:
+    world = write(tmp_path, lora_r=1_000_000_000)
+    with pytest.raises(
+        CheckpointError, match=r"has shape \[4, 32\], which is not of lora_r 1000000000 in .*config\.json"
+    ):
+        import_released(world.source, tmp_path / "ours")
+
+
 def test_a_missing_file_and_a_foreign_folder_are_refused(tmp_path: Path) -> None:
     world = write(tmp_path)
     (world.source / "decoder_first_last_layers.pth").unlink()

@@ -109,3 +109,48 @@ def test_texts_and_numbers_are_found_by_blocks(world: tuple[MemoryStore, torch.T
         (70, 10),
         (80, 10),
     ]
+
+
+def test_lists_find_what_the_scan_finds_and_are_mapped(world: tuple[MemoryStore, torch.Tensor]) -> None:
+    pytest.importorskip("faiss")
+    store, questions = world
+    assert build_index(store, width=16, kind="lists") == store.folder / "index.faiss"
+    index = Index(store)
+    assert index.rows is None
+    assert index.lists is not None
+    index.lists.probed = index.lists.num_lists  # all lists are all rows
+    build = index.search(questions, k=5, rescored=30)
+    build_index(store, width=16, kind="scan")
+    assert not (store.folder / "index.faiss").exists()
+    assert torch.equal(build.rows, Index(store).search(questions, k=5, rescored=30).rows)
+
+
+def test_few_lists_hold_few_documents_and_the_best_of_these_are_given(
+    world: tuple[MemoryStore, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("faiss")
+    monkeypatch.setattr(search.inverted, "TRAINED_ON", 6)
+    store, questions = world
+    build_index(store, width=16, kind="lists")
+    index = Index(store)
+    assert index.lists is not None
+    assert index.lists.num_lists == 15
+    index.lists.probed = 1
+    found = index.search(questions, k=50, rescored=60)
+    assert 1 <= found.rows.shape[1] < 50
+    assert found.rows.ge(0).all()
+    index.lists.probed = 6
+    assert index.search(questions, k=1, rescored=30).rows[:, 0].tolist() == NEAR
+
+
+def test_large_stores_get_lists_by_themselves(
+    world: tuple[MemoryStore, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("faiss")
+    store, _ = world
+    assert build_index(store).name == search.INDEX
+    monkeypatch.setattr(search, "LISTS_FROM", COUNT)
+    assert build_index(store).name == "index.faiss"
+    (store.folder / "index.faiss").write_bytes(b"damaged")
+    with pytest.raises(CheckpointError, match="is no readable index"):
+        Index(store)

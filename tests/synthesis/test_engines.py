@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from clara.errors import ConfigError, ResourceError
+from clara.model import vllm_door
 from clara.synthesis import engine_vllm
 from clara.synthesis.engine import Deferred, Message, Reply, Request, Sampling, TextEngine, choose, model_identity
 from clara.synthesis.engine_openai import OpenAIEngine
@@ -113,7 +114,7 @@ def replies_of_vllm(folder: Path) -> tuple[list[Reply], list[Reply]]:
 def test_vllm_gives_the_greedy_replies_of_transformers(
     tiny_model: Path, transformers_engine: TransformersEngine
 ) -> None:
-    reason = engine_vllm.obstacle(tiny_model)
+    reason = vllm_door.obstacle(tiny_model)
     if reason is not None:
         pytest.skip(reason)
     # In a process of its own: on import vLLM looks into every loaded module, and not all of a test run's bear that.
@@ -130,14 +131,14 @@ def test_vllm_gives_the_greedy_replies_of_transformers(
 def test_vllm_is_not_chosen_for_heads_that_its_cpu_kernels_lack(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_vllm.importlib.util, "find_spec", lambda name: None)
-    assert engine_vllm.obstacle(tmp_path) == "the package vllm is not installed"
+    monkeypatch.setattr(vllm_door.importlib.util, "find_spec", lambda name: None)
+    assert vllm_door.obstacle(tmp_path) == "the package vllm is not installed"
     with pytest.raises(ConfigError, match="engine = vllm cannot run here: the package vllm is not installed"):
         choose("vllm", tmp_path, dtype="float32", identity="x", base_url=None)
 
 
 def test_auto_falls_back_to_transformers(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_vllm, "obstacle", lambda folder: "no device")
+    monkeypatch.setattr(vllm_door, "obstacle", lambda folder: "no device")
     engine = choose("auto", tiny_model, dtype="float32", identity="x", base_url=None)
     assert engine.name == "transformers"
 

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from clara.errors import ResourceError
-from clara.synthesis import engine_vllm
+from clara.model import vllm_door
 from clara.synthesis.engine import Reply, choose
 from clara.synthesis.engine_transformers import TransformersEngine
 from clara.synthesis.server import Server
@@ -101,7 +101,7 @@ def replies_of_a_server(folder: Path, log: Path) -> tuple[list[Reply], list[Repl
 @pytest.mark.timeout(300)
 @pytest.mark.filterwarnings("ignore")  # vLLM and what it imports warn of their own affairs
 def test_vllms_server_gives_the_greedy_replies_of_transformers(tmp_path: Path, tiny_model: Path) -> None:
-    reason = engine_vllm.obstacle(tiny_model)
+    reason = vllm_door.obstacle(tiny_model)
     if reason is not None:
         pytest.skip(reason)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as processes:

@@ -83,7 +83,7 @@ def test_fewer_documents_are_a_part_of_more_with_all_of_their_rows() -> None:
 def test_no_row_of_the_kinds_asked_for_is_refused(model: ClaraModel) -> None:
     pairs: list[Pair] = tiny.pairs()
     with pytest.raises(DataError, match="no synthesized row is of kind complex"):
-        pretraining_examples(pairs, model.tokens, kinds=["complex"], qa_target="list", max_target_tokens=9)
+        list(pretraining_examples(pairs, model.tokens, kinds=["complex"], qa_target="list", max_target_tokens=9))
 
 
 def test_instruction_keeps_the_gold_and_fills_with_others_in_the_seeds_order(model: ClaraModel) -> None:
@@ -118,7 +118,7 @@ def test_no_group_is_both_learned_and_held_out() -> None:
     examples = [example(f"{group}{n}", group) for group in "abcdefghij" for n in range(3)]
     training, validation = hold_out(examples, count=6, seed=1)
     assert len(validation) == 6
-    assert not {item.group for item in training} & {item.group for item in validation}
+    assert not {examples[index].group for index in training} & {examples[index].group for index in validation}
     assert len(training) == 24
     assert hold_out(examples, count=6, seed=1) == (training, validation)
     assert hold_out(examples, count=6, seed=2) != (training, validation)

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import yaml
 
 from clara.config.rules import RULES
 from tests.workflow.checkout import ROOT
@@ -70,3 +71,22 @@ def test_every_prompt_is_an_input_of_a_rule_that_uses_it() -> None:
 @pytest.mark.slow
 def test_snakemake_finds_nothing_to_mend() -> None:
     assert complaints() == []
+
+
+def test_steps_with_a_model_never_wait_for_work_that_could_have_been_done_before() -> None:
+    """What they stand on goes before them, and they go before what nothing of theirs stands on."""
+    from clara.plan import BEFORE
+
+    text = (ROOT / "profiles" / "gpu" / "profile.v9+.yaml").read_text(encoding="utf-8")
+    on_gpu = {entry.split("=")[0] for entry in yaml.safe_load(text)["set-threads"]}
+    assert {"synthesize", "train_joint", "predict"} <= on_gpu
+    found = {rule: re.search(r"\n    priority: (\d+)", block) for rule, block in BLOCKS.items()}
+    priority = {rule: int(match[1]) if match else 0 for rule, match in found.items()}
+    needed, waiting = {"pretrain", "tune_instructions"}, list(on_gpu)  # compression starts from either
+    while waiting:
+        parents = set(BEFORE.get(waiting.pop(), ())) - needed
+        needed |= parents
+        waiting += parents
+    assert {priority[rule] for rule in needed - on_gpu} == {20}
+    assert {priority[rule] for rule in on_gpu & needed} == {10}
+    assert {priority[rule] for rule in BLOCKS.keys() - needed} == {0}

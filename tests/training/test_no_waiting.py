@@ -1,0 +1,72 @@
+"""A training step never waits for the device: it runs on torch's meta device, whose numbers nobody can read."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from accelerate import Accelerator
+
+from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
+from clara.model.clara import ClaraModel
+from clara.training import loop, optim
+from clara.training.joint import JointObjective, RankingObjective
+from clara.training.objectives import CompressionObjective, Objective
+from tests import tiny
+
+
+class Memories:
+    """A store of nothing."""
+
+    def memories(self, documents: Any) -> torch.Tensor:
+        return torch.zeros(len(documents), 4, 64)
+
+
+def objective(model: ClaraModel, kind: str) -> Objective:
+    if kind == "compression":
+        return CompressionObjective(model, mse_weight=0.1)
+    tau = (0.02, 0.02)
+    if kind == "ranking":
+        return RankingObjective(model, store=Memories(), top_k=2, temperature=tau)
+    selection: Any = kind
+    return JointObjective(model, store=Memories(), top_k=2, temperature=tau, selection=selection)
+
+
+@pytest.mark.parametrize("form", ["plain", "pooled"])
+@pytest.mark.parametrize("kind", ["compression", "ranking", "straight_through", "gumbel", "soft", "marginal"])
+def test_a_step_reads_nothing_from_the_device(
+    kind: str, form: str, make_model: Callable[..., ClaraModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model(form=form, dropout=0.1)
+    model.add_query_reasoner("compressor")
+    model.set_salience(tiny.TEXTS)
+    assert model.backbone.embedding_scale > 0  # read once, when the model is loaded
+    model.to("meta")
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # which knows no such device
+    examples = tiny.pair_examples(model)[:4] if kind == "compression" else tiny.question_examples(model)
+    if kind == "marginal":
+        examples = tiny.question_examples(model, top_k=1)
+    learns = [COMPRESSOR, GENERATOR] if kind == "compression" else [QUERY_REASONER, GENERATOR]
+    parameters = model.set_learning(learns[:1] if kind == "ranking" else learns)
+    optimizer = optim.build(parameters, learning_rate=1e-3, weight_decay=0.0)
+    outcome = loop.optimizer_step(
+        model, objective(model, kind), examples, optimizer, parameters, 1, tiny.plan(), 5, Accelerator(cpu=True)
+    )
+    assert {value.device.type for value in outcome.values()} == {"meta"}
+    watch = loop._Watch()
+    watch.see(1, examples, outcome["grad_norm"])
+    with pytest.raises(RuntimeError, match="meta"):
+        watch.check()  # this is where it waits
+
+
+def test_a_fault_between_two_logged_steps_is_named_with_its_step(
+    make_model: Callable[..., ClaraModel], tmp_path: Path
+) -> None:
+    watch = loop._Watch()
+    examples = tiny.pair_examples(make_model())
+    for step, norm in enumerate([1.0, float("nan"), float("inf"), 2.0], start=1):
+        watch.see(step, examples[step : step + 1], torch.tensor(norm))
+    with pytest.raises(loop.DataError, match=f"step 2: the gradient is not finite; its examples are {examples[2].key}"):
+        watch.check()
