@@ -39,18 +39,20 @@ def choose(
         DataError: there are none of a sort.
     """
     plan = settings.pretraining
-    examples = pretraining_examples(
-        chosen_rows(pairs, plan.rows, document_share=plan.document_share),
-        tokens,
-        kinds=plan.kinds,
-        qa_target=plan.qa_target,
-        max_target_tokens=plan.max_target_tokens,
+    examples = list(
+        pretraining_examples(
+            chosen_rows(pairs, plan.rows, document_share=plan.document_share),
+            tokens,
+            kinds=plan.kinds,
+            qa_target=plan.qa_target,
+            max_target_tokens=plan.max_target_tokens,
+        )
     )
     training, _ = hold_out(examples, count=plan.optimization.validation_examples, seed=settings.seed)
     known = {pair.document_id for pair in pairs}
     gold = {document_id(text): text for row in questions for text in (row.docs[index] for index in row.pos_index)}
     found = {
-        "seen": unique_documents(training),
+        "seen": unique_documents([examples[index] for index in training]),
         "unseen": {id_: text for id_, text in gold.items() if id_ not in known},
     }
     for name, documents in found.items():

@@ -16,7 +16,7 @@ from clara.model.clara import ClaraModel
 from clara.records import Prediction
 from tests import tiny
 
-GENERATION = Generation(max_new_tokens=3, batch_size=2)
+GENERATION = Generation(max_new_tokens=3, batch_size=2, engine="transformers")
 RESAMPLING = Resampling(samples=100, confidence=0.9, seed=1)
 
 
