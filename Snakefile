@@ -16,6 +16,7 @@ include: "rules/instruction.smk"
 include: "rules/compression.smk"
 include: "rules/joint.smk"
 include: "rules/evaluation.smk"
+include: "rules/measurements.smk"
 include: "rules/report.smk"
 include: "rules/paper.smk"
 
@@ -29,12 +30,18 @@ localrules:
     compression_all,
     joint_all,
     evaluation_all,
+    measurements_all,
     report_all,
     paper,
     fetch_corpus,
     collect_documents,
     rank_bm25,
     score,
+    score_by_k,
+    score_recovery,
+    measure_data,
+    aggregate_seeds,
+    draw_measurements,
     build_report,
     make_paper_table,
     make_scorecard,
@@ -45,6 +52,7 @@ rule all:
     input:
         f"results/{RUN}/report/index.html",
         paper_files(filled_tables()),
+        measured(),
 
 
 rule corpus_all:
@@ -87,6 +95,11 @@ rule evaluation_all:
         expand(
             "results/{run}/evaluation/metrics/{system}.json", run=RUN, system=systems()
         ),
+
+
+rule measurements_all:
+    input:
+        measured(),
 
 
 rule report_all:

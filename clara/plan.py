@@ -25,6 +25,11 @@ STAGES = {
     "joint": ("compress_documents", "train_joint"),
     "predictions": ("compress_documents", "train_joint", "predict"),
     "metrics": ("compress_documents", "train_joint", "predict", "score"),
+    "given": ("compress_documents", "predict_given", "score"),
+    "by_k": ("compress_documents", "train_joint", "predict_by_k", "score_by_k"),
+    "recovery": ("rewrite_documents", "score_recovery"),
+    "states": ("measure_states",),
+    "efficiency": ("compress_documents", "train_joint", "measure_efficiency"),
 }
 """Stage → the rules that make it; those from compression on start from the initial checkpoint's."""
 
@@ -45,12 +50,27 @@ BEFORE = {
     "rank_bm25": ("make_candidates",),
     "measure_memory_use": ("make_candidates",),
     "score": ("predict", "predict_baseline", "rank_bm25"),
-    "make_paper_table": ("score",),
-    "make_scorecard": ("score",),
+    "make_paper_table": ("score", "score_recovery", "score_grounding", "measure_efficiency", "measure_data"),
+    "make_scorecard": ("predict", "predict_baseline", "rank_bm25", "predict_given", "predict_given_text"),
     "build_report": ("score", "measure_memory_use", "review_pairs"),
+    "predict_given": ("compress_documents",),
+    "predict_given_text": ("make_candidates",),
+    "predict_by_k": ("train_joint",),
+    "score_by_k": ("predict_by_k",),
+    "rewrite_documents": ("gather_pairs", "make_candidates"),
+    "score_recovery": ("rewrite_documents",),
+    "score_grounding": ("predict", "predict_baseline"),
+    "measure_efficiency": ("train_joint",),
+    "measure_states": ("collect_documents",),
+    "measure_data": ("review_pairs", "collect_documents"),
+    "aggregate_seeds": ("score",),
+    "draw_measurements": ("measure_memory_use", "score_by_k", "measure_states"),
 }
 """Rule → the rules whose results it reads; compression reads the initial checkpoint as well, and memory use is measured
 of all checkpoints."""
+
+OF_INITIAL = ("compress_documents", "rewrite_documents", "measure_states")
+"""Rules that read a checkpoint from before joint training; `init` names its stage."""
 
 HASHED_BYTES = 64 * 2**20
 """Input files up to this size are compared by content, larger ones by size and time."""
@@ -126,7 +146,7 @@ class Plan:
         for path in [*self.prompts(rule), *self._files_of_user(rule)]:
             digest.update(self.content(Path(path)).encode())
         parents = BEFORE.get(rule, ())
-        if rule == "compress_documents":
+        if rule in OF_INITIAL:
             parents = (*parents, STAGES[init][-1])
         if rule == "gather_pairs" and self.variants["base"]["synthesis"]["exclude_leaks"]:
             parents = (*parents, "prepare_questions")

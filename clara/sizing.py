@@ -54,13 +54,14 @@ class Size(NamedTuple):
 MEASURED_MB = {
     "prepare_backbone": 2500, "synthesize": 3500, "pretrain": 2900, "tune_instructions": 2900,
     "compress_documents": 2000, "train_joint": 2900, "measure_memory_use": 2500, "predict": 2500,
-    "predict_baseline": 2500,
+    "predict_baseline": 2500, "predict_given": 2500, "predict_given_text": 2500, "predict_by_k": 2500,
+    "rewrite_documents": 2500, "measure_efficiency": 2500, "measure_states": 2500,
 }  # fmt: skip
 """Memory that the demo's jobs took on CPUs. One that the formula puts at most 5 % above gets it."""
 LIGHT_MB = {
     "fetch_corpus": 500, "split_passages": 1500, "prepare_questions": 1500, "make_candidates": 1500,
     "collect_documents": 1500, "gather_pairs": 1500, "review_pairs": 1500, "rank_bm25": 1000, "score": 500,
-    "build_report": 1000,
+    "build_report": 1000, "score_by_k": 500, "score_recovery": 1500, "measure_data": 1500, "aggregate_seeds": 500,
 }  # fmt: skip
 """Steps without a model: what they took for the demo; large corpora are added."""
 BENCHMARK_ROWS = {"nq": (79168, 8757), "hotpotqa": (90447, 7405), "musique": (19938, 2417), "2wiki": (167454, 12576)}
@@ -134,6 +135,8 @@ class Sizes:
             return self._training(rule, config, ratio, model)
         passes, work, disk = _inference(rule, config, ratio, model)
         peak = max(_forward_mb(model, one, b, config["backbone"]["attention"]) for one in passes)
+        if rule == "measure_efficiency":  # a second model, without adapters
+            peak += weights
         return self._size(
             weights, weights + SLACK * peak, 2 * model.parameters * work, 1 if self.site.node_gpus else 0, disk
         )
@@ -229,9 +232,24 @@ def _inference(rule: str, config: dict[str, Any], ratio: int, model: Model) -> t
     if rule == "measure_memory_use":
         text = given["top_k"] * document + PROMPT_TOKENS + config["joint"]["max_target_tokens"]
         return [Pass(4, text)], 1500.0 * given["memory_use_examples"], 1.0
+    asked = config["measurements"]
+    if rule == "measure_states":
+        states = asked["states"]["documents"]
+        return [Pass(max(1, 4096 // (document + m)), document + m)], states * (document + m), 1.0
+    if rule == "rewrite_documents":
+        length, texts = m + PROMPT_TOKENS + asked["recovery"]["max_new_tokens"], 2 * asked["recovery"]["documents"]
+        return [Pass(min(given["generation"]["batch_size"], texts), length)], texts * (length + document), 1.0
+    if rule == "measure_efficiency":
+        length = given["top_k"] * document + PROMPT_TOKENS + asked["efficiency"]["new_tokens"]
+        work = asked["efficiency"]["questions"] * (2 * length + config["candidates"]["size"] * document)
+        return [Pass(1, length)], work, 1.0
     k, generation = given["top_k"], given["generation"]
-    length = k * (document if rule == "predict_baseline" else m) + PROMPT_TOKENS + generation["max_new_tokens"]
-    pools = len(config["candidates"]["settings"])
+    as_text = rule in ("predict_baseline", "predict_given_text")
+    answers = 1
+    if rule == "predict_by_k":
+        k, answers = max(asked["by_k"]), len(asked["by_k"])
+    length = k * (document if as_text else m) + PROMPT_TOKENS + generation["max_new_tokens"]
+    pools = answers * len(config["candidates"]["settings"])
     return [Pass(generation["batch_size"], length)], pools * questions[1] * length, 2e-3 * pools * questions[1]
 
 

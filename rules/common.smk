@@ -26,7 +26,9 @@ try:
     for path in workflow.overwrite_configfiles:
         configuration.load(Path(path))
     merged = configuration.merge(configuration.load(Path("config.yaml")), config)
+    merged = configuration.overridden(merged, workflow.config_settings.overwrite_config)
     configuration.validate(merged)
+    merged = configuration.with_seeds(merged)
 except ClaraError as error:
     raise WorkflowError(str(error)) from None
 config.clear()
@@ -74,6 +76,12 @@ MODEL_RULES = (
     "predict",
     "predict_baseline",
     "measure_memory_use",
+    "predict_given",
+    "predict_given_text",
+    "predict_by_k",
+    "rewrite_documents",
+    "measure_efficiency",
+    "measure_states",
 )
 
 
@@ -191,6 +199,57 @@ def systems():
     return [*config["evaluation"]["baselines"], *dict.fromkeys(ours)]
 
 
+def stages_before_joint():
+    """The stages whose checkpoints answer before joint training."""
+    return ["pretraining", *(s for s in ["instruction"] if s in config["inits"])]
+
+
+def measured_names(stage, inits):
+    """`{init}-cr{ratio}-{variant}` of what is measured, each once, under the variant that owns it."""
+    combinations = itertools.product(inits, config["ratios"], config["variants"])
+    names = [
+        f"{init}-cr{ratio}-{PLAN.owner(stage, variant, init)}"
+        for init, ratio, variant in combinations
+    ]
+    return list(dict.fromkeys(names))
+
+
+def measurement_files(measurement):
+    """The files that one of the measurements of the configuration ends in."""
+    folder = f"results/{RUN}/measurements"
+    names = {
+        "by_k": lambda: measured_names("by_k", config["inits"]),
+        "efficiency": lambda: measured_names("efficiency", config["inits"]),
+        "recovery": lambda: measured_names("recovery", ["pretraining"]),
+        "states": lambda: measured_names("states", ["pretraining"]),
+        "grounding": lambda: [s for s in systems() if s == "text_rag" or ours(s)],
+    }
+    if measurement == "data":
+        return [f"{folder}/data.json"]
+    if measurement == "figures":
+        return expand(f"{folder}/figures/{{figure}}.svg", figure=figures())
+    if measurement == "given":
+        given = ["text", *measured_names("given", stages_before_joint())]
+        return expand(
+            "results/{run}/evaluation/metrics/given-{name}.json", run=RUN, name=given
+        )
+    return [f"{folder}/{measurement}/{name}.json" for name in names[measurement]()]
+
+
+def measured():
+    """All files of the measurements that the configuration asks for, and the table over seeds where there are any."""
+    which = config["measurements"]["which"]
+    files = [path for name in which for path in measurement_files(name)]
+    return files + [f"results/{RUN}/evaluation/seeds.json"] * bool(config["seeds"])
+
+
+def figures():
+    """The figures that can be drawn of what is measured."""
+    which = config["measurements"]["which"]
+    drawn = ["validation_loss", "joint_training", "logit_lens"]
+    return drawn + [name for name in ("by_k", "states") if name in which]
+
+
 def candidates(split, kinds):
     """The candidate files of all benchmarks: a split's pools of the given kinds, oracle or normal."""
     return expand(
@@ -254,21 +313,32 @@ def paper_tables():
     return sorted(names, key=lambda name: int(name.removeprefix("table_")))
 
 
-def made_for_paper():
-    """All files that the configuration makes anyway and that a table of the paper may take its numbers from."""
-    return expand(
+def made_for_paper(name, paths):
+    """Those of the paths that the configuration makes: anyway, or because it wants a table or the scorecard complete."""
+    scored = expand(
         "results/{run}/evaluation/metrics/{system}.json", run=RUN, system=systems()
     )
+    made = {*scored, *measured()}
+    whole = name in config["paper"]["complete"]
+    return [path for path in paths if path in made or (whole and can_be_named(path))]
+
+
+def can_be_named(path):
+    """Whether start and variant in a file's name are of this configuration; baselines are made where they are asked for."""
+    stem = Path(path).stem.removeprefix("given-")
+    found = ours(stem)
+    if found is None:
+        return stem in ("text", "data")
+    return found[1] in config["inits"] and found[3] in config["variants"]
 
 
 def table_results(name):
-    """The files behind a table's numbers, of those that the configuration makes anyway."""
+    """The files behind a table's numbers, of those that the configuration makes."""
     try:
         table = read_table(Path("paper/tables") / f"{name}.yaml")
     except ClaraError as error:
         raise WorkflowError(str(error)) from None
-    made = set(made_for_paper())
-    return [path for path in table.files(RUN, config["ratios"]) if path in made]
+    return made_for_paper(name, table.files(RUN, config["ratios"]))
 
 
 def filled_tables():
@@ -277,16 +347,15 @@ def filled_tables():
 
 
 def claimed_predictions():
-    """The answers that the paper's claims are tested on, of the systems that the configuration scores anyway."""
+    """The answers that the paper's claims are tested on, of the systems that the configuration scores."""
     try:
         named = systems_of(read_claims(Path("paper/claims.yaml")), config["ratios"])
     except ClaraError as error:
         raise WorkflowError(str(error)) from None
-    made = set(made_for_paper())
+    scored = [f"results/{RUN}/evaluation/metrics/{system}.json" for system in named]
     return [
-        f"results/{RUN}/evaluation/predictions/{system}.jsonl"
-        for system in named
-        if f"results/{RUN}/evaluation/metrics/{system}.json" in made
+        f"results/{RUN}/evaluation/predictions/{Path(path).stem}.jsonl"
+        for path in made_for_paper("scorecard", scored)
     ]
 
 

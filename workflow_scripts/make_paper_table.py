@@ -40,12 +40,13 @@ def main(argv: list[str] | None = None) -> None:
         backbone=settings.backbone,
     )
     write_text(given.csv, writing.table_csv(filled))
-    write_text(given.markdown, writing.markdown(filled))
+    write_text(given.markdown, writing.markdown(filled, completing=filled.completing()))
     write_text(given.latex, writing.latex(filled))
     write_text(given.diff, writing.difference_markdown(filled))
     write_text(given.macros, writing.macros(filled))
     write_json(given.numbers, writing.as_json(filled))
-    record(given.csv, settings, inputs=[given.table, given.values, *given.results])
+    others = [given.markdown, given.latex, given.diff, given.macros, given.numbers]
+    record(given.csv, settings, inputs=[given.table, given.values, *given.results], others=others)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,8 @@ def main(argv: list[str] | None = None) -> None:
     write_json(given.json, content)
     write_text(given.markdown, scorecard.as_markdown(content))
     write_text(given.csv, scorecard.as_csv(content))
-    record(given.json, settings, inputs=[given.claims, *given.values, *given.predictions])
+    inputs = [given.claims, *given.values, *given.predictions]
+    record(given.json, settings, inputs=inputs, others=[given.markdown, given.csv])
 
 
 if __name__ == "__main__":

@@ -1,17 +1,19 @@
 """The whole configuration: types, loading, and refusals that name path, value and what was expected."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
 from pydantic import Field, ValidationError
 
 from clara.config import checks
 from clara.config.base import Distinct, Seed, Strict
 from clara.config.corpus import Benchmark, Candidates, Corpus
 from clara.config.evaluation import Evaluation, Paper, Report
+from clara.config.measurements import Measurements
 from clara.config.model import Backbone, Lora, Memory
-from clara.config.reading import parse
+from clara.config.reading import from_command_line, parse
 from clara.config.synthesis import Synthesis
 from clara.config.training import Compression, Instruction, Joint, Pretraining
 from clara.errors import ConfigError
@@ -27,6 +29,8 @@ class Config(Strict):
     """Name of the folder under `results/`."""
     seed: Seed
     """Seed of every random choice."""
+    seeds: Distinct[Seed]
+    """Further seeds under which every variant is trained again, on the same corpus and synthesis."""
     ratios: Distinct[int] = Field(min_length=1)
     """Nominal compression ratios: document_max_tokens // ratio memory vectors a document."""
     inits: Distinct[Literal["pretraining", "instruction"]] = Field(min_length=1)
@@ -46,6 +50,7 @@ class Config(Strict):
     joint: Joint
     evaluation: Evaluation
     paper: Paper
+    measurements: Measurements
     report: Report
 
 
@@ -70,6 +75,32 @@ def _laid_over(base: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
         merged[key] = _laid_over(merged[key], value) if both else value
     return merged
+
+
+def with_seeds(values: dict[str, Any]) -> dict[str, Any]:
+    """`values` with a variant `{name}_seed{seed}` more for every variant and every entry of `seeds`."""
+    variants = dict(values["variants"])
+    for seed in values["seeds"]:
+        for name, overrides in values["variants"].items():
+            variants[f"{name}_seed{seed}"] = overrides | {"seed": seed}
+    return values | {"variants": variants}
+
+
+def overridden(values: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """`values`, into which Snakemake has merged `--config`, with the numbers of `given` as numbers.
+
+    Args:
+        values: a configuration as plain data.
+        given: what `--config` gave, as Snakemake reads it.
+
+    Raises:
+        ConfigError: a value is no YAML.
+    """
+    try:
+        return _laid_over(values, from_command_line(dict(given)))
+    except yaml.YAMLError as error:
+        said = " ".join(str(error).split())
+        raise ConfigError(f"--config holds a value that is no YAML ({said}); write KEY=VALUE, in quotes") from error
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
 """Names that become parts of paths: runs, benchmarks, variants."""
 
-VARYING = ("memory", "lora", "pretraining", "instruction", "compression", "joint", "evaluation")
-"""Sections that a variant may override."""
+VARYING = ("memory", "lora", "pretraining", "instruction", "compression", "joint", "evaluation", "seed")
+"""What a variant may override; its seed is that of training and scoring: corpus, pools and synthesis are shared."""
 
 EXPONENT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+")
 
@@ -55,6 +55,12 @@ def names(config: "Config") -> Iterator[str]:
                 f"variants.{name}.{section}: only {', '.join(VARYING)} vary; what comes before them is shared, so put "
                 "another value into a configuration of its own with another `run`"
             )
+    for name in config.variants:
+        for seed in config.seeds:
+            if f"{name}_seed{seed}" in config.variants:
+                yield f"variants.{name}_seed{seed}: seeds makes this variant; name yours otherwise"
+    if config.seed in config.seeds:
+        yield f"seeds = {config.seeds}: should not name seed = {config.seed}, under which everything is run anyway"
     if "base" not in config.variants or config.variants["base"]:
         yield "variants.base must exist and be empty ({}); put overrides under another name"
 
@@ -82,6 +88,9 @@ def between(config: "Config") -> Iterator[str]:
         name = "size" if stage == "evaluation" or config.candidates.train_size is None else "train_size"
         if top_k > getattr(config.candidates, name):
             yield f"{stage}.top_k = {top_k}: should not exceed candidates.{name} = {getattr(config.candidates, name)}"
+    asked = config.measurements
+    if "by_k" in asked.which and max(asked.by_k) > config.candidates.size:
+        yield f"measurements.by_k = {asked.by_k}: should not exceed candidates.size = {config.candidates.size}"
     unmade = set(config.pretraining.kinds) - set(config.synthesis.kinds)
     if unmade and config.synthesis.published is None:
         yield (

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from clara.config.base import Distinct, Strict, Text
+from clara.config.base import Distinct, Strict, Text, matching
 
 PaperBackbone = Literal["mistral", "phi4"]
 
@@ -43,6 +43,8 @@ class Evaluation(Strict):
 class Paper(Strict):
     backbone: PaperBackbone
     """Whose numbers of the paper stand beside ours: Mistral-7B's or Phi4-mini's."""
+    complete: Distinct[Annotated[str, matching(r"table_\d+|scorecard", "table_ and its number, or scorecard")]]
+    """Tables for which every number is made that ratios, inits and variants name, whatever else is asked for."""
 
 
 class Report(Strict):

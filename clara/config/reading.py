@@ -47,6 +47,19 @@ class _Reader(yaml.SafeLoader):
         return node
 
 
+def from_command_line(value: Any) -> Any:
+    """A value that Snakemake took from `--config`: in lists and mappings it leaves every number a text.
+
+    >>> from_command_line({"ratios": ["4", "16"]})
+    {'ratios': [4, 16]}
+    """
+    if isinstance(value, dict):
+        return {key: from_command_line(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [from_command_line(entry) for entry in value]
+    return parse(value, "--config") if isinstance(value, str) else value
+
+
 def parse(text: str, name: str) -> Any:
     """The value of a YAML text.
 

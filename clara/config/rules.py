@@ -4,7 +4,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import ValidationError
 
-from clara.config import corpus, evaluation, model, synthesis, training
+from clara.config import corpus, evaluation, measurements, model, synthesis, training
 from clara.config.base import At, Seed, Strict, Text
 from clara.errors import ConfigError
 
@@ -103,6 +103,68 @@ class RankBm25(Bm25):
     pass
 
 
+class PredictGiven(PredictBaseline):
+    pass
+
+
+class PredictGivenText(PredictBaseline):
+    pass
+
+
+class PredictByK(Strict):
+    backbone: model.Backbone
+    generation: Annotated[evaluation.Generation, At("evaluation.generation")]
+    by_k: Annotated[list[int], At("measurements.by_k")]
+
+
+class ScoreByK(Strict):
+    seed: Seed
+    scoring: Annotated[evaluation.Scoring, At("evaluation.scoring")]
+
+
+class RewriteDocuments(Strict):
+    seed: Seed
+    backbone: model.Backbone
+    pretraining: training.Pretraining
+    documents: Annotated[int, At("measurements.recovery.documents")]
+    max_new_tokens: Annotated[int, At("measurements.recovery.max_new_tokens")]
+    batch_size: Annotated[int, At("evaluation.generation.batch_size")]
+
+
+class ScoreRecovery(ScoreByK):
+    recovery: Annotated[measurements.Recovery, At("measurements.recovery")]
+
+
+class ScoreGrounding(ScoreByK):
+    grounding: Annotated[measurements.Grounding, At("measurements.grounding")]
+
+
+class MeasureEfficiency(Bm25):
+    backbone: model.Backbone
+    top_k: Annotated[int, At("evaluation.top_k")]
+    efficiency: Annotated[measurements.Efficiency, At("measurements.efficiency")]
+
+
+class MeasureStates(Strict):
+    seed: Seed
+    backbone: model.Backbone
+    states: Annotated[measurements.States, At("measurements.states")]
+
+
+class MeasureData(Strict):
+    ratios: list[int]
+    document_max_tokens: Annotated[int, At("memory.document_max_tokens")]
+
+
+class AggregateSeeds(Strict):
+    seed: Seed
+    seeds: list[Seed]
+
+
+class DrawMeasurements(Strict):
+    pass
+
+
 class Score(Strict):
     seed: Seed
     scoring: Annotated[evaluation.Scoring, At("evaluation.scoring")]
@@ -149,6 +211,18 @@ RULES: dict[str, type[Strict]] = {
     "score": Score,
     "make_paper_table": MakePaperTable,
     "make_scorecard": MakeScorecard,
+    "predict_given": PredictGiven,
+    "predict_given_text": PredictGivenText,
+    "predict_by_k": PredictByK,
+    "score_by_k": ScoreByK,
+    "rewrite_documents": RewriteDocuments,
+    "score_recovery": ScoreRecovery,
+    "score_grounding": ScoreGrounding,
+    "measure_efficiency": MeasureEfficiency,
+    "measure_states": MeasureStates,
+    "measure_data": MeasureData,
+    "aggregate_seeds": AggregateSeeds,
+    "draw_measurements": DrawMeasurements,
     "build_report": BuildReport,
 }
 

@@ -52,6 +52,8 @@ class Pretraining(Strict):
     rule alone."""
     kinds: Distinct[Literal["simple", "complex", "paraphrase"]] = Field(min_length=1)
     """Of which kinds (Tables 3 and 19)."""
+    document_share: float = Field(gt=0, le=1)
+    """Of which share of the documents (Table 11); a smaller choice is part of a larger one."""
     pairs_together: int = Field(ge=1)
     """Examples of one document that follow one another; in one micro-batch their document is compressed once."""
     max_target_tokens: int = Field(ge=8)

@@ -21,6 +21,8 @@ MAIN_METRICS = ("cover_em", "f1", "em")
 BENCHMARKS = {"nq": "NQ", "hotpotqa": "HotpotQA", "musique": "MuSiQue", "2wiki": "2Wiki", "average": "Average"}
 SETTINGS = {"oracle": "Oracle pool", "normal": "Normal pool"}
 
+GIVEN = "given-"
+"""Begins the name of a system that answers from given documents: `given-text`, `given-pretraining-cr16-base`."""
 _BASELINES = {"no_retrieval": "No retrieval", "text_rag": "Text RAG", "bm25": "BM25"}
 _NAME = re.compile(r"(?:(?P<init>pretraining|instruction)-)?cr(?P<ratio>\d+)-(?P<variant>\w+)")
 
@@ -86,6 +88,9 @@ def system_name(system: str) -> Name | None:
 
 def system_label(system: str) -> str:
     """How tables call a system."""
+    if system.startswith(GIVEN):
+        reader = system_name(system.removeprefix(GIVEN))
+        return f"{f'Compressor {reader.label}' if reader else 'Text'}, documents given"
     name = system_name(system)
     return f"CLaRa {name.label}" if name else _BASELINES.get(system, system)
 

@@ -67,6 +67,23 @@ def select_with_bm25(pools: Sequence[Pool], *, top_k: int, k1: float, b: float) 
     return tasks
 
 
+def select_given(pools: Sequence[Pool], *, top_k: int, k1: float, b: float) -> list[Task]:
+    """Tasks whose documents are given, not chosen, as where a compressor alone is judged (Tables 1 and 5).
+
+    In oracle pools the gold documents are among them, the others are BM25's best; in normal pools all are BM25's best.
+    The generator reads them in BM25's order, so that the place of a document does not tell that it is gold.
+    """
+    tasks = []
+    for pool in pools:
+        for question in pool.questions:
+            ranked = rank_documents(question.question, question.docs, k1=k1, b=b).ranking
+            gold = question.pos_index[:top_k] if pool.setting == "oracle" else []
+            others = [index for index in ranked if index not in gold][: top_k - len(gold)]
+            read = [index for index in ranked if index in {*gold, *others}]
+            tasks.append(Task(pool, question, None, None, read))
+    return tasks
+
+
 def without_documents(pools: Sequence[Pool]) -> list[Task]:
     """Tasks without any document."""
     return [Task(pool, question, None, None, []) for pool in pools for question in pool.questions]
@@ -108,7 +125,35 @@ def with_memories(
             f"a checkpoint of {loaded.card.stage} cannot select documents; predict with one of joint training"
         )
     tasks = select_with_reasoner(model, memories, pools, top_k=top_k)
-    origin = [loaded.card.weights_hash, store.read_text("utf-8"), generation.model_dump_json()]
+    return from_memories(system, loaded, memories, tasks, generation=generation, state=state)
+
+
+def from_memories(
+    system: str,
+    loaded: LoadedCheckpoint,
+    memories: MemoryStore,
+    tasks: Sequence[Task],
+    *,
+    generation: Generation,
+    state: Path | None,
+) -> list[Prediction]:
+    """Predictions of a checkpoint of any stage from the stored memories of the tasks' documents.
+
+    Args:
+        system: name of the system.
+        loaded: its generator answers.
+        memories: a store that its compressor built.
+        tasks: what to answer, and from what.
+        generation: length of answers and batch size.
+        state: folder where answers of an interrupted run wait; None keeps none.
+
+    Raises:
+        CheckpointError: the store is of another compressor.
+        ConfigError: a prompt is longer than the language model's context.
+    """
+    model = loaded.model
+    memories.require(loaded.compressor_hash)
+    origin = [loaded.card.weights_hash, memories.path.read_text("utf-8"), generation.model_dump_json()]
     origin += [repr((task.pool.benchmark, task.pool.setting, task.question, task.selected)) for task in tasks]
     # Named by all that an answer depends on: answers of another checkpoint are never taken for this one's.
     origin_id = text_id("\n".join(origin))

@@ -25,8 +25,8 @@ BLOCK = 1024
 """Stored documents scored together; bounds the memory of an exact search and of an index's build."""
 INDEX_BLOCK = 65536
 """The same for rows of the index."""
-LISTS_FROM = 200_000
-"""Documents from which on an index has lists: the scan of fewer takes as long as scoring its best."""
+LISTS_FROM = 2_000_000
+"""Documents from which on an index has lists by itself: the scan of fewer is fast enough and misses nothing."""
 FITTED = 400_000
 """Documents at most that the lists' centres are fitted to."""
 SAMPLED = 2048

@@ -1,5 +1,6 @@
 """Records to examples: what is compressed, what is asked, what must be written."""
 
+import math
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -38,17 +39,25 @@ class Example:
         return tokens.framed(self.read[0]) if self.read else tokens.to_compress(self.question)
 
 
-def chosen_rows(pairs: Sequence[Pair], rows: str) -> list[Pair]:
+def chosen_rows(pairs: Sequence[Pair], rows: str, *, document_share: float = 1.0) -> list[Pair]:
     """The rows to pretrain on: `accepted` as they come, `templates`: made by rule alone, `all`: rejected ones too.
 
     Rejected rows come in a file of their own; by the order of ids they lie among the accepted ones, so that a list cut
     to its longest does not drop them first. Those of which nothing could be read have no question or answer, and
     nothing can be learnt from them.
+
+    Args:
+        pairs: synthesized rows.
+        rows: which of them.
+        document_share: only of this share of the documents, the first by id, which is a hash: a smaller choice is part
+            of a larger one (Table 11).
     """
     whole = [pair for pair in pairs if pair.answer and (pair.question or pair.kind == "paraphrase")]
-    if rows == "all":
-        return sorted(whole, key=lambda pair: pair.id)
-    return [pair for pair in whole if rows != "templates" or pair.source == "templates"]
+    chosen = [pair for pair in whole if rows != "templates" or pair.source == "templates"]
+    documents = sorted({pair.document_id for pair in chosen})
+    kept = set(documents[: math.ceil(document_share * len(documents))])
+    taken = [pair for pair in chosen if pair.document_id in kept]
+    return sorted(taken, key=lambda pair: pair.id) if rows == "all" else taken
 
 
 def pretraining_examples(

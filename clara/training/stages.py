@@ -66,7 +66,7 @@ def pretrain(
     model.set_salience(sorted({pair.document for pair in pairs}))
     examples = partial(
         pretraining_examples,
-        chosen_rows(pairs, settings.pretraining.rows),
+        chosen_rows(pairs, settings.pretraining.rows, document_share=settings.pretraining.document_share),
         model.tokens,
         kinds=settings.pretraining.kinds,
         qa_target=settings.pretraining.qa_target,

@@ -43,6 +43,11 @@ REFUSED = {
     "variants: {x: {nonsense: {top_k: 1}}}": "usable: variants.x: nonsense is no known key; remove it",
     "variants: {x: {joint: {nonsense: 1}}}": "variants.x: joint.nonsense is no known key",
     "variants: {x: {memory: {document_max_tokens: 8}}}": "variants.x: ratios = 16: should lie between 1 and",
+    "measurements: {which: [given, bars]}": "measurements.which.1 = 'bars': input should be 'data', 'figures', 'given'",
+    "measurements: {which: [by_k], by_k: [1, 21]}": "measurements.by_k = .1, 21.: should not exceed candidates.size",
+    "measurements: {grounding: {judge: {base_url: here, model: m}}}": "base_url = 'here': should be an http.s. address",
+    "seeds: [43, 42]": "seeds = .43, 42.: should not name seed = 42, under which everything is run anyway",
+    "seeds: [43]\nvariants: {base_seed43: {seed: 1}}": "variants.base_seed43: seeds makes this variant; name yours",
     "benchmarks: {squad: null}": "benchmarks.squad = None: input should be a valid dictionary",
 }
 
@@ -110,3 +115,13 @@ def test_environment_variables_are_expanded_where_a_path_is_read_and_not_in_the_
     monkeypatch.setenv("CLARA_MODELS", "")
     with pytest.raises(ConfigError, match="needs the environment variable CLARA_MODELS"):
         expand(source)
+
+
+def test_every_variant_is_run_again_under_every_further_seed() -> None:
+    merged = overlaid("seeds: [7, 8]\nvariants: {soft: {joint: {selection: soft}}}")
+    variants = configuration.with_seeds(merged)["variants"]
+    assert list(variants) == ["base", "soft", "base_seed7", "soft_seed7", "base_seed8", "soft_seed8"]
+    assert variants["base_seed7"] == {"seed": 7}
+    assert variants["soft_seed8"] == {"joint": {"selection": "soft"}, "seed": 8}
+    assert list(merged["variants"]) == ["base", "soft"]
+    configuration.validate(configuration.with_seeds(merged | {"seeds": []}))

@@ -51,6 +51,11 @@ def test_a_system_that_is_not_known_keeps_its_name() -> None:
     ]
 
 
+def test_a_system_that_reads_given_documents_says_so() -> None:
+    assert system_label("given-text") == "Text, documents given"
+    assert system_label("given-pretraining-cr4-base") == "Compressor CR 4, from pretraining, documents given"
+
+
 def test_recall_follows_answers_and_is_ordered_by_its_cut_off_as_a_number() -> None:
     assert sorted(["recall@10", "em", "recall@5", "cover_em"], key=metric_order) == [
         "cover_em",

@@ -6,41 +6,35 @@ import pytest
 import torch
 
 from clara.model import backbone
-from clara.model.adapters import COMPRESSOR, GENERATOR
+from clara.model.adapters import COMPRESSOR
 from clara.model.backbone import LoadedBackbone
 from clara.model.clara import ClaraModel
-from clara.training.objectives import CompressionObjective, Totals
 from tests import tiny
 
 
 def step(model: ClaraModel) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
-    """The loss of two batches of unequal size together, and its gradients."""
-    parameters = model.set_learning([COMPRESSOR, GENERATOR])
-    objective = CompressionObjective(model, mse_weight=0.1)
-    examples = tiny.pair_examples(model)
-    totals = Totals.of(examples[:5])
-    parts = [objective(part, totals, progress=0.0, seed=0).loss for part in (examples[:2], examples[2:5])]
-    loss = torch.stack(parts).sum()
-    return loss.detach(), list(torch.autograd.grad(loss, parameters, allow_unused=True))
+    """Memories of two batches of unequal size, and the gradients of their sum."""
+    parameters = model.set_learning([COMPRESSOR])
+    inputs = [model.tokens.to_compress(text) for text in tiny.TEXTS]
+    found = torch.cat([model.encode(COMPRESSOR, part).vectors for part in (inputs[:2], inputs[2:5])])
+    return found.detach(), list(torch.autograd.grad(found.pow(3).sum(), parameters, allow_unused=True))
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # tracing looks at everything, also at what warns when it is looked at
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_a_compiled_body_gives_the_same_losses_and_gradients(
-    attention: str, backbones: Callable[[str], LoadedBackbone], monkeypatch: pytest.MonkeyPatch
+def test_a_compiled_body_gives_the_same_memories_and_gradients(
+    backbones: Callable[[str], LoadedBackbone], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backbone, "COMPILER", "aot_eager")
     torch.compiler.reset()
     found = []
     for compiled in (False, True):
         model = tiny.model(backbones("llama"))
-        model.backbone.model.set_attn_implementation(attention)
         model.backbone.compiled = compiled
         found.append(step(model))
     torch.testing.assert_close(found[1][0], found[0][0], atol=1e-5, rtol=1e-5)
     for one, other in zip(found[0][1], found[1][1], strict=True):
-        torch.testing.assert_close(other, one, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(other, one, atol=1e-4, rtol=1e-4)
 
 
 def test_compiling_is_a_matter_of_the_setting(

@@ -10,17 +10,28 @@ import pytest
 
 from clara import config, program
 from clara.config.rules import settings_for
+from clara.errors import ConfigError
 from clara.files import read_json
 from clara.model import checkpoint
 from clara.records import Prediction, Question, read_rows, write_rows
 from tests import tiny
 from workflow_scripts import (
     compress_documents,
+    draw_measurements,
+    measure_efficiency,
     measure_memory_use,
+    measure_states,
     predict,
     predict_baseline,
+    predict_by_k,
+    predict_given,
+    predict_given_text,
     prepare_backbone,
     pretrain,
+    rewrite_documents,
+    score_by_k,
+    score_grounding,
+    score_recovery,
     train_joint,
     tune_instructions,
 )
@@ -232,7 +243,6 @@ def test_the_supervised_reranker_is_a_setting_and_its_ranking_is_predicted(world
 def test_prompts_beyond_the_context_are_refused_before_any_answer(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from clara.errors import ConfigError
     from clara.model.backbone import LoadedBackbone
 
     def refuse(self: object, tokens: int, what: str) -> None:
@@ -290,6 +300,105 @@ def test_baselines_answer_from_text_and_from_nothing(world: World) -> None:
     text, alone = world.baseline("text_rag"), world.baseline("no_retrieval")
     assert all(len(row.selected) == 2 and row.ranking is not None for row in text)
     assert all(row.selected == [] and row.ranking is None for row in alone)
+
+
+def test_given_documents_are_read_by_the_compressor_of_an_earlier_stage_and_as_text(world: World) -> None:
+    pools = [world.candidates["test.oracle"], world.candidates["test.normal"]]
+    out = world.folder / "predictions"
+    given = {"checkpoint": world.instruction, "store": world.manifest, "system": "given-instruction-cr8-base"}
+    flags = world.flags(
+        settings("predict_given"), **given, state=world.folder / "state/given", predictions=out / "given.jsonl"
+    )
+    predict_given.main([*flags, "--candidates", *map(str, pools)])
+    flags = world.flags(settings("predict_given_text"), backbone=world.backbone, predictions=out / "text.jsonl")
+    predict_given_text.main([*flags, "--candidates", *map(str, pools)])
+    memories, text = read_rows(Prediction, out / "given.jsonl"), read_rows(Prediction, out / "text.jsonl")
+    assert {row.system for row in memories} == {"given-instruction-cr8-base"}
+    assert {row.system for row in text} == {"given-text"}
+    assert [row.selected for row in memories] == [row.selected for row in text]
+    for row in memories:
+        assert len(row.selected) == 2
+        assert row.ranking is None
+        assert row.setting == "normal" or set(row.pos_index) <= set(row.selected)
+
+
+def test_answers_by_k_are_predicted_and_scored(world: World) -> None:
+    files = [world.folder / "predictions" / f"instruction-cr8-base-k{k}.jsonl" for k in (1, 3)]
+    scores = world.folder / "by_k" / "instruction-cr8-base.json"
+    flags = world.flags(
+        settings("predict_by_k", measurements={"by_k": [1, 3]}), checkpoint=world.joint, store=world.manifest,
+        candidates=world.candidates["test.oracle"], system="instruction-cr8-base", state=world.folder / "state/by_k",
+    )  # fmt: skip
+    predict_by_k.main([*flags, "--predictions", *map(str, files)])
+    score_by_k.main([*world.flags(settings("score_by_k"), scores=scores), "--predictions", *map(str, files)])
+    assert {row["k"] for row in read_json(scores)["rows"]} == {1, 3}
+    with pytest.raises(ConfigError, match="--predictions names 1 files for 2 values of k"):
+        predict_by_k.main([*flags, "--predictions", str(files[0])])
+    grounded = world.folder / "grounding" / "x.json"
+    score_grounding.main(
+        world.flags(
+            settings("score_grounding"), predictions=files[1], candidates=world.candidates["test.oracle"],
+            state=world.folder / "state/grounding", scores=grounded,
+        )
+    )  # fmt: skip
+    found = read_json(grounded)
+    assert (found["system"], found["judge"]) == ("instruction-cr8-base-k3", None)
+    assert {row["metric"] for row in found["rows"]} <= {"words_found"}
+
+
+def test_documents_are_rewritten_and_compared(world: World) -> None:
+    unseen = tiny.question(8, docs=[0], gold=[0]).model_copy(update={"docs": ["New\nNew is unknown."]})
+    pools = world.folder / "unseen.jsonl"
+    write_rows(pools, [unseen])
+    rows, scores = world.folder / "recovery" / "x.jsonl", world.folder / "recovery" / "x.json"
+    rewrite_documents.main(
+        world.flags(
+            settings("rewrite_documents", measurements={"recovery": {"documents": 3, "max_new_tokens": 4}}),
+            checkpoint=world.pretraining, pairs=world.pairs, candidates=pools, system="pretraining-cr8-base",
+            state=world.folder / "state/rewrite", rewritten=rows,
+        )
+    )  # fmt: skip
+    score_recovery.main(world.flags(settings("score_recovery"), rewritten=rows, scores=scores))
+    assert [row.benchmark for row in read_rows(Prediction, rows)] == ["seen"] * 3 + ["unseen"]
+    found = read_json(scores)
+    assert found["checkpoint"] == "pretraining-cr8-base"
+    assert {"rouge1", "rougeL", "entities"} <= {row["metric"] for row in found["rows"]}
+
+
+def test_costs_states_and_figures_of_a_run(world: World) -> None:
+    measured, states = world.folder / "efficiency" / "x.json", world.folder / "states" / "pretraining-cr8-base.json"
+    measure_efficiency.main(
+        world.flags(
+            settings("measure_efficiency", measurements={"efficiency": {"questions": 1, "new_tokens": 2}}),
+            checkpoint=world.joint, store=world.manifest, backbone=world.backbone,
+            candidates=world.candidates["test.oracle"], measured=measured,
+        )
+    )  # fmt: skip
+    assert read_json(measured)["ways"].keys() == {"memories", "text"}
+    write_rows(world.folder / "more.parquet", tiny.passages() * 2)
+    chosen = settings("measure_states", measurements={"states": {"documents": 8, "projection": "pca"}})
+    measure_states.main(
+        world.flags(chosen, checkpoint=world.pretraining, documents=world.folder / "more.parquet", states=states)
+    )
+    assert len(read_json(states)["memory"]) == 8
+    world.measure()
+    places = {"pretraining/cr8-base": world.pretraining, "joint/instruction-cr8-base": world.joint}
+    for place, card in places.items():
+        (world.folder / "run" / place).mkdir(parents=True, exist_ok=True)
+        for name in ("history.jsonl", "diagnostics.json"):
+            if card.with_name(name).exists():
+                (world.folder / "run" / place / name).write_bytes(card.with_name(name).read_bytes())
+    folder = world.folder / "run"
+    svg = folder / "figures" / "states.svg"
+    flags = world.flags(
+        settings("draw_measurements"), diagnostics=folder / "joint/instruction-cr8-base/diagnostics.json",
+        measured=states, course=folder / "training.csv",
+    )  # fmt: skip
+    histories = [str(folder / place / "history.jsonl") for place in places]
+    draw_measurements.main([*flags, "--histories", *histories, "--figures", str(svg), str(svg.with_suffix(".png"))])
+    assert "pretraining CR 8" in svg.read_text()
+    assert svg.with_suffix(".png").exists()
+    assert "joint,instruction,8,base,2,validation" in (folder / "training.csv").read_text()
 
 
 def test_running_a_training_program_twice_gives_the_same_bytes(world: World) -> None:

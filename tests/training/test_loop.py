@@ -294,6 +294,14 @@ def test_a_state_to_resume_from_is_three_times_what_learns_and_little_else(make_
     assert 3 * 4 * learning < size < 1.2 * 3 * 4 * learning  # parameters and two moments in float32
 
 
+def test_no_steps_leave_the_model_as_it_starts(make_model: Make, tmp_path: Path) -> None:
+    model = make_model()
+    before = weights(model)
+    rows = run(model, tmp_path, tiny.plan(steps=0))
+    assert [(row["step"], row["split"]) for row in rows] == [(0, "validation")]
+    assert all(torch.equal(before[name], value) for name, value in weights(model).items())
+
+
 def test_a_finished_run_is_not_run_again(make_model: Make, tmp_path: Path) -> None:
     first = make_model()
     wanted = run(first, tmp_path, tiny.plan())

@@ -33,10 +33,13 @@ def test_a_shipped_configuration_gives_a_graph(finished: Path, path: Path | None
     profile = "profiles/gpu" if path and path.stem.startswith("paper") else "profiles/local"
     jobs = planned(finished, "--forceall", "--profile", profile, *overlay)
     ratios = 6 if path and path.stem.startswith("paper") else 2
-    ablations = {"ablation-synthesis": 3}  # one ratio, three choices of rows
+    # One ratio, three choices of rows; eight different ways to pretrain (the demo learns from simple questions anyway).
+    ablations = {"ablation-synthesis": 3, "ablations": 16}
     assert jobs["pretrain"] == ablations.get(path.stem if path else "", ratios)
     assert jobs["prepare_questions"] == 4
     assert jobs["build_report"] == 1
+    assert jobs["make_scorecard"] == 1
+    assert jobs["make_paper_table"] >= 3
 
 
 @pytest.mark.slow
@@ -53,7 +56,8 @@ def test_each_initial_checkpoint_has_its_joint_training(finished: Path) -> None:
 def test_a_variant_runs_only_the_stages_that_it_changes(finished: Path) -> None:
     (finished / "overlay.yaml").write_text("variants: {soft: {joint: {selection: soft}}}\n")
     jobs = planned(finished, *CI, "overlay.yaml")
-    assert jobs == {"train_joint": 2, "measure_memory_use": 2, "predict": 2, "score": 2, "build_report": 1}
+    papers = {"make_paper_table": 3, "make_scorecard": 1}  # they name the commands of what the variants lack
+    assert jobs == {"train_joint": 2, "measure_memory_use": 2, "predict": 2, "score": 2, "build_report": 1} | papers
 
 
 @pytest.mark.slow

@@ -11,7 +11,10 @@ from tests.workflow.lints import complaints
 
 TEXT = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "rules").glob("*.smk")))
 BLOCKS = dict(re.findall(r"^rule (\w+):\n(.*?)(?=^rule |^def |\Z|^# )", TEXT, re.MULTILINE | re.DOTALL))
-RESUMABLE = {"synthesize", "pretrain", "tune_instructions", "compress_documents", "train_joint", "predict"}
+RESUMABLE = {
+    "synthesize", "pretrain", "tune_instructions", "compress_documents", "train_joint", "predict", "predict_given",
+    "predict_by_k", "rewrite_documents",
+}  # fmt: skip
 
 
 def test_every_rule_with_settings_stands_in_a_file() -> None:

@@ -12,7 +12,8 @@ from tests.workflow.checkout import ROOT
 
 WITH_MODEL = {
     "synthesize", "pretrain", "tune_instructions", "compress_documents", "train_joint", "predict", "predict_baseline",
-    "measure_memory_use",
+    "measure_memory_use", "predict_given", "predict_given_text", "predict_by_k", "rewrite_documents",
+    "measure_efficiency", "measure_states",
 }  # fmt: skip
 
 

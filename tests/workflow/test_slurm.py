@@ -175,7 +175,15 @@ def assert_whole(folder: Path) -> None:
 
 def test_jobs_were_slurm_jobs_with_the_resources_asked_for(on_slurm: Path) -> None:
     jobs = {record.rule: record for record in records(on_slurm)}
-    local = {"fetch_corpus", "collect_documents", "rank_bm25", "score", "build_report"}
+    local = {
+        "fetch_corpus",
+        "collect_documents",
+        "rank_bm25",
+        "score",
+        "build_report",
+        "make_paper_table",
+        "make_scorecard",
+    }
     assert {
         "prepare_backbone",
         "split_passages",

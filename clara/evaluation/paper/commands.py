@@ -1,4 +1,4 @@
-"""Which command makes a file that a table or a claim lacks."""
+"""Which command makes what a table or a claim lacks."""
 
 import re
 import shlex
@@ -21,26 +21,40 @@ class Run(NamedTuple):
     variants: Sequence[str]
 
 
-def command_for(target: str, run: Run, configs: Path = Path("configs")) -> str:
-    """The Snakemake command that makes `target`, with the ratio, start and variant that the run itself does not have.
+def command_for(
+    targets: Sequence[str],
+    run: Run,
+    *,
+    systems: Sequence[str] | None = None,
+    complete: str | None = None,
+    configs: Path = Path("configs"),
+) -> str:
+    """The Snakemake command that makes `targets`, with the ratios, starts and variants that the run itself lacks.
 
     Args:
-        target: path of a file of the run.
+        targets: paths of files of the run.
         run: the run's configuration.
+        systems: what they need; null: the systems that the targets are named by.
+        complete: a table, or `scorecard`, that is to be made with all of them.
         configs: folder of the overlays.
     """
+    named = [Path(target).stem for target in targets] if systems is None else systems
+    parts = [found.groups() for name in named if (found := NAME.fullmatch(name))]
     files = overlays_of(run.name, configs)
+    lacking = {variant for _, _, variant in parts} - {*run.variants}
+    for file, (name, has) in _overlays(configs).items():
+        if name is None and has & lacking:
+            files.append(file)
+            lacking -= has
     keys = []
-    found = NAME.fullmatch(Path(target).stem)
-    if found:
-        init, ratio, variant = found.groups()
-        if int(ratio) not in run.ratios:
-            keys.append(f"ratios=[{ratio}]")
-        if init not in run.inits:
-            keys.append(f"inits=[{init}]")
-        if variant not in run.variants:
-            files += [file for file, (name, has) in _overlays(configs).items() if name is None and variant in has][:1]
-    words = ["snakemake", target, "--profile", "profiles/local"]
+    if complete:
+        keys.append(f"paper={{complete: [{complete}]}}")
+    # With `complete` the run's own stay beside the new ones; a single number needs its own alone.
+    if more := {int(ratio) for _, ratio, _ in parts} - {*run.ratios}:
+        keys.append(f"ratios=[{', '.join(map(str, sorted(more | ({*run.ratios} if complete else set()))))}]")
+    if starts := sorted({init for init, _, _ in parts} - {*run.inits}):
+        keys.append(f"inits=[{', '.join([*(run.inits if complete else []), *starts])}]")
+    words = ["snakemake", *targets, "--profile", "profiles/local"]
     words += ["--configfile", *files] if files else []
     words += ["--config", *keys] if keys else []
     return shlex.join(words)

@@ -64,6 +64,13 @@ class Filled(NamedTuple):
                 found.setdefault(line.command, []).append(line.label)
         return found
 
+    def completing(self) -> str:
+        """The command that makes all missing numbers, and the table with them; empty where none is missing."""
+        lacking = [line.system for line in self.lines if line.command]
+        name = self.table.table
+        target = f"results/{self.run.name}/paper/{name}.csv"
+        return command_for([target], self.run, systems=lacking, complete=name) if lacking else ""
+
 
 def fill(table: Table, values: Values, measured: Found, *, run: Run, backbone: str) -> Filled:
     """The table's rows at every ratio that we or the paper have, in the order of the specification.
@@ -99,7 +106,7 @@ def _line(table: Table, row: Row, ratio: int, values: Values, measured: Found, r
     command = ""
     if system and _lacks(cells.values()):
         holder = (row.held_by or system).format(ratio=ratio or run.ratios[0])
-        command = command_for(f"results/{run.name}/{SOURCES[table.source].format(system=holder)}", run)
+        command = command_for([f"results/{run.name}/{SOURCES[table.source].format(system=holder)}"], run)
     return Line(row.label.format(ratio=ratio), system, command, cells)
 
 

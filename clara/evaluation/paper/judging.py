@@ -30,17 +30,25 @@ class Finding(NamedTuple):
     """Points."""
     paper: float | None
     """The same difference of the paper's own numbers, in points; None where it prints none."""
+    reference: float = 0.0
+    """Macro mean of `second`, in points."""
 
     @property
     def verdict(self) -> Verdict:
         """Holds or fails where the whole interval lies on one side of the margin."""
-        return verdict(self.estimate, self.claim.margin)
+        return verdict(self.estimate, self.claim.margin, reference=self.reference)
 
 
-def verdict(estimate: Estimate | None, margin: float) -> Verdict:
-    """What an interval says of `difference > margin`."""
+def verdict(estimate: Estimate | None, margin: float, *, reference: float) -> Verdict:
+    """What an interval says of `difference > margin`.
+
+    That little is lost is undecided where there is no more to lose: where `reference`, what is compared with, does not
+    exceed the loss that the margin allows.
+    """
     if estimate is None:
         return "not run"
+    if margin < 0 and reference <= -margin:
+        return "undecided"
     if estimate.low > margin:
         return "holds"
     return "fails" if estimate.high < margin else "undecided"
@@ -71,7 +79,7 @@ def judge(
         compared = [
             pair for pair in claim.pairs(ratios) if all((name, claim.setting, claim.metric) in scores for name in pair)
         ]
-        estimate, by_benchmark = None, {}
+        estimate, by_benchmark, reference = None, {}, 0.0
         if compared:
             first, second = (
                 _mean([scores[pair[side], claim.setting, claim.metric] for pair in compared]) for side in (0, 1)
@@ -88,8 +96,9 @@ def judge(
                 name: _PERCENT * sum(first[name][id_] - second[name][id_] for id_ in first[name]) / len(first[name])
                 for name in first
             }
+            reference = _PERCENT * sum(sum(of.values()) / len(of) for of in second.values()) / len(second)
         paper = _paper_difference(claim, compared, values.get(claim.values or "", {}))
-        findings.append(Finding(claim, compared, estimate, by_benchmark, paper))
+        findings.append(Finding(claim, compared, estimate, by_benchmark, paper, reference))
     return findings
 
 

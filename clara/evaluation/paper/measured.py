@@ -44,10 +44,12 @@ def read_measured(source: str, files: Iterable[Path]) -> Found:
     files = list(files)
     if source == "scores":
         return {
-            Place(row.system, row.score.setting, row.score.benchmark, row.score.metric): Measured(
+            # By the file's name: where a variant has another's settings, its file holds that one's scores.
+            Place(path.stem, row.score.setting, row.score.benchmark, row.score.metric): Measured(
                 row.score.value, row.score.low, row.score.high, row.score.n
             )
-            for row in read_scores(files)
+            for path in files
+            for row in read_scores([path])
         }
     found: Found = {}
     for path in files:

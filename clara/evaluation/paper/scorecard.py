@@ -51,9 +51,17 @@ def as_json(findings: Sequence[Finding], *, run: Run, backbone: str, confidence:
         "run": run.name,
         "compared_with": backbone,
         "confidence": confidence,
+        "command": _completing(findings, run),
         "counts": {WORDS[verdict]: counts[verdict] for verdict in WORDS},
         "claims": [_row(finding, run) for finding in findings],
     }
+
+
+def _completing(findings: Sequence[Finding], run: Run) -> str:
+    """The command that makes all that was not run, and the scorecard with it; empty where nothing is missing."""
+    lacking = [name for found in findings if found.estimate is None for name in _lacking(found.claim, run)]
+    target = f"results/{run.name}/paper/scorecard.csv"
+    return command_for([target], run, systems=lacking, complete="scorecard") if lacking else ""
 
 
 def _row(finding: Finding, run: Run) -> dict[str, Any]:
@@ -76,7 +84,7 @@ def _row(finding: Finding, run: Run) -> dict[str, Any]:
         "by_benchmark": {name: _rounded(value) for name, value in finding.by_benchmark.items()},
         "verdict": WORDS[finding.verdict],
         "paper_difference": _rounded(finding.paper),
-        "commands": [] if estimate else _commands(claim, run),
+        "commands": [] if estimate else [_command(claim, run)],
     }
 
 
@@ -84,11 +92,15 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, DECIMALS)
 
 
-def _commands(claim: Claim, run: Run) -> list[str]:
+def _command(claim: Claim, run: Run) -> str:
     """What makes both cells, at the run's ratios or at the least that the claim speaks of."""
+    names = _lacking(claim, run)
+    return command_for([f"results/{run.name}/evaluation/metrics/{name}.json" for name in names], run)
+
+
+def _lacking(claim: Claim, run: Run) -> list[str]:
     pairs = claim.pairs(run.ratios) or claim.pairs([claim.ratios.at_least])
-    names = dict.fromkeys(name for pair in pairs for name in pair)
-    return [command_for(f"results/{run.name}/evaluation/metrics/{name}.json", run) for name in names]
+    return list(dict.fromkeys(name for pair in pairs for name in pair))
 
 
 def as_csv(content: dict[str, Any]) -> str:
@@ -97,7 +109,7 @@ def as_csv(content: dict[str, Any]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     for row in content["claims"]:
-        writer.writerow([" && ".join(row["commands"]) if name == "command" else row[name] for name in COLUMNS])
+        writer.writerow(["".join(row["commands"]) if name == "command" else row[name] for name in COLUMNS])
     return text.getvalue()
 
 
@@ -113,7 +125,7 @@ def as_markdown(content: dict[str, Any]) -> str:
         shown = [f"{row['difference']:+.1f}", f"[{row['low']:.1f}, {row['high']:.1f}]"] if run else ["", ""]
         cells = [row["claim"], f"**{row['verdict']}**", *shown, paper, test, row["place"]]
         lines.append("| " + " | ".join(cells) + " |")
-    missing = [f"- {row['claim']}: `{' && '.join(row['commands'])}`" for row in content["claims"] if row["commands"]]
+    missing = [f"- {row['claim']}: `{command}`" for row in content["claims"] for command in row["commands"]]
     parts = [
         f"## Scorecard: {counts}",
         f"Run `{content['run']}`; the paper's differences are those of {BACKBONES[content['compared_with']]}. A "
@@ -121,6 +133,7 @@ def as_markdown(content: dict[str, Any]) -> str:
         f"{content['confidence']:.0%} interval (paired bootstrap). A claim holds where the whole interval lies "
         "above the margin, fails where it lies below.",
         "\n".join(lines),
-        *(["What makes the claims that were not run:\n\n" + "\n".join(missing)] if missing else []),
+        *(["What makes the answers of those that were not run:\n\n" + "\n".join(missing)] if missing else []),
+        *([f"All of them, and the scorecard with them: `{content['command']}`"] if missing else []),
     ]
     return "\n\n".join(parts) + "\n"

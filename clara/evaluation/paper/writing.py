@@ -36,8 +36,13 @@ def table_csv(filled: Filled) -> str:
     return text.getvalue()
 
 
-def markdown(filled: Filled) -> str:
-    """The table, a part for every setting and metric, with what is missing and how to make it."""
+def markdown(filled: Filled, *, completing: str = "") -> str:
+    """The table, a part for every setting and metric, with what is missing and how to make it.
+
+    Args:
+        filled: the table.
+        completing: the command that makes all that is missing, named last where it is given.
+    """
     table = filled.table
     parts = [f"## {table.title}", _reading(filled)]
     parts += [table.note] if table.note else []
@@ -48,7 +53,9 @@ def markdown(filled: Filled) -> str:
         parts.append(f"**{caption}**\n\n{rows}" if caption else rows)
     if filled.missing:
         shown = "\n".join(f"- {', '.join(labels)}: `{command}`" for command, labels in filled.missing.items())
-        parts.append(f"Missing numbers of ours, and what makes them:\n\n{shown}")
+        parts.append(f"Missing numbers of ours, and what makes each:\n\n{shown}")
+    if completing:
+        parts.append(f"All of them, and this table with them: `{completing}`")
     return "\n\n".join(parts) + "\n"
 
 

@@ -1,0 +1,1 @@
+"""Measurements that the paper's tables and figures need beside the scores of answers (docs/measurements.md)."""

@@ -1,0 +1,118 @@
+"""What a run was made of: synthesized rows, questions, corpus, and what the ratios really are (Tables 8, 9 and 11)."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from clara.data.candidates import candidate_file, read_questions
+from clara.data.tally import distribution
+from clara.data.tokenization import TokenCounter
+from clara.files import read_json
+from clara.records import Pair, Passage
+
+COUNTED = 20_000
+"""Documents whose tokens are counted, spread over all."""
+
+
+def describe(
+    pairs: Sequence[Pair],
+    review: Path,
+    corpus_report: Path,
+    candidates: Sequence[Path],
+    documents: Sequence[Passage],
+    counter: TokenCounter,
+    *,
+    ratios: Sequence[int],
+    document_max_tokens: int,
+) -> dict[str, Any]:
+    """The content of `data.json`.
+
+    Args:
+        pairs: accepted rows of synthesis.
+        review: its report.
+        corpus_report: the corpus's.
+        candidates: the files of pools.
+        documents: every document that a pool names.
+        counter: of the backbone's tokens.
+        ratios: nominal ratios of the run.
+        document_max_tokens: tokens of a document at most.
+    """
+    chosen = documents[:: max(1, len(documents) // COUNTED)]
+    lengths = [min(count, document_max_tokens) for count in counter.count([one.document for one in chosen])]
+    return {
+        "synthesis": synthesis_rows(pairs, read_json(review)),
+        "questions": question_rows(candidates),
+        "corpus": read_json(corpus_report) | {"synthesized_documents": len({pair.document_id for pair in pairs})},
+        "documents": {"stored": len(documents), "counted": len(chosen), "tokens": distribution(lengths)},
+        "ratios": ratio_rows(lengths, ratios, document_max_tokens),
+    }
+
+
+def synthesis_rows(pairs: Sequence[Pair], report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Table 8, a row a kind: documents, rows, rows a document, mean words of document and of what is learned from it.
+
+    The paper's "Avg.out" counts all questions and answers of a document together; so do `output_words`.
+    """
+    found = []
+    for kind in ("simple", "complex", "paraphrase"):
+        mine = [pair for pair in pairs if pair.kind == kind]
+        documents = {pair.document_id: len(pair.document.split()) for pair in mine}
+        words = sum(len(pair.question.split()) + len(pair.answer.split()) for pair in mine)
+        rejected = sum(
+            number for reason, number in report.get("rejections", {}).items() if reason.startswith(f"{kind}: ")
+        )
+        number = len(documents)
+        found.append(
+            {
+                "kind": kind,
+                "documents": number,
+                "rows": len(mine),
+                "rejected": rejected,
+                "rows_per_document": _mean(len(mine), number),
+                "input_words": _mean(sum(documents.values()), number),
+                "output_words": _mean(words, number),
+            }
+        )
+    return found
+
+
+def question_rows(candidates: Sequence[Path]) -> list[dict[str, Any]]:
+    """Table 9, a row a benchmark, split and setting: questions, those with gold documents, their means."""
+    found = []
+    for path in candidates:
+        name = candidate_file(path)
+        questions = read_questions(path)
+        gold = [row for row in questions if row.pos_index]
+        found.append(
+            name._asdict()
+            | {
+                "questions": len(questions),
+                "with_gold": len(gold),
+                "gold_per_question": _mean(sum(len(row.pos_index) for row in gold), len(gold)),
+                "candidates": _mean(sum(len(row.docs) for row in questions), len(questions)),
+                "gold_answers": _mean(sum(len(row.golden_answers) for row in questions), len(questions)),
+            }
+        )
+    return found
+
+
+def ratio_rows(lengths: Sequence[int], ratios: Sequence[int], document_max_tokens: int) -> list[dict[str, Any]]:
+    """For every nominal ratio: memory vectors, and tokens of a mean document for each of them (the effective ratio)."""
+    mean = sum(lengths) / max(1, len(lengths))
+    found = []
+    for ratio in ratios:
+        vectors = document_max_tokens // ratio
+        found.append(
+            {
+                "ratio": ratio,
+                "memory_vectors": vectors,
+                "nominal": round(document_max_tokens / vectors, 2),
+                "effective": round(mean / vectors, 2),
+                "longer_than_memory": _mean(sum(length > vectors for length in lengths), len(lengths)),
+            }
+        )
+    return found
+
+
+def _mean(whole: float, number: int) -> float:
+    return round(whole / number, 3) if number else 0.0

@@ -1,0 +1,174 @@
+"""Information recovery: documents rewritten from their memories, and what of them is still there (paper, Table 16)."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clara.config.measurements import Recovery
+from clara.config.rules import RewriteDocuments
+from clara.errors import ConfigError, DataError
+from clara.evaluation.answering import Pool, Task, predictions
+from clara.evaluation.scoring import Resampling
+from clara.files import text_id
+from clara.measurements import overlap
+from clara.measurements.bert_score import BertScore
+from clara.measurements.intervals import rows
+from clara.model.adapters import GENERATOR
+from clara.model.checkpoint import LoadedCheckpoint
+from clara.model.compression import compress
+from clara.model.generator import generate
+from clara.records import Pair, Prediction, Question, document_id
+from clara.tokens import Encoder
+from clara.training.examples import chosen_rows, hold_out, pretraining_examples, unique_documents
+
+BATCH_TOKENS = 4096
+COMPARED_TOGETHER = 16
+"""Pairs of texts that an encoder reads at once."""
+
+
+def choose(
+    pairs: Sequence[Pair], questions: Sequence[Question], tokens: Encoder, settings: RewriteDocuments
+) -> dict[str, list[str]]:
+    """`seen`: documents that pretraining learned from; `unseen`: gold documents of which no row was synthesized.
+
+    Of each the first `documents` by id, which is a hash: the same for every checkpoint of a run.
+
+    Raises:
+        DataError: there are none of a sort.
+    """
+    plan = settings.pretraining
+    examples = list(
+        pretraining_examples(
+            chosen_rows(pairs, plan.rows, document_share=plan.document_share),
+            tokens,
+            kinds=plan.kinds,
+            qa_target=plan.qa_target,
+            max_target_tokens=plan.max_target_tokens,
+        )
+    )
+    training, _ = hold_out(examples, count=plan.optimization.validation_examples, seed=settings.seed)
+    known = {pair.document_id for pair in pairs}
+    gold = {document_id(text): text for row in questions for text in (row.docs[index] for index in row.pos_index)}
+    found = {
+        "seen": unique_documents([examples[index] for index in training]),
+        "unseen": {id_: text for id_, text in gold.items() if id_ not in known},
+    }
+    for name, documents in found.items():
+        if not documents:
+            raise DataError(
+                f"there are no {name} documents to rewrite: training has {len(found['seen'])}, and of "
+                f"{len(gold)} gold documents of the test questions {len(found['unseen'])} are in no synthesized row"
+            )
+    return {name: [texts[id_] for id_ in sorted(texts)[: settings.documents]] for name, texts in found.items()}
+
+
+def rewrite(
+    system: str,
+    loaded: LoadedCheckpoint,
+    documents: Mapping[str, Sequence[str]],
+    *,
+    max_new_tokens: int,
+    batch_size: int,
+    state: Path | None,
+) -> list[Prediction]:
+    """What the generator writes when asked to rewrite each document from its memories alone.
+
+    Rows are predictions: the benchmark is `seen` or `unseen`, the gold answer the document itself.
+
+    Args:
+        system: name of the checkpoint.
+        loaded: compressor and generator are used.
+        documents: `seen` and `unseen` texts.
+        max_new_tokens: tokens of a paraphrase at most.
+        batch_size: documents rewritten together.
+        state: folder where rows of an interrupted run wait; None keeps none.
+    """
+    model = loaded.model
+    texts = list(dict.fromkeys(text for part in documents.values() for text in part))
+    vectors = compress(model, [model.tokens.to_compress(text) for text in texts], batch_tokens=BATCH_TOKENS)
+    memory = dict(zip(texts, vectors, strict=True))
+    prompt = model.tokens.paraphrase_prompt(1)
+    model.backbone.require_room(len(prompt) + max_new_tokens, "the prompt for a paraphrase with its text")
+
+    def answer(batch: Sequence[Task]) -> list[str]:
+        chosen = torch.stack([memory[task.question.docs[0]] for task in batch]).to(model.backbone.device)
+        prompts = [prompt] * len(batch)
+        return generate(model.backbone, model.generator, prompts, chosen, model.added, max_new_tokens=max_new_tokens)
+
+    tasks = [
+        Task(Pool(name, "oracle", []), _as_question(text), None, None, [0])
+        for name, part in documents.items()
+        for text in part
+    ]
+    origin = text_id("\n".join([loaded.card.weights_hash, str(max_new_tokens), *texts]))
+    done_file = state / f"rewritten-{origin}.jsonl" if state else None
+    with model.adapters.merged(GENERATOR):
+        return predictions(
+            system,
+            tasks,
+            answer,
+            length=lambda task: len(model.tokens.text(task.question.docs[0])),
+            batch_size=batch_size,
+            done_file=done_file,
+        )
+
+
+def _as_question(text: str) -> Question:
+    return Question(id=document_id(text), question="rewrite", golden_answers=[text], docs=[text], pos_index=[0])
+
+
+def score(written: Sequence[Prediction], settings: Recovery, resampling: Resampling) -> dict[str, Any]:
+    """The content of `recovery/{checkpoint}.json`: overlap of the rewritten with the original documents, in percent."""
+    texts = [(row.prediction or "", row.golden_answers[0]) for row in written]
+    found = [_overlap(text, original) for text, original in texts]
+    if settings.entities != "rules":
+        found = [
+            one | {"entities": share} for one, share in zip(found, _by_spacy(texts, settings.entities), strict=True)
+        ]
+    if settings.bert_score is not None:
+        judged = BertScore(settings.bert_score, layer=settings.bert_score_layer)
+        parts = [texts[start : start + COMPARED_TOGETHER] for start in range(0, len(texts), COMPARED_TOGETHER)]
+        similar = [value for part in parts for value in judged.f1(part)]
+        found = [one | {"bert_score": value} for one, value in zip(found, similar, strict=True)]
+    groups: dict[tuple[str, ...], list[dict[str, float]]] = {}
+    for row, one in zip(written, found, strict=True):
+        groups.setdefault((row.benchmark,), []).append(one)
+    return {
+        "checkpoint": written[0].system,
+        "confidence": resampling.confidence,
+        "entities": settings.entities,
+        "bert_score": settings.bert_score,
+        "rows": rows(groups, ["documents"], resampling),
+    }
+
+
+def _overlap(text: str, original: str) -> dict[str, float]:
+    shares = {
+        "entities": overlap.kept(overlap.names(original) | overlap.numbers(original), text),
+        "numbers": overlap.kept(overlap.numbers(original), text),
+    }
+    rouge = {"rouge1": overlap.rouge_1(text, original), "rougeL": overlap.rouge_l(text, original)}
+    return rouge | {name: share for name, share in shares.items() if share is not None}
+
+
+def _by_spacy(texts: Sequence[tuple[str, str]], model: str) -> list[float]:
+    """|entities of both| / |entities of the original| by spaCy, lower-cased; 1 of none, as in the released code."""
+    try:
+        import spacy
+
+        found = spacy.load(model)
+    except (ImportError, OSError) as error:
+        raise ConfigError(
+            f"measurements.recovery.entities = {model} needs spaCy and that model ({error}); install both, or set rules"
+        ) from error
+
+    def entities(text: str) -> set[str]:
+        return {entity.text.lower() for entity in found(text).ents}
+
+    shares = []
+    for text, original in texts:
+        wanted = entities(original)
+        shares.append(len(wanted & entities(text)) / len(wanted) if wanted else 1.0)
+    return shares

@@ -1,0 +1,26 @@
+"""`--config` as Snakemake reads it: numbers within lists and mappings come as text."""
+
+import pytest
+
+from clara.config import overridden
+from clara.errors import ConfigError
+
+
+def test_numbers_in_lists_and_mappings_are_numbers_again() -> None:
+    values = {"ratios": ["32"], "paper": {"backbone": "phi4", "complete": []}, "seed": 3}
+    given = {
+        "ratios": ["32"],
+        "paper": {"complete": ["table_2"]},
+        "joint": {"temperature": "0.1", "learns": ["generator"]},
+    }
+    assert overridden(values, given) == {
+        "ratios": [32],
+        "paper": {"backbone": "phi4", "complete": ["table_2"]},
+        "seed": 3,
+        "joint": {"temperature": 0.1, "learns": ["generator"]},
+    }
+
+
+def test_a_value_that_is_no_yaml_is_refused() -> None:
+    with pytest.raises(ConfigError, match="--config holds a value that is no YAML"):
+        overridden({}, {"ratios": ["[1"]})

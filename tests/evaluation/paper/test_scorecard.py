@@ -1,0 +1,180 @@
+"""Claims on answers made by hand: differences, intervals, verdicts, and what was not run."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clara.errors import ConfigError, DataError
+from clara.evaluation.bootstrap import Estimate
+from clara.evaluation.paper import scorecard
+from clara.evaluation.paper.claims import Claim, read_claims, systems_of
+from clara.evaluation.paper.commands import Run
+from clara.evaluation.paper.judging import Finding, judge, verdict
+from clara.evaluation.paper.values import PaperValue, Place
+from clara.evaluation.scoring import Resampling
+from clara.records import Prediction, write_rows
+
+RESAMPLING = Resampling(samples=400, confidence=0.95, seed=7)
+RUN = Run("small", [4, 16], ["pretraining", "instruction"], ["base"])
+Values = dict[str, list[float]]
+
+
+def claim(**changes: Any) -> Claim:
+    given = {"name": "c", "claim": "It is so", "place": "Table 1", "setting": "oracle", "metric": "em"}
+    return Claim.model_validate(given | {"first": "a", "second": "b"} | changes)
+
+
+def found(*, ratios: tuple[int, ...] = (4, 16), made: Claim | None = None, **systems: Values) -> Finding:
+    """The finding of one claim; each system a benchmark's values in the order of questions."""
+    scores = {
+        (name.replace("_", "-"), "oracle", "em"): {
+            benchmark: {f"q{number}": value for number, value in enumerate(values)}
+            for benchmark, values in benchmarks.items()
+        }
+        for name, benchmarks in systems.items()
+    }
+    return judge([made or claim()], scores, {}, ratios=ratios, resampling=RESAMPLING)[0]
+
+
+def test_the_difference_is_the_macro_mean_in_points() -> None:
+    finding = found(a={"nq": [1, 1, 0, 0], "2wiki": [1, 0]}, b={"nq": [1, 0, 0, 0], "2wiki": [0, 0]})
+    assert finding.by_benchmark == {"nq": 25.0, "2wiki": 50.0}
+    assert finding.estimate is not None
+    assert finding.estimate.value == pytest.approx(37.5)
+    assert finding.estimate.n == 6
+
+
+def test_intervals_are_paired_by_question() -> None:
+    # Both vary much and alike: alone each interval is wide, their difference is 10 points at every question.
+    values = [0.1 * (number % 10) for number in range(40)]
+    finding = found(a={"nq": [value + 0.1 for value in values]}, b={"nq": values})
+    assert finding.estimate is not None
+    assert finding.estimate[:3] == pytest.approx((10, 10, 10))
+    assert finding.verdict == "holds"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "margin", "expected"),
+    [
+        (0.1, 5, 0, "holds"),
+        (0, 5, 0, "undecided"),
+        (-5, 5, 0, "undecided"),
+        (-5, -0.1, 0, "fails"),
+        (-4, 1, -5, "holds"),
+        (-9, -6, -5, "fails"),
+        (-9, 1, -5, "undecided"),
+    ],
+)
+def test_a_verdict_is_where_the_interval_lies(low: float, high: float, margin: float, expected: str) -> None:
+    assert verdict(Estimate((low + high) / 2, low, high, 9), margin, reference=40) == expected
+
+
+def test_that_little_is_lost_is_undecided_where_there_is_no_more_to_lose() -> None:
+    nothing = {"nq": [0.0, 0.0]}
+    assert found(made=claim(margin=-5), a=nothing, b=nothing).verdict == "undecided"
+    assert found(made=claim(margin=-5), a={"nq": [1.0, 1.0]}, b={"nq": [1.0, 1.0]}).verdict == "holds"
+    assert found(made=claim(), a={"nq": [1.0, 1.0]}, b=nothing).verdict == "holds"
+
+
+def test_a_claim_without_one_of_its_systems_is_not_run() -> None:
+    finding = found(a={"nq": [1, 1]})
+    assert (finding.verdict, finding.estimate, finding.pairs) == ("not run", None, [])
+
+
+def test_over_ratios_a_question_counts_by_its_mean() -> None:
+    made = claim(first="a-cr{ratio}-x", second="b")
+    systems: dict[str, Values] = {"a_cr4_x": {"nq": [1, 1]}, "a_cr16_x": {"nq": [1, 0]}, "b": {"nq": [0, 0]}}
+    finding = found(made=made, **systems)
+    assert finding.estimate is not None
+    assert finding.estimate.value == pytest.approx(75.0)
+    assert finding.pairs == [("a-cr4-x", "b"), ("a-cr16-x", "b")]
+    high = claim(first="a-cr{ratio}-x", second="b", ratios={"at_least": 16})
+    assert found(made=high, **systems).estimate == pytest.approx((50.0, 0.0, 100.0, 2))
+
+
+def test_ratios_that_were_asked_other_questions_are_refused() -> None:
+    with pytest.raises(DataError, match="1 questions were not asked at all of them, for example q1 of nq"):
+        found(
+            made=claim(first="a-cr{ratio}-x", second="b"), a_cr4_x={"nq": [1]}, a_cr16_x={"nq": [1, 0]}, b={"nq": [0]}
+        )
+
+
+def test_the_papers_difference_is_of_the_same_cells() -> None:
+    numbers = {("a-cr32-x", "nq"): 10, ("b", "nq"): 4, ("a-cr32-x", "2wiki"): 20, ("b", "2wiki"): 18}
+    numbers |= {("a-cr128-x", "nq"): 9, ("c", "average"): 1}
+    table = {
+        Place(system, "oracle", benchmark, "em"): PaperValue(number, "")
+        for (system, benchmark), number in numbers.items()
+    }
+    made = claim(first="a-cr{ratio}-x", second="b", values="table_1")
+    finding = judge([made], {}, {"table_1": table}, ratios=[4], resampling=RESAMPLING)[0]
+    # Ratio 32 on both benchmarks: (6 + 2) / 2; ratio 128 on the one that both print: 5.
+    assert finding.paper == pytest.approx(4.5)
+
+
+def test_files_tell_verdict_numbers_and_what_to_run() -> None:
+    findings = [
+        found(a={"nq": [1, 1, 1]}, b={"nq": [0, 0, 0]}),
+        found(made=claim(name="d", claim="So is that", first="instruction-cr32-base", second="bm25")),
+    ]
+    content = scorecard.as_json(findings, run=RUN, backbone="mistral", confidence=0.95)
+    assert content["counts"] == {"holds": 1, "fails": 0, "undecided at this size": 0, "not run": 1}
+    first, second = content["claims"]
+    assert (first["difference"], first["verdict"], first["commands"]) == (100.0, "holds", [])
+    assert second["commands"] == [
+        "snakemake results/small/evaluation/metrics/instruction-cr32-base.json "
+        "results/small/evaluation/metrics/bm25.json "
+        "--profile profiles/local --configfile configs/small.yaml --config 'ratios=[32]'"
+    ]
+    assert content["command"].endswith("'paper={complete: [scorecard]}' 'ratios=[4, 16, 32]'")
+    assert "| It is so | **holds** | +100.0 | [100.0, 100.0] |  | `em, oracle: a - b > 0` | Table 1 |" in (
+        scorecard.as_markdown(content)
+    )
+    assert "d,not run,So is that,Table 1,em,oracle,instruction-cr32-base,bm25,0.0,,,,0,,snakemake " in scorecard.as_csv(
+        content
+    )
+
+
+def test_scores_of_questions_come_from_predictions(tmp_path: Path) -> None:
+    row = {"system": "a", "benchmark": "nq", "setting": "oracle", "question": "?", "golden_answers": ["yes"]}
+    answered = row | {
+        "id": "q0",
+        "prediction": "yes",
+        "ranking": [1, 0],
+        "scores": None,
+        "selected": [1],
+        "pos_index": [0],
+    }
+    write_rows(tmp_path / "a.jsonl", [Prediction.model_validate(answered)])
+    scores = scorecard.read_question_scores([tmp_path / "a.jsonl"], [1, 5])
+    assert scores["a", "oracle", "em"] == {"nq": {"q0": 1.0}}
+    assert scores["a", "oracle", "recall@1"] == {"nq": {"q0": 0.0}}
+    assert scores["a", "oracle", "recall@5"] == {"nq": {"q0": 1.0}}
+
+
+def test_the_systems_of_claims_are_named_at_the_runs_ratios() -> None:
+    made = [claim(first="a-cr{ratio}-x", second="b", ratios={"at_least": 8, "at_most": 64}), claim()]
+    assert systems_of(made, [4, 16, 128]) == ["a-cr16-x", "b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("claims: []", "claims: list should have at least 1 item"),
+        ("claim: []", "claims is missing; claim is no known key"),
+        (
+            "claims: [{name: a, claim: x, place: y, first: a, second: a, setting: oracle, metric: em}]",
+            "claims.0: should compare two different cells",
+        ),
+        (
+            "claims: [{name: a, claim: x, place: y, first: 'a b', second: c, setting: gold, metric: em}]",
+            "claims.0.first: should be a system's name.*claims.0.setting: input should be 'normal' or 'oracle'",
+        ),
+    ],
+)
+def test_unusable_claims_are_refused_with_every_fault(tmp_path: Path, text: str, sentence: str) -> None:
+    path = tmp_path / "claims.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=f"claims.yaml is no usable specification: {sentence}"):
+        read_claims(path)

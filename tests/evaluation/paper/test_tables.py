@@ -1,0 +1,218 @@
+"""Small tables with numbers known by hand: partial, quoted, differing from the paper, and every way of writing them."""
+
+import csv
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clara.errors import DataError
+from clara.evaluation.paper import writing
+from clara.evaluation.paper.commands import Run, command_for
+from clara.evaluation.paper.filling import Filled, fill
+from clara.evaluation.paper.measured import Measured, read_measured
+from clara.evaluation.paper.specs import Table
+from clara.evaluation.paper.values import HEAD, PaperValue, Place, read_values
+from clara.files import write_json
+
+RUN = Run("small", [4, 16], ["instruction"], ["base"])
+TABLE: dict[str, Any] = {
+    "table": "table_2",
+    "title": "Answers & all",
+    "place": "Table 2",
+    "source": "scores",
+    "metrics": ["f1"],
+    "settings": ["oracle"],
+    "benchmarks": ["nq", "average"],
+    "rows": [
+        {"label": "Text", "system": "text_rag"},
+        {"label": "DRO", "paper": "dro"},
+        {"label": "CLaRa CR {ratio}", "system": "instruction-cr{ratio}-base"},
+    ],
+}
+PAPER = {
+    Place("dro", "oracle", "nq", "f1"): PaperValue(51.01, ""),
+    Place("text_rag", "oracle", "nq", "f1"): PaperValue(44.69, "quoted"),
+    Place("instruction-cr4-base", "oracle", "nq", "f1"): PaperValue(75.63, ""),
+    Place("instruction-cr32-base", "oracle", "nq", "f1"): PaperValue(69.75, ""),
+}
+OURS = {
+    Place("text_rag", "oracle", "nq", "f1"): Measured(40.0, 35.0, 45.0, 20),
+    Place("instruction-cr4-base", "oracle", "nq", "f1"): Measured(30.5, 25.0, 36.0, 20),
+    Place("instruction-cr4-base", "oracle", "average", "f1"): Measured(31.0),
+}
+
+
+@pytest.fixture
+def filled() -> Filled:
+    return fill(Table.model_validate(TABLE), PAPER, OURS, run=RUN, backbone="mistral")
+
+
+def rows(filled: Filled) -> dict[tuple[str, str], dict[str, str]]:
+    return {(row["row"], row["benchmark"]): row for row in csv.DictReader(io.StringIO(writing.table_csv(filled)))}
+
+
+def test_a_row_stands_at_every_ratio_that_we_or_the_paper_have(filled: Filled) -> None:
+    assert [line.label for line in filled.lines] == ["Text", "DRO", "CLaRa CR 4", "CLaRa CR 32"]
+
+
+def test_a_cell_holds_ours_the_papers_and_the_difference(filled: Filled) -> None:
+    text, ours = rows(filled)["Text", "nq"], rows(filled)["CLaRa CR 4", "nq"]
+    assert (text["difference"], text["significant"], text["note"]) == ("-4.69", "no", "quoted")
+    assert (ours["ours"], ours["low"], ours["high"], ours["n"]) == ("30.5", "25.0", "36.0", "20")
+    assert (ours["paper"], ours["difference"], ours["significant"]) == ("75.63", "-45.13", "yes")
+
+
+def test_a_missing_cell_names_the_command_and_a_whole_row_none(filled: Filled) -> None:
+    missing = rows(filled)["CLaRa CR 32", "nq"]
+    assert missing["ours"] == missing["difference"] == ""
+    assert missing["command"] == (
+        "snakemake results/small/evaluation/metrics/instruction-cr32-base.json --profile profiles/local "
+        "--configfile configs/small.yaml --config 'ratios=[32]'"
+    )
+    assert list(filled.missing.values()) == [["CLaRa CR 32"]]
+    assert rows(filled)["CLaRa CR 4", "nq"]["command"] == ""
+    assert rows(filled)["DRO", "nq"]["command"] == ""
+
+
+def test_without_any_result_the_table_still_has_the_papers_numbers_and_commands() -> None:
+    empty = fill(Table.model_validate(TABLE), PAPER, {}, run=RUN, backbone="mistral")
+    assert [line.label for line in empty.lines] == ["Text", "DRO", "CLaRa CR 4", "CLaRa CR 32"]
+    assert len(empty.missing) == 3
+    assert writing.as_json(empty) == {}
+    assert "No number of this table is in both" in writing.difference_markdown(empty)
+
+
+def test_markdown_tells_ours_quoted_and_missing_apart(filled: Filled) -> None:
+    text = writing.markdown(filled, completing=filled.completing())
+    assert "**F1, Oracle pool**" in text
+    assert "| CLaRa CR 4 | 30.5 [25.0, 36.0] (75.6) | 31.0 |" in text
+    assert "| DRO | *51.0* |  |" in text
+    assert "| CLaRa CR 32 | ... (69.8) | ... |" in text
+    assert "- CLaRa CR 32: `snakemake " in text
+    assert text.rstrip().endswith(
+        "`snakemake results/small/paper/table_2.csv --profile profiles/local --configfile configs/small.yaml "
+        "--config 'paper={complete: [table_2]}' 'ratios=[4, 16, 32]'`"
+    )
+
+
+def test_the_differences_mark_what_is_more_than_chance(filled: Filled) -> None:
+    lines = writing.difference_markdown(filled).splitlines()
+    assert "| Text | oracle.nq.f1 | 40.0 | [35.0, 45.0] | 44.7 | -4.7 | quoted |" in lines
+    assert r"| CLaRa CR 4 | oracle.nq.f1 | 30.5 | [25.0, 36.0] | 75.6 | -45.1\* |  |" in lines
+    assert len([line for line in lines if line.startswith("| ")]) == 4  # head, its rule, and the two
+
+
+def test_latex_escapes_and_sets_the_papers_numbers_apart(filled: Filled) -> None:
+    text = writing.latex(filled)
+    assert r"Answers \& all" in text
+    assert r"CLaRa CR 4 & 30.5 {\scriptsize [25.0, 36.0]} (75.6) & 31.0 \\" in text
+    assert r"DRO & \textit{51.0} &  \\" in text
+
+
+def test_every_number_has_a_macro_under_its_name(filled: Filled) -> None:
+    defined = dict(re.findall(r"clara@([^\\]+)\\endcsname\{([\d.-]+)\}", writing.macros(filled)))
+    assert defined["table2.instruction-cr4-base.oracle.nq.f1"] == "30.5"
+    assert defined["table2.instruction-cr4-base.oracle.nq.f1.high"] == "36.0"
+    assert defined["table2.dro.oracle.nq.f1.paper"] == "51.0"
+    assert "table2.instruction-cr32-base.oracle.nq.f1" not in defined
+
+
+def test_our_numbers_stand_nested_for_comparison(filled: Filled) -> None:
+    assert writing.as_json(filled)["instruction-cr4-base"] == {"oracle": {"nq": {"f1": 30.5}, "average": {"f1": 31.0}}}
+
+
+def test_a_table_of_one_place_has_its_metrics_as_columns() -> None:
+    given = TABLE | {"source": "efficiency", "metrics": ["query_ms", "decode_ms"], "settings": ["all"]}
+    given |= {"benchmarks": ["all"], "rows": [{"label": "Text", "system": "text"}], "names": {"query_ms": "Search"}}
+    ours = {Place("text", "all", "all", "query_ms"): Measured(1.5)}
+    text = writing.markdown(fill(Table.model_validate(given), {}, ours, run=RUN, backbone="phi4"))
+    assert "| Row | Search | decode_ms |" in text
+    assert "| Text | 1.5 | ... |" in text
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("results/small/evaluation/metrics/text_rag.json", "--configfile configs/small.yaml"),
+        (
+            "results/small/evaluation/metrics/given-instruction-cr4-no_mse.json",
+            "--configfile configs/small.yaml configs/ablations.yaml",
+        ),
+        (
+            "results/small/evaluation/metrics/pretraining-cr4-base.json",
+            "--configfile configs/small.yaml --config 'inits=[pretraining]'",
+        ),
+    ],
+)
+def test_a_command_adds_what_the_run_does_not_have(target: str, words: str) -> None:
+    assert command_for([target], RUN) == f"snakemake {target} --profile profiles/local {words}"
+    assert command_for([target], RUN._replace(name="demo")).count("small.yaml") == 0
+
+
+def test_values_are_those_of_the_backbone_and_of_neither(tmp_path: Path) -> None:
+    path = tmp_path / "table_1.csv"
+    lines = ["mistral,a,oracle,nq,em,1.5,", 'phi4,a,oracle,nq,em,2.5,"x, y"', ",b,oracle,nq,em,3,"]
+    path.write_text("\n".join([",".join(HEAD), *lines]) + "\n")
+    found = read_values(path, "phi4")
+    assert found == {
+        Place("a", "oracle", "nq", "em"): PaperValue(2.5, "x, y"),
+        Place("b", "oracle", "nq", "em"): PaperValue(3.0, ""),
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("mistral,a,oracle,nq,em,1,5,", "line 2 has 8 fields, not 7"),
+        ("mistral,a,oracle,nq,em,12/3,", "line 2: the value '12/3' is no number"),
+        ("mistral,a,oracle,nq,em,nan,", "line 2: the value 'nan' is no number"),
+        ("llama,a,oracle,nq,em,1,", "line 2: the backbone is 'llama'; expected mistral, phi4"),
+        ("mistral,a,oracle,nq,em,1,\nmistral,a,oracle,nq,em,2,", "line 3 repeats the place of line 2"),
+    ],
+)
+def test_damaged_values_are_refused_with_their_line(tmp_path: Path, line: str, sentence: str) -> None:
+    path = tmp_path / "table_1.csv"
+    path.write_text(f"{','.join(HEAD)}\n{line}\n")
+    with pytest.raises(DataError, match=re.escape(sentence)):
+        read_values(path, "mistral")
+
+
+def test_numbers_of_every_source_are_found(tmp_path: Path) -> None:
+    interval = {"value": 10.0, "low": 5.0, "high": 15.0, "n": 4}
+    grounding = [
+        {"benchmark": name, "setting": "oracle", "metric": "words_found"} | interval for name in ("nq", "2wiki")
+    ]
+    grounding[1]["value"] = 20.0
+    costs = {"compress_seconds": 0.5, "search_seconds": 0.01, "prefill_seconds": 0.1, "decode_seconds": 0.2}
+    files = {
+        "grounding": {"rows": grounding},
+        "recovery": {"rows": [{"documents": "seen", "metric": "rouge1"} | interval]},
+        "efficiency": {"ways": {"memories": costs, "text": costs}, "stored_bytes_per_document": 9216},
+        "data": {
+            "synthesis": [
+                {"kind": "simple", "documents": 7, "rows_per_document": 2.5, "input_words": 9, "output_words": 8}
+            ],
+            "questions": [{"split": "train", "benchmark": "nq", "questions": 30}],
+        },
+    }
+    found = {}
+    for source, content in files.items():
+        path = tmp_path / source / "instruction-cr4-base.json"
+        write_json(path, content)
+        found |= read_measured(source, [path])
+    name = "instruction-cr4-base"
+    assert found[Place(name, "oracle", "average", "words_found")] == Measured(15.0, n=8)
+    assert found[Place(name, "all", "seen", "rouge1")] == Measured(10.0, 5.0, 15.0, 4)
+    assert found[Place(name, "all", "all", "decode_ms")].value == pytest.approx(300)
+    assert found[Place("text", "all", "all", "query_ms")].value == pytest.approx(10)
+    assert found[Place("data", "all", "simple", "rows_per_document")].value == 2.5
+    assert found[Place("data", "train", "nq", "questions")].value == 30
+
+
+def test_a_file_of_another_source_is_refused(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"rows": []})
+    with pytest.raises(DataError, match=r"a.json holds no efficiency \(KeyError: 'ways'\)"):
+        read_measured("efficiency", [tmp_path / "a.json"])

@@ -1,0 +1,58 @@
+"""What a run was made of, counted by hand."""
+
+from pathlib import Path
+
+import pytest
+
+from clara.data.tokenization import TokenCounter
+from clara.files import write_json
+from clara.measurements.data import describe, question_rows, ratio_rows, synthesis_rows
+from clara.records import Pair, write_rows
+from tests import tiny
+
+
+def test_synthesized_rows_are_counted_by_kind_in_words() -> None:
+    pairs = [pair for pair in tiny.pairs() if pair.document in tiny.TEXTS[:2]]
+    simple, complex_, paraphrase = synthesis_rows(pairs, {"rejections": {"simple: empty": 2, "simple: long": 1}})
+    assert (simple["documents"], simple["rows"], simple["rows_per_document"], simple["rejected"]) == (2, 4, 2.0, 3)
+    first, second = (text.split() for text in tiny.TEXTS[:2])
+    assert simple["input_words"] == (len(first) + len(second)) / 2
+    # "Where is Aro?" with the body, "Who left Aro?" with the title; so for each document
+    assert simple["output_words"] == (3 + len(first) - 1 + 3 + 1 + 3 + len(second) - 1 + 3 + 1) / 2
+    assert paraphrase["output_words"] == (len(first) + len(second)) / 2
+    assert complex_ == dict.fromkeys(complex_, 0) | {"kind": "complex"}
+
+
+def test_questions_are_counted_by_file(tmp_path: Path) -> None:
+    rows = [*tiny.questions(), tiny.question(9, docs=[0, 1], gold=[])]
+    write_rows(tmp_path / "nq.test.normal.jsonl", rows)
+    (found,) = question_rows([tmp_path / "nq.test.normal.jsonl"])
+    assert (found["benchmark"], found["split"], found["setting"]) == ("nq", "test", "normal")
+    assert (found["questions"], found["with_gold"], found["gold_per_question"]) == (5, 4, 1.0)
+    assert (found["candidates"], found["gold_answers"]) == ((4 + 3 + 6 + 4 + 2) / 5, 1.0)
+
+
+def test_the_effective_ratio_is_that_of_a_mean_document() -> None:
+    four, all_ = ratio_rows([16, 32, 48, 64], [4, 64], 64)
+    assert (four["memory_vectors"], four["nominal"], four["effective"]) == (16, 4.0, 2.5)
+    assert four["longer_than_memory"] == 0.75
+    assert (all_["memory_vectors"], all_["effective"]) == (1, 40.0)
+
+
+def test_the_description_of_a_run_holds_all_parts(tmp_path: Path) -> None:
+    card = tiny.prepare("llama", tmp_path / "backbone")
+    write_json(tmp_path / "review.json", {"rejections": {}})
+    write_json(tmp_path / "report.json", {"articles": {"read": 6}})
+    write_rows(tmp_path / "nq.train.oracle.jsonl", tiny.questions())
+    pairs: list[Pair] = tiny.pairs()
+    counter = TokenCounter.of_backbone(card.path)
+    found = describe(
+        pairs, tmp_path / "review.json", tmp_path / "report.json", [tmp_path / "nq.train.oracle.jsonl"],
+        tiny.passages(), counter, ratios=[8], document_max_tokens=16,
+    )  # fmt: skip
+    lengths = [min(16, count) for count in counter.count(tiny.TEXTS)]
+    assert max(counter.count(tiny.TEXTS)) > 16
+    assert found["documents"]["tokens"]["mean"] == pytest.approx(sum(lengths) / 6, abs=0.01)
+    assert found["ratios"][0]["effective"] == pytest.approx(sum(lengths) / 6 / 2, abs=0.01)
+    assert found["corpus"] == {"articles": {"read": 6}, "synthesized_documents": 6}
+    assert (len(found["synthesis"]), len(found["questions"])) == (3, 1)

@@ -1,0 +1,134 @@
+"""Which documents are rewritten, what is compared, and BERTScore with a tiny encoder."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from clara import config
+from clara.config.measurements import Recovery
+from clara.config.rules import RewriteDocuments, parse_settings, settings_for
+from clara.errors import ConfigError, DataError
+from clara.evaluation.scoring import Resampling
+from clara.measurements import recovery
+from clara.measurements.bert_score import BertScore
+from clara.model import checkpoint
+from clara.model.clara import ClaraModel
+from clara.records import Prediction, Question, document_id
+from tests import tiny
+
+RESAMPLING = Resampling(samples=100, confidence=0.9, seed=1)
+RULES = Recovery(documents=2, max_new_tokens=4, entities="rules", bert_score=None, bert_score_layer=1)
+VALUES = config.load(Path(__file__).parents[2] / "config.yaml")
+
+
+def settings(documents: int) -> RewriteDocuments:
+    changes = {"measurements": {"recovery": {"documents": documents}}, "pretraining": {"kinds": ["simple"]}}
+    return parse_settings(
+        RewriteDocuments, json.dumps(settings_for("rewrite_documents", config.merge(VALUES, changes)))
+    )
+
+
+def asked(gold: list[str]) -> list[Question]:
+    return [Question(id="q", question="?", golden_answers=["x"], docs=gold, pos_index=list(range(len(gold))))]
+
+
+def test_seen_are_the_documents_that_training_kept_and_unseen_those_without_a_row(model: ClaraModel) -> None:
+    pairs = [pair for pair in tiny.pairs() if pair.document != tiny.TEXTS[0]]
+    chosen = recovery.choose(pairs, asked([tiny.TEXTS[0], tiny.TEXTS[1], "New\nNew."]), model.tokens, settings(9))
+    assert set(chosen["unseen"]) == {tiny.TEXTS[0], "New\nNew."}
+    assert len(chosen["seen"]) == 4  # of five documents with rows, one is held out for validation
+    assert set(chosen["seen"]) < set(tiny.TEXTS[1:])
+    few = recovery.choose(pairs, asked([tiny.TEXTS[0], "New\nNew."]), model.tokens, settings(1))
+    assert few["seen"] == [min(chosen["seen"], key=document_id)]
+
+
+def test_without_an_unseen_document_it_is_refused(model: ClaraModel) -> None:
+    with pytest.raises(
+        DataError, match=r"there are no unseen documents to rewrite: .* of 1 gold documents .* 0 are in"
+    ):
+        recovery.choose(tiny.pairs(), asked([tiny.TEXTS[1]]), model.tokens, settings(2))
+
+
+def test_documents_are_rewritten_from_their_own_memories_and_go_on_after_an_interruption(
+    model: ClaraModel, tmp_path: Path
+) -> None:
+    loaded = checkpoint.load(tiny.save(model, tmp_path), dtype="float32")
+    parts = {"seen": tiny.TEXTS[:3], "unseen": tiny.TEXTS[3:5]}
+
+    def written(batch_size: int) -> list[Prediction]:
+        state = tmp_path / "state"
+        return recovery.rewrite("s", loaded, parts, max_new_tokens=6, batch_size=batch_size, state=state)
+
+    rows = written(2)
+    assert [row.benchmark for row in rows] == ["seen"] * 3 + ["unseen"] * 2
+    assert [row.golden_answers for row in rows] == [[text] for text in tiny.TEXTS[:5]]
+    (file,) = (tmp_path / "state").glob("rewritten-*.jsonl")
+    file.write_text(file.read_text().replace('"prediction":"', '"prediction":"kept '))
+    assert [row.prediction for row in written(2)] == [f"kept {row.prediction}" for row in rows]
+    alone = recovery.rewrite("s", loaded, {"seen": tiny.TEXTS[4:5]}, max_new_tokens=6, batch_size=1, state=None)
+    assert alone[0].prediction == rows[4].prediction
+
+
+def pair(kind: str, text: str, original: str) -> Prediction:
+    return Prediction(
+        system="s", benchmark=kind, setting="oracle", id="d", question="rewrite", golden_answers=[original],
+        prediction=text, ranking=None, scores=None, selected=[0], pos_index=[0],
+    )  # fmt: skip
+
+
+def test_scores_compare_with_the_original_and_leave_out_what_it_lacks() -> None:
+    rows = [
+        pair("seen", "In 1887 Aro grew.", "Aro was founded in 1887 by Ida Bo."),
+        pair("seen", "nothing", "no names here"),
+        pair("unseen", "Aro", "Aro"),
+    ]
+    found = recovery.score(rows, RULES, RESAMPLING)
+    cells = {(row["documents"], row["metric"]): (row["value"], row["n"]) for row in found["rows"]}
+    assert cells["seen", "entities"] == (pytest.approx(100 * 2 / 3, abs=1e-5), 1)
+    assert cells["seen", "numbers"] == (100.0, 1)
+    assert cells["seen", "rouge1"] == (pytest.approx(50 * 2 * 3 / 12, abs=1e-5), 2)
+    assert cells["unseen", "rougeL"] == (100.0, 1)
+    assert ("unseen", "numbers") not in cells
+    assert found["bert_score"] is None
+
+
+def test_a_spacy_model_that_is_not_there_is_refused_in_a_sentence() -> None:
+    wanted = RULES.model_copy(update={"entities": "no_such_model"})
+    with pytest.raises(ConfigError, match=r"measurements.recovery.entities = no_such_model needs spaCy and that model"):
+        recovery.score([pair("seen", "a", "b")], wanted, RESAMPLING)
+
+
+@pytest.fixture
+def encoder(tmp_path: Path) -> Path:
+    """A BERT of two layers with random weights and a vocabulary of a dozen words."""
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    words = "[PAD] [UNK] [CLS] [SEP] [MASK] aro is a city in the north".split()
+    (tmp_path / "vocab.txt").write_text("\n".join(words))
+    BertTokenizerFast(str(tmp_path / "vocab.txt")).save_pretrained(tmp_path)
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+    BertModel(BertConfig(vocab_size=len(words), **sizes)).save_pretrained(tmp_path)
+    return tmp_path
+
+
+def test_bert_score_is_one_for_equal_texts_and_matches_tokens_greedily(encoder: Path) -> None:
+    judged = BertScore(str(encoder), layer=2)
+    same, other, empty = judged.f1([("aro is a city", "aro is a city"), ("aro north", "the city"), ("", "aro")])
+    assert same == pytest.approx(1.0, abs=1e-5)
+    assert empty == 0.0
+    (given, counted), (wanted, wanted_counted) = judged._states("aro north"), judged._states("the city")
+    similar = given @ wanted.T
+    precision = sum(float(similar[i].max()) for i in range(4) if counted[i]) / 2
+    recall = sum(float(similar[:, j].max()) for j in range(4) if wanted_counted[j]) / 2
+    assert other == pytest.approx(2 * precision * recall / (precision + recall), abs=1e-5)
+    assert counted.tolist() == [False, True, True, False]
+
+
+def test_an_encoder_that_is_not_there_or_has_fewer_layers_is_refused(encoder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"bert_score_layer = 3, but .* has 2 layers"):
+        BertScore(str(encoder), layer=3)
+    with pytest.raises(ConfigError, match=r"measurements.recovery.bert_score = .*missing cannot be loaded"):
+        BertScore(str(tmp_path / "missing"), layer=1)

@@ -1,0 +1,33 @@
+"""Mean and spread over seeds."""
+
+import pytest
+
+from clara.errors import DataError
+from clara.evaluation.results import Score, SystemScore
+from clara.measurements.seeds import aggregate, as_csv, as_json
+
+
+def score(system: str, value: float, *, metric: str = "f1") -> SystemScore:
+    low, high = value - 5, value + 5
+    row = Score(benchmark="nq", setting="oracle", metric=metric, value=value, low=low, high=high, n=14)
+    return SystemScore(system, 0.95, row)
+
+
+def test_a_system_is_put_together_with_its_seeds_and_others_are_left_out() -> None:
+    scores = [
+        score("instruction-cr4-base_seed2", 14.0), score("bm25", 50.0), score("instruction-cr4-base", 10.0),
+        score("instruction-cr4-base_seed3", 18.0), score("instruction-cr4-soft", 1.0),
+        score("instruction-cr4-soft_seed2", 1.0), score("instruction-cr4-soft_seed3", 4.0),
+    ]  # fmt: skip
+    base, soft = aggregate(scores, 1, [2, 3])
+    assert (base.system, base.seeds, base.mean, base.spread) == ("instruction-cr4-base", 3, 14.0, 4.0)
+    assert (base.least, base.greatest, base.low, base.high, base.n) == (10.0, 18.0, 5.0, 15.0, 14)
+    assert (soft.system, soft.mean, soft.spread) == ("instruction-cr4-soft", 2.0, pytest.approx(3**0.5, abs=1e-6))
+    assert as_json([base], 1, [2, 3])["seeds"] == [1, 2, 3]
+    assert as_csv([base]).splitlines()[1].startswith("instruction-cr4-base,nq,oracle,f1,3,14.0,4.0,10.0,18.0,5.0,")
+
+
+def test_a_seed_that_lacks_a_score_is_named() -> None:
+    scores = [score("instruction-cr4-base", 10.0), score("instruction-cr4-base_seed2", 14.0)]
+    with pytest.raises(DataError, match="instruction-cr4-base has no nq oracle f1 under seed 3"):
+        aggregate(scores, 1, [2, 3])

@@ -1,0 +1,43 @@
+"""Answers the test questions from the memories of given documents: how good a compressor is by itself.
+
+    python workflow_scripts/predict_given.py --settings "$SETTINGS" \\
+        --checkpoint results/demo/pretraining/cr16-base/card.json \\
+        --store results/demo/compression/pretraining-cr16-base/manifest.json \\
+        --candidates results/demo/candidates/*.test.*.jsonl \\
+        --system given-pretraining-cr16-base --state state/predict_given/by-hand \\
+        --predictions results/demo/evaluation/predictions/given-pretraining-cr16-base.jsonl
+
+Makes one prediction a question, with a checkpoint of any stage. Answers of an interrupted run are kept in --state.
+"""
+
+from clara import program
+from clara.config.rules import PredictGiven, parse_settings
+from clara.environment import record
+from clara.records import write_rows
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parses the flags and answers."""
+    flags = program.parser(__doc__)
+    flags.add_argument("--settings", required=True)
+    flags.add_argument("--system", required=True)
+    program.add_paths(flags, "--checkpoint", "--store", "--state", "--predictions", many=("--candidates",))
+    given = flags.parse_args(argv)
+    settings = parse_settings(PredictGiven, given.settings)
+
+    from clara.evaluation import predict
+    from clara.model import checkpoint
+    from clara.model.store import MemoryStore
+
+    pools = predict.read_pools(given.candidates)
+    loaded = checkpoint.load(given.checkpoint, **settings.backbone.loading(), inference=True)
+    tasks = predict.select_given(pools, top_k=settings.top_k, k1=settings.bm25_k1, b=settings.bm25_b)
+    rows = predict.from_memories(
+        given.system, loaded, MemoryStore(given.store), tasks, generation=settings.generation, state=given.state
+    )
+    write_rows(given.predictions, rows)
+    record(given.predictions, settings, inputs=[given.checkpoint, given.store, *given.candidates])
+
+
+if __name__ == "__main__":
+    program.run(main)

@@ -1,0 +1,35 @@
+"""Answers the test questions from the text of given documents: what the compressors of Tables 1 and 5 are held against.
+
+    python workflow_scripts/predict_given_text.py --settings "$SETTINGS" \\
+        --backbone results/demo/backbone/card.json --candidates results/demo/candidates/*.test.*.jsonl \\
+        --predictions results/demo/evaluation/predictions/given-text.jsonl
+
+Makes one prediction a question, with the backbone alone, from the documents that predict_given gives.
+"""
+
+from clara import program
+from clara.config.rules import PredictGivenText, parse_settings
+from clara.environment import record
+from clara.records import write_rows
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parses the flags and answers."""
+    flags = program.parser(__doc__)
+    flags.add_argument("--settings", required=True)
+    program.add_paths(flags, "--backbone", "--predictions", many=("--candidates",))
+    given = flags.parse_args(argv)
+    settings = parse_settings(PredictGivenText, given.settings)
+
+    from clara.evaluation import predict
+    from clara.model import backbone
+
+    pools = predict.read_pools(given.candidates)
+    loaded = backbone.load(backbone.read_card(given.backbone), **settings.backbone.loading())
+    tasks = predict.select_given(pools, top_k=settings.top_k, k1=settings.bm25_k1, b=settings.bm25_b)
+    write_rows(given.predictions, predict.with_backbone("given-text", loaded, tasks, generation=settings.generation))
+    record(given.predictions, settings, inputs=[given.backbone, *given.candidates])
+
+
+if __name__ == "__main__":
+    program.run(main)
