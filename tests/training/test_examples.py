@@ -74,7 +74,9 @@ def test_rows_are_chosen_by_who_made_them_and_empty_ones_teach_nothing() -> None
 
 def test_fewer_documents_are_a_part_of_more_with_all_of_their_rows() -> None:
     pairs = tiny.pairs()
-    two, four = ({pair.document for pair in chosen_rows(pairs, "accepted", document_share=share)} for share in (0.3, 0.6))
+    two, four = (
+        {pair.document for pair in chosen_rows(pairs, "accepted", document_share=share)} for share in (0.3, 0.6)
+    )
     assert (len(two), len(four)) == (2, 4)
     assert two < four
     assert chosen_rows(pairs, "accepted") == chosen_rows(pairs, "accepted", document_share=1.0) == pairs
