@@ -1,4 +1,4 @@
-"""What every program under `workflow_scripts/` shares: flags, one-sentence errors, exit status."""
+"""What every program under `workflow_scripts/` shares: flags, one-sentence errors, exit status, a bounded cache."""
 
 import argparse
 import errno
@@ -16,6 +16,9 @@ from clara.files import NO_ACCESS, NO_ROOM
 
 EXIT_ERROR = 2
 EXIT_TERMINATED = 143
+PRIMITIVES = "128"
+"""How many shapes of a product torch and its oneDNN keep ready on a CPU; a pass of the model needs some fifty. Batches
+of real lengths hardly repeat a shape, each kept one costs 0.7 MB in bfloat16, and their own limit is 1024."""
 
 
 def parser(doc: str | None) -> argparse.ArgumentParser:
@@ -29,6 +32,15 @@ def add_paths(arguments: argparse.ArgumentParser, *flags: str, many: tuple[str, 
         arguments.add_argument(flag, type=Path, required=True)
     for flag in many:
         arguments.add_argument(flag, type=Path, required=True, nargs="+")
+
+
+def bound_primitives() -> None:
+    """Limits the products that this process keeps ready, before its first one; the user's own values win.
+
+    torch's wrapper and oneDNN itself have a cache each that holds the same objects: one alone frees nothing.
+    """
+    for name in ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY"):
+        os.environ.setdefault(name, PRIMITIVES)
 
 
 def run(main: Callable[[], None], *, resumable: bool = False) -> NoReturn:
@@ -45,6 +57,7 @@ def run(main: Callable[[], None], *, resumable: bool = False) -> NoReturn:
         raise SystemExit(EXIT_TERMINATED)
 
     signal.signal(signal.SIGTERM, terminate)
+    bound_primitives()
     environment.code(sys.argv[0])
     environment.modules(sys.argv[0])
     with attempts.noted(sys.argv) if resumable else nullcontext() as attempt:
@@ -63,19 +76,20 @@ def _outcome(main: Callable[[], None]) -> tuple[int, str]:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_ERROR, f"failed: {error}"
     except OSError as error:
-        if error.errno not in NO_ROOM | NO_ACCESS | {errno.ENOENT} or (
-            error.filename is None and error.errno not in NO_ROOM
-        ):
+        if (sentence := refusal(error)) is None:
             raise
-        print(f"error: {_refusal(error)}", file=sys.stderr)
-        return EXIT_ERROR, f"failed: {_refusal(error)}"
+        print(f"error: {sentence}", file=sys.stderr)
+        return EXIT_ERROR, f"failed: {sentence}"
     except KeyboardInterrupt:
         return 130, "interrupted"
     return 0, "finished"
 
 
-def _refusal(error: OSError) -> str:
-    """The sentence for a file that was refused to a library, which passed the system's error on."""
+def refusal(error: OSError) -> str | None:
+    """The sentence for a file that was refused to a library, which passed the system's error on; None for others."""
+    known = error.errno in NO_ROOM | NO_ACCESS | {errno.ENOENT}
+    if not known or (error.filename is None and error.errno not in NO_ROOM):
+        return None
     if error.errno in NO_ROOM:
         return f"cannot write {error.filename or 'a result'}: {error.strerror}; free or unlock the disk and run again"
     doing = "read" if os.path.exists(error.filename) and not os.access(error.filename, os.R_OK) else "open"

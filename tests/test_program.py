@@ -31,6 +31,15 @@ def test_success_is_0() -> None:
     assert code_of(None) == 0
 
 
+def test_both_caches_of_products_are_bounded_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LRU_CACHE_CAPACITY", "7")
+    monkeypatch.setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "")
+    monkeypatch.delenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY")
+    assert code_of(None) == 0
+    assert os.environ["LRU_CACHE_CAPACITY"] == "7"
+    assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == program.PRIMITIVES
+
+
 def test_a_users_error_is_2_with_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert code_of(DataError("the file x is empty; fill it")) == 2
     assert capsys.readouterr().err == "error: the file x is empty; fill it\n"

@@ -15,10 +15,6 @@ from collections.abc import Mapping, Sequence
 from clara import gpus, program
 from clara.slurm import Rendezvous, rendezvous
 
-PRIMITIVES = "32"
-"""How many shapes of a product torch keeps ready on a CPU. Batches of real lengths hardly repeat one, and torch's own
-limit of 1024 costs 20 MB a training step (docs/experiments.md)."""
-
 
 def main(argv: list[str] | None = None) -> None:
     """Becomes the program, or accelerate that starts it."""
@@ -28,7 +24,6 @@ def main(argv: list[str] | None = None) -> None:
     several = int(os.environ.get("SLURM_NTASKS", 1)) > 1 and "SLURM_STEP_NODELIST" in os.environ
     place = rendezvous(os.environ) if several else Rendezvous(1, 0, "localhost", 0)
     command = command_for(arguments, place, gpus=visible_gpus(os.environ))
-    os.environ.setdefault("LRU_CACHE_CAPACITY", PRIMITIVES)
     os.execv(command[0], command)
 
 
