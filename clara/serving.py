@@ -9,10 +9,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from clara.errors import CheckpointError, DataError
+from clara.evaluation.answerable import NEXT, Calibration, read_calibration
 from clara.files import read_json
 from clara.model import checkpoint
 from clara.model.adapters import GENERATOR, QUERY_REASONER
-from clara.model.answers import Answer, Hit, Seconds, Selection
+from clara.model.answers import UNKNOWN, Answer, Hit, Seconds, Selection
 from clara.model.calls import require_candidates, require_count, require_memories, require_texts
 from clara.model.checkpoint import LoadedCheckpoint
 from clara.model.compression import compress
@@ -28,8 +29,10 @@ BATCH_TOKENS = 4096
 class Clara:
     """A checkpoint of any stage. Later stages serve more: `serves` says what."""
 
-    def __init__(self, loaded: LoadedCheckpoint) -> None:
+    def __init__(self, loaded: LoadedCheckpoint, calibration: Calibration | None = None) -> None:
         self.loaded = loaded
+        self.calibration = calibration
+        """Says which questions a store is unlikely to answer; they get `UNKNOWN`, and nothing is generated."""
         self.model = loaded.model
         self.card = loaded.card
         self.compressor_hash = loaded.compressor_hash
@@ -159,6 +162,8 @@ class Clara:
     ) -> list[int]:
         """Tokens of the answers to `find`'s selections, written together; each piece is given to `on_text`.
 
+        Where a selection is `unknown`, that is said, and no token is written.
+
         Args:
             questions: the questions.
             chosen: what the generator reads for each.
@@ -166,19 +171,26 @@ class Clara:
             on_text: takes a question's number and what was added to its answer.
             stopped: whether a question's answer is no longer wanted.
         """
-        prompts, memories = self._prompts(questions, chosen)
-        model = self.model
-        with model.adapters.using(GENERATOR):
-            return stream(
-                model.backbone,
-                model.generator,
-                prompts,
-                memories,
-                model.added,
-                max_new_tokens=max_new_tokens,
-                on_text=on_text,
-                stopped=stopped,
-            )
+        known, written = _known(chosen), list[int]()
+        if known:
+            prompts, memories = self._prompts([questions[row] for row in known], [chosen[row] for row in known])
+            model = self.model
+            with model.adapters.using(GENERATOR):
+                written = stream(
+                    model.backbone,
+                    model.generator,
+                    prompts,
+                    memories,
+                    model.added,
+                    max_new_tokens=[max_new_tokens[row] for row in known],
+                    on_text=lambda place, text: on_text(known[place], text),
+                    stopped=lambda place: stopped(known[place]),
+                )
+        counts = dict(zip(known, written, strict=True))
+        for row in range(len(chosen)):
+            if row not in counts:
+                on_text(row, UNKNOWN)
+        return [counts.get(row, 0) for row in range(len(chosen))]
 
     def stream(
         self, question: str, *, store: MemoryStore | str | Path, k: int = 5, max_new_tokens: int = 64
@@ -200,8 +212,11 @@ class Clara:
 
     def _answers(self, questions: Sequence[str], chosen: Sequence[Selection], max_new_tokens: int) -> list[Answer]:
         started = time.perf_counter()
-        prompts, memories = self._prompts(questions, chosen)
-        texts = self._generated(prompts, memories, max_new_tokens)
+        texts, known = [UNKNOWN] * len(chosen), _known(chosen)
+        if known:
+            prompts, memories = self._prompts([questions[row] for row in known], [chosen[row] for row in known])
+            for row, text in zip(known, self._generated(prompts, memories, max_new_tokens), strict=True):
+                texts[row] = text
         seconds = time.perf_counter() - started
         return [
             Answer(
@@ -209,6 +224,7 @@ class Clara:
                 found.documents,
                 [round(score, 6) for score in found.scores],
                 Seconds(found.reasoner_seconds, found.search_seconds, seconds),
+                found.sure,
             )
             for text, found in zip(texts, chosen, strict=True)
         ]
@@ -254,11 +270,13 @@ class Clara:
         started = time.perf_counter()
         queries = self.reason(questions)
         reasoned = time.perf_counter()
-        found = self._rows(queries, store, k)
+        fitted = self.calibration
+        found = self._rows(queries, store, max(k, NEXT + 1) if fitted else k)
         pairs = list(zip(found.rows.tolist(), found.scores.tolist(), strict=True))
-        read = [(store.texts(rows), scores, list(store.rows(rows))) for rows, scores in pairs]
+        read = [(store.texts(rows[:k]), scores[:k], list(store.rows(rows[:k]))) for rows, scores in pairs]
         seconds = (reasoned - started, time.perf_counter() - reasoned)
-        return [Selection(*parts, *seconds) for parts in read]
+        sure = [fitted.sure(scores) if fitted else None for _, scores in pairs]
+        return [Selection(*parts, *seconds, told) for parts, told in zip(read, sure, strict=True)]
 
     def _rows(self, queries: Tensor, store: MemoryStore, k: int) -> Found:
         store.require(self.compressor_hash)
@@ -274,15 +292,18 @@ def methods(roles: Sequence[str]) -> list[str]:
     return ["compress", "score", "select", "answer"] + (["reason", "search"] if QUERY_REASONER in roles else [])
 
 
-def load(folder: str | Path, *, dtype: str | None = None) -> Clara:
+def load(folder: str | Path, *, dtype: str | None = None, calibration: str | Path | None = None) -> Clara:
     """The checkpoint of any stage in `folder`.
 
     Args:
         folder: holds `card.json`; or the card itself.
         dtype: precision of the backbone; None takes the one it was trained with.
+        calibration: a file of `clara calibrate`; from a store, questions below its threshold are answered with the
+            sentence that it does not know.
 
     Raises:
-        CheckpointError: it is no checkpoint, damaged, or its backbone is another or missing.
+        CheckpointError: it is no checkpoint, damaged, its backbone is another or missing, or the calibration is another
+            checkpoint's.
     """
     card = Path(folder)
     card = card / "card.json" if card.is_dir() else card
@@ -291,7 +312,9 @@ def load(folder: str | Path, *, dtype: str | None = None) -> Clara:
     settings = card.parent / "settings.json"
     trained = _trained(settings) if settings.exists() else {"dtype": "float32"}
     attention = trained.get("attention", "sdpa")
-    return Clara(checkpoint.load(card, dtype=dtype or trained["dtype"], attention=attention, inference=True))
+    loaded = checkpoint.load(card, dtype=dtype or trained["dtype"], attention=attention, inference=True)
+    fitted = read_calibration(Path(calibration), loaded.compressor_hash) if calibration is not None else None
+    return Clara(loaded, fitted)
 
 
 def _trained(settings: Path) -> dict[str, str]:
@@ -306,6 +329,11 @@ def _trained(settings: Path) -> dict[str, str]:
             "restore the file that the stage wrote beside the checkpoint"
         )
     return section
+
+
+def _known(chosen: Sequence[Selection]) -> list[int]:
+    """Numbers of the selections that an answer is written from."""
+    return [row for row, found in enumerate(chosen) if not found.unknown]
 
 
 def _opened(store: MemoryStore | str | Path) -> MemoryStore:

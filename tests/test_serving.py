@@ -7,7 +7,9 @@ import torch
 
 import clara
 from clara.errors import CheckpointError, ConfigError, DataError
+from clara.files import write_json
 from clara.model import checkpoint
+from clara.model.answers import UNKNOWN
 from clara.model.clara import ClaraModel
 from tests import tiny
 
@@ -90,6 +92,26 @@ def test_a_streamed_answer_is_the_answer(joint: clara.Clara, tmp_path: Path) -> 
     chosen = joint.find(questions, store=manifest, k=2)
     joint.write(questions, chosen, max_new_tokens=[3, 9], on_text=give)
     assert texts == [shorter, answers[1]]
+
+
+def test_by_a_calibration_only_what_the_store_is_likely_to_know_is_answered(joint: clara.Clara, tmp_path: Path) -> None:
+    manifest = store(joint, tmp_path)
+    questions = ["Who left?", "Where does the long river end?", "What is second?"]
+    plain = joint.answer(questions, store=manifest, k=2, max_new_tokens=9)
+    write_json(tmp_path / "calibration.json", tiny.between(joint.compressor_hash, [each.scores[0] for each in plain]))
+    careful = clara.load(tmp_path / "joint", calibration=tmp_path / "calibration.json")
+    found = careful.answer(questions, store=manifest, k=2, max_new_tokens=9)
+    known = [each.sure is not None and each.sure.enough for each in found]
+    assert sorted(known) == [False, True, True]
+    assert [each.text for each in found] == [
+        each.text if enough else UNKNOWN for each, enough in zip(plain, known, strict=True)
+    ]
+    assert [each.documents for each in found] == [each.documents for each in plain]
+    assert ["".join(careful.stream(q, store=manifest, k=2, max_new_tokens=9)) for q in questions] == [
+        each.text for each in found
+    ]
+    unasked = careful.answer(["Who left?"], documents=[tiny.TEXTS], k=2, max_new_tokens=9)[0]
+    assert (unasked.sure, unasked.text) == (None, plain[0].text)
 
 
 def test_leaving_a_stream_ends_its_writing(joint: clara.Clara, tmp_path: Path) -> None:

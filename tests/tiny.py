@@ -162,6 +162,15 @@ def save(made: ClaraModel, folder: Path, *, stage: str = "pretraining") -> Path:
     return folder / "card.json"
 
 
+def between(compressor: str, best: Sequence[float]) -> dict[str, Any]:
+    """A calibration, as JSON, by which the question with the lowest of the best scores is not answered."""
+    lowest, next_ = sorted(best)[:2]
+    weight = 20 / (next_ - lowest)
+    numbers = {"fitted": 1, "held_out": 1, "auroc": 1.0, "answered": 1.0, "refused": 1.0, "brier": 0.0}
+    weights = [weight, 0.0, -weight * (lowest + next_) / 2]
+    return {"compressor_hash": compressor, "weights": weights, "threshold": 0.5, **numbers}
+
+
 def store(loaded: LoadedCheckpoint, folder: Path, **changes: Any) -> Path:
     """The manifest of a store of `passages`."""
     options: dict[str, Any] = {"dtype": "float32", "shard_documents": 4, "batch_tokens": 128}

@@ -1,19 +1,13 @@
 """Commands that ask a store: ask and search."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clara.commands.calibrate import read_calibration
-from clara.commands.shared import Documents, Json, Model, Store, System, open_system, print_json
+from clara.commands.shared import Calibrated, Documents, Json, Model, Store, System, cited, open_system, print_json
 
 if TYPE_CHECKING:
     from clara.model.answers import Answer
-
-SHOWN = 100
-"""Characters of a passage."""
-UNKNOWN = "I do not know: the documents do not seem to say."
 
 Question = Annotated[str, typer.Argument(help="The question")]
 
@@ -23,27 +17,21 @@ def ask(
     model: Model = None,
     store: Store = None,
     k: Documents = None,
-    calibration: Annotated[
-        Path | None, typer.Option(help="File of clara calibrate: say so where the store is unlikely to know")
-    ] = None,
+    calibration: Calibrated = None,
     as_json: Json = False,
 ) -> None:
     """Answer a question from the compressed documents of a store."""
-    system = open_system(model, store, k)
-    sure = _sure(system, question, calibration) if calibration else None
+    system = open_system(model, store, k, calibration)
     found = system.model.answer([question], store=system.store, k=system.k)[0]
-    if sure is not None and not sure.enough:
-        found = found._replace(text=UNKNOWN)
     if as_json:
-        told = {"probability": sure.probability, "known": sure.enough} if sure else {}
-        print_json(_described(question, found, system) | told)
+        print_json(_described(question, found, system))
         return
     typer.echo(found.text)
-    if sure:
-        typer.echo(f"probability that the store can answer: {sure.probability:.2f}", err=True)
+    if found.sure:
+        typer.echo(f"probability that the store can answer: {found.sure.probability:.2f}", err=True)
     typer.echo(f"\nread from {system.store.folder}, by {system.folder}:", err=True)
-    for text, score in zip(found.documents, found.scores, strict=True):
-        typer.echo(_line(text, score), err=True)
+    for number, (score, text) in enumerate(zip(found.scores, found.documents, strict=True), 1):
+        typer.echo(cited(number, score, text), err=True)
     typer.echo(", ".join(f"{name} {value:.2f} s" for name, value in found.seconds._asdict().items()), err=True)
 
 
@@ -57,24 +45,8 @@ def search(
         rows = [hit._asdict() for hit in hits]
         print_json({"question": question, "passages": rows, "model": system.folder, "store": system.store.folder})
         return
-    for hit in hits:
-        typer.echo(_line(hit.document, hit.score))
-
-
-class Sure(NamedTuple):
-    """Whether a store is likely to answer a question."""
-
-    probability: float
-    enough: bool
-
-
-def _sure(system: System, question: str, calibration: Path) -> Sure:
-    from clara.evaluation.answerable import NEXT
-
-    fitted = read_calibration(calibration, system)
-    hits = system.model.search([question], store=system.store, k=NEXT + 1)[0]
-    probability = fitted.probability([hit.score for hit in hits])
-    return Sure(probability, probability >= fitted.threshold)
+    for number, hit in enumerate(hits, 1):
+        typer.echo(cited(number, hit.score, hit.document))
 
 
 def _described(question: str, found: "Answer", system: System) -> dict[str, object]:
@@ -85,8 +57,5 @@ def _described(question: str, found: "Answer", system: System) -> dict[str, obje
         for text, score in zip(found.documents, found.scores, strict=True)
     ]
     answer = {"question": question, "answer": found.text, "documents": read, "seconds": found.seconds._asdict()}
-    return answer | {"model": system.folder, "store": system.store.folder}
-
-
-def _line(document: str, score: float) -> str:
-    return f"  {score:.3f}  {' '.join(document.split())[:SHOWN]}"
+    sure = {"probability": found.sure.probability, "known": found.sure.enough} if found.sure else {}
+    return answer | {"model": system.folder, "store": system.store.folder} | sure

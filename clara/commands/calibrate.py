@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clara.commands.shared import Json, Model, Store, System, open_system, print_result
-from clara.errors import CheckpointError, DataError
+from clara.errors import DataError
 from clara.files import write_json
 
 if TYPE_CHECKING:
-    from clara.evaluation.answerable import Calibration
     from clara.records import Question
 
 
 def calibrate(
     questions: Annotated[list[Path], typer.Argument(help="JSON lines with question, golden_answers, docs, pos_index")],
-    output: Annotated[Path, typer.Option(help="File that takes the calibration, for clara ask --calibration")],
+    output: Annotated[
+        Path, typer.Option(help="File that takes the calibration, for ask, chat and serve --calibration")
+    ],
     model: Model = None,
     store: Store = None,
     as_json: Json = False,
@@ -36,21 +37,6 @@ def calibrate(
         f"where the store can, {found.refused:.0%} refused where it cannot; Brier {found.brier:.3f}"
     )
     print_result(sentence, found.model_dump(), as_json=as_json)
-
-
-def read_calibration(path: Path, system: System) -> "Calibration":
-    """The calibration in a file.
-
-    Raises:
-        CheckpointError: it is none, or was made with another checkpoint.
-    """
-    from clara.evaluation.answerable import Calibration
-    from clara.records import read_card_file
-
-    found = read_card_file(Calibration, path, "calibration", remedy="make it by clara calibrate")
-    if found.compressor_hash != system.model.compressor_hash:
-        raise CheckpointError(f"{path} was made with another checkpoint; run clara calibrate with this one")
-    return found
 
 
 def _scores(system: System, rows: "Sequence[Question]") -> tuple[list[list[float]], list[list[float]]]:

@@ -5,18 +5,16 @@ from collections.abc import Iterator
 
 import typer
 
-from clara.commands.shared import Documents, Model, Store, System, open_system
+from clara.commands.shared import Calibrated, Documents, Model, Store, System, cited, open_system
 from clara.errors import ClaraError
 
 HELP = "each question stands for itself; /sources shows what was read, /k N how many passages are read, /quit ends"
 NEW_TOKENS = 128
-SHOWN = 100
-"""Characters of a passage."""
 
 
-def chat(model: Model = None, store: Store = None, k: Documents = None) -> None:
+def chat(model: Model = None, store: Store = None, k: Documents = None, calibration: Calibrated = None) -> None:
     """Ask one question after the other; answers appear as they are written."""
-    system = open_system(model, store, k)
+    system = open_system(model, store, k, calibration)
     typer.echo(f"{system.folder.resolve().name} from {system.store.folder}: {HELP}", err=True)
     number, sources = system.k, list[tuple[float, str]]()
     for line in _typed():
@@ -24,8 +22,8 @@ def chat(model: Model = None, store: Store = None, k: Documents = None) -> None:
             case ["/quit"]:
                 return
             case ["/sources"]:
-                for score, text in sources:
-                    typer.echo(f"  {score:.3f}  {' '.join(text.split())[:SHOWN]}")
+                for place, (score, text) in enumerate(sources, 1):
+                    typer.echo(cited(place, score, text))
             case ["/k", value] if value.isdecimal() and int(value) > 0:
                 number = int(value)
             case [word, *_] if word.startswith("/"):

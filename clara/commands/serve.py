@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from clara.commands.shared import Documents, Model, Store, open_system
+from clara.commands.shared import Calibrated, Documents, Model, Store, open_system
 from clara.errors import ConfigError, ResourceError
 
 LOOPBACK = ("127.0.0.1", "localhost")
@@ -19,6 +19,7 @@ def serve(
     model: Model = None,
     store: Store = None,
     k: Documents = None,
+    calibration: Calibrated = None,
     compare: Annotated[
         list[Path] | None, typer.Option(help="Other checkpoint that the page shows beside, with its run's store")
     ] = None,
@@ -46,7 +47,7 @@ def serve(
     from clara.server.explore import Served
     from clara.server.limits import Limits
 
-    systems = [open_system(model, store, k), *(open_system(other, None, k) for other in compare or ())]
+    systems = [open_system(model, store, k, calibration), *(open_system(other, None, k) for other in compare or ())]
     served, *others = [Served(each.folder.resolve().name, each.model, each.store, each.k) for each in systems]
     limits = Limits(batch=batch, waiting=waiting, timeout_seconds=timeout)
     hosts = LOCAL_HOSTS if host in LOOPBACK else None

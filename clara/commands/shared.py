@@ -10,6 +10,7 @@ import typer
 
 from clara.errors import CheckpointError, ClaraError
 from clara.files import read_json
+from clara.program import bound_primitives, refusal
 
 if TYPE_CHECKING:
     from clara.model.store import MemoryStore
@@ -18,11 +19,17 @@ if TYPE_CHECKING:
 RESULTS = Path("results")
 DEFAULT_TOP_K = 5
 EXIT_ERROR = 2
+SHOWN = 100
+"""Characters of a passage."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON")]
 Model = Annotated[Path | None, typer.Option(help="Checkpoint folder; default: the newest joint one here")]
 Store = Annotated[Path | None, typer.Option(help="Store folder; default: the one of the model's run")]
 Documents = Annotated[int | None, typer.Option("--k", min=1, help="Passages read; default: as in training")]
+Calibrated = Annotated[
+    Path | None,
+    typer.Option("--calibration", help="File of clara calibrate: say so where the store is unlikely to know"),
+]
 StoreFolder = Annotated[Path, typer.Argument(help="Store folder, or its manifest.json")]
 Checkpoint = Annotated[Path, typer.Argument(help="Folder of a training stage, or its card.json")]
 
@@ -34,10 +41,14 @@ def answers_errors(command: Callable[Parameters, None]) -> Callable[Parameters, 
 
     @functools.wraps(command)
     def wrapped(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
+        bound_primitives()
         try:
             command(*args, **kwargs)
-        except ClaraError as error:
-            typer.echo(f"error: {error}", err=True)
+        except (ClaraError, OSError) as error:
+            sentence = refusal(error) if isinstance(error, OSError) else str(error)
+            if sentence is None:
+                raise
+            typer.echo(f"error: {sentence}", err=True)
             raise typer.Exit(EXIT_ERROR) from error
 
     return wrapped
@@ -52,26 +63,26 @@ class System(NamedTuple):
     k: int
 
 
-def open_system(model: Path | None, store: Path | None, k: int | None) -> System:
+def open_system(model: Path | None, store: Path | None, k: int | None, calibration: Path | None = None) -> System:
     """The model and store that are named, or the newest finished run's.
 
     Raises:
-        CheckpointError: there is no run here, or no store of the model's compressor.
+        CheckpointError: there is no run here, no store of the model's compressor, or a calibration of another one.
     """
     from clara.model.store import MemoryStore
 
-    loaded, folder = load(model)
+    loaded, folder = load(model, calibration)
     opened = MemoryStore(manifest_of(store or store_of(loaded, folder)))
     opened.require(loaded.compressor_hash)
     return System(loaded, folder, opened, k or trained_top_k(folder))
 
 
-def load(model: Path | None) -> "tuple[Clara, Path]":
+def load(model: Path | None, calibration: Path | None = None) -> "tuple[Clara, Path]":
     """A checkpoint and its folder; the newest joint one here where none is named."""
     import clara
 
     folder = model or newest_checkpoint(RESULTS)
-    return clara.load(folder), folder.parent if folder.is_file() else folder
+    return clara.load(folder, calibration=calibration), folder.parent if folder.is_file() else folder
 
 
 def newest_checkpoint(results: Path) -> Path:
@@ -109,6 +120,13 @@ def trained_top_k(folder: Path) -> int:
     settings: Any = read_json(path) if path.exists() else {}
     sections = (settings.get(stage, {}) for stage in ("joint", "instruction"))
     return next((int(section["top_k"]) for section in sections if "top_k" in section), DEFAULT_TOP_K)
+
+
+def cited(number: int, score: float, document: str) -> str:
+    """A passage as one line: its number, score, title and beginning."""
+    title, between, text = document.partition("\n")
+    shown = f"{title} · {text}" if between else title
+    return f"  [{number}] {score:.3f}  {' '.join(shown.split())[:SHOWN]}"
 
 
 def manifest_of(folder: Path) -> Path:

@@ -5,14 +5,16 @@ Logistic regression on two numbers, the best score and how far it lies above the
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
-from clara.errors import DataError
+from clara.errors import CheckpointError, DataError
 from clara.files import text_id
-from clara.records import Record
+from clara.model.answers import Sure
+from clara.records import Record, read_card_file
 
 NEXT = 19
 """Scores after the best whose mean it is compared with."""
@@ -47,6 +49,23 @@ class Calibration(Record):
     def probability(self, scores: Sequence[float]) -> float:
         """Probability that a question is answerable whose passages have these scores, best first."""
         return float(_probabilities(np.array(self.weights), [features(scores)])[0])
+
+    def sure(self, scores: Sequence[float]) -> Sure:
+        """The probability, and whether it reaches the threshold. Takes `NEXT` + 1 scores, or all that there are."""
+        found = self.probability(scores[: NEXT + 1])
+        return Sure(found, found >= self.threshold)
+
+
+def read_calibration(path: Path, compressor_hash: str) -> Calibration:
+    """The calibration in a file.
+
+    Raises:
+        CheckpointError: it is none, or was made with another checkpoint.
+    """
+    found = read_card_file(Calibration, path, "calibration", remedy="make it by clara calibrate")
+    if found.compressor_hash != compressor_hash:
+        raise CheckpointError(f"{path} was made with another checkpoint; run clara calibrate with this one")
+    return found
 
 
 def features(scores: Sequence[float]) -> Features:

@@ -17,6 +17,18 @@ class Seconds(NamedTuple):
     generation: float
 
 
+class Sure(NamedTuple):
+    """Whether a store is likely to answer a question, by a calibration."""
+
+    probability: float
+    enough: bool
+    """Whether it reaches the calibration's threshold; below it nothing is generated."""
+
+
+UNKNOWN = "I do not know: the documents do not seem to say."
+"""The answer to a question of which a calibration says that the store is unlikely to know."""
+
+
 class Answer(NamedTuple):
     """An answer and what it was written from."""
 
@@ -26,6 +38,8 @@ class Answer(NamedTuple):
     scores: list[float]
     """Their cosine with the question; empty where the checkpoint has no query reasoner."""
     seconds: Seconds
+    sure: Sure | None = None
+    """None without a calibration, or where the candidates were given."""
 
 
 class Hit(NamedTuple):
@@ -52,6 +66,12 @@ class Selection:
     memories: list[Tensor]
     reasoner_seconds: float = 0.0
     search_seconds: float = 0.0
+    sure: Sure | None = None
+
+    @property
+    def unknown(self) -> bool:
+        """Whether the answer is `UNKNOWN`, by a calibration."""
+        return self.sure is not None and not self.sure.enough
 
     def first(self, k: int) -> "Selection":
         """The best k of them."""

@@ -51,6 +51,7 @@ def _told(system: Served, question: str, k: int, max_new_tokens: int) -> dict[st
         "vectors": model.card.shape.num_memory,
         "candidates": [hit._asdict() for hit in hits],
         "selected": len(found[0].documents),
+        "probability": found[0].sure.probability if found[0].sure else None,
         "answer": "".join(texts),
         "words": [word for word in words if word.lower() not in question.lower()],
     }

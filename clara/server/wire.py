@@ -133,7 +133,8 @@ def sources(end: Written) -> dict[str, Any]:
         for text, score in zip(found.documents, scores, strict=True)
     ]
     seconds = {"reasoner": found.reasoner_seconds, "search": found.search_seconds, "generation": end.generation_seconds}
-    return {"documents": read, "seconds": seconds}
+    sure = {"probability": found.sure.probability, "known": found.sure.enough} if found.sure else {}
+    return {"documents": read, "seconds": seconds} | sure
 
 
 def memories(found: Tensor) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from clara.cli import app
 from clara.files import read_json, write_json
+from clara.model.answers import UNKNOWN
 from clara.records import Question, write_rows
 
 
@@ -35,6 +36,17 @@ def test_below_the_threshold_the_answer_is_that_it_does_not_know(calibration: di
         assert found["known"] is known
         assert found["answer"].startswith("I do not know") is not known
         assert 0 < found["probability"] < 1
+
+
+def test_chat_and_serve_take_it_too(calibration: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    write_json(Path("calibration.json"), {**calibration, "threshold": 1.0})
+    done = CliRunner().invoke(app, ["chat", "--calibration", "calibration.json"], input="Who left?\n")
+    assert done.stdout == f"{UNKNOWN}\n"
+    served = list[Any]()
+    monkeypatch.setattr("uvicorn.run", lambda app, **options: None)
+    monkeypatch.setattr("clara.server.app.create_app", lambda system, *args, **options: served.append(system))
+    assert run("serve", "--calibration", "calibration.json").exit_code == 0
+    assert served[0].model.calibration.threshold == 1
 
 
 def test_what_does_not_fit_is_refused(calibration: dict[str, Any]) -> None:

@@ -18,8 +18,8 @@ def test_questions_are_answered_in_turn_until_the_end(workplace: Path) -> None:
     (second,) = model.answer(["Where is Aro?"], store=store, k=1, max_new_tokens=128)
     sources = [
         [
-            f"  {score:.3f}  {' '.join(text.split())[:100]}"
-            for score, text in zip(each.scores, each.documents, strict=True)
+            f"  [{number}] {score:.3f}  {' · '.join(text.splitlines())[:100]}"
+            for number, (score, text) in enumerate(zip(each.scores, each.documents, strict=True), 1)
         ]
         for each in (first, second)
     ]

@@ -12,6 +12,9 @@ import openai
 import pytest
 import torch
 
+from clara.evaluation.answerable import Calibration
+from clara.model.answers import UNKNOWN
+from clara.serving import Clara
 from tests import tiny
 from tests.server.conftest import Gate, World, client, serving
 
@@ -56,6 +59,22 @@ def test_questions_at_the_same_time_are_answered_together_each_as_alone(world: W
     assert 'clara_requests_total{route="/v1/chat/completions",status="200"} 5.0' in told
 
 
+def test_by_a_calibration_the_server_says_what_its_store_does_not_know(world: World) -> None:
+    plain = world.model.answer(QUESTIONS, store=world.store, k=2, max_new_tokens=6)
+    fitted = Calibration(**tiny.between(world.model.compressor_hash, [each.scores[0] for each in plain]))
+    careful = World(Clara(world.model.loaded, fitted), world.store)
+    with serving(careful, wait_seconds=0.3) as address, ThreadPoolExecutor(5) as pool:
+        api = client(address)
+        found = list(pool.map(lambda question: api.chat.completions.create(**asked(question)), QUESTIONS))
+        explored = httpx.post(f"{address}/explore", json={"question": QUESTIONS[0]}, timeout=60).json()
+    told = [each.model_extra["clara"] if each.model_extra else {} for each in found]
+    assert sum(each["known"] for each in told) == len(QUESTIONS) - 1
+    for each, one, answer in zip(found, told, plain, strict=True):
+        assert each.choices[0].message.content == (answer.text if one["known"] else UNKNOWN)
+        assert one["known"] == (one["probability"] >= 0.5)
+    assert explored["systems"][0]["probability"] == pytest.approx(told[0]["probability"], abs=1e-3)
+
+
 def test_own_candidates_and_another_k_are_taken(world: World) -> None:
     (answer,) = world.model.answer(QUESTIONS[:1], documents=[tiny.TEXTS[:3]], k=1, max_new_tokens=6)
     with serving(world) as address:
@@ -82,7 +101,7 @@ def test_the_explorer_is_told_candidates_answers_and_words(world: World) -> None
     first, other = found["systems"]
     assert len(first["candidates"]) == len(tiny.TEXTS)
     assert first["selected"] == 2
-    assert first["answer"] == answer.text
+    assert (first["answer"], first["probability"]) == (answer.text, None)
     assert (other["name"], other["answer"]) == ("other", answer.text)
     assert found["text"] != first["answer"]
 
