@@ -19,7 +19,7 @@ def retriever(model: Clara, store: MemoryStore | str | Path, *, k: int = 5) -> "
     from langchain_core.documents import Document
     from langchain_core.retrievers import BaseRetriever
 
-    class Retriever(BaseRetriever):
+    class Retriever(BaseRetriever):  # type: ignore[misc, unused-ignore]  # Any where LangChain is missing
         def _get_relevant_documents(self, query: str, **_: Any) -> list[Document]:
             hits = model.search([query], store=store, k=k)[0]
             return [

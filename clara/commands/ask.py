@@ -56,6 +56,11 @@ def _described(question: str, found: "Answer", system: System) -> dict[str, obje
         {"id": document_id(text), "document": text, "score": score}
         for text, score in zip(found.documents, found.scores, strict=True)
     ]
-    answer = {"question": question, "answer": found.text, "documents": read, "seconds": found.seconds._asdict()}
-    sure = {"probability": found.sure.probability, "known": found.sure.enough} if found.sure else {}
+    answer: dict[str, object] = {
+        "question": question,
+        "answer": found.text,
+        "documents": read,
+        "seconds": found.seconds._asdict(),
+    }
+    sure: dict[str, object] = {"probability": found.sure.probability, "known": found.sure.enough} if found.sure else {}
     return answer | {"model": system.folder, "store": system.store.folder} | sure
