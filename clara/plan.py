@@ -52,7 +52,7 @@ BEFORE = {
     "score": ("predict", "predict_baseline", "rank_bm25"),
     "make_paper_table": ("score", "score_recovery", "score_grounding", "measure_efficiency", "measure_data"),
     "make_scorecard": ("predict", "predict_baseline", "rank_bm25", "predict_given", "predict_given_text"),
-    "build_report": ("score", "measure_memory_use", "review_pairs"),
+    "build_report": ("score", "measure_memory_use", "review_pairs", "make_paper_table", "make_scorecard"),
     "predict_given": ("compress_documents",),
     "predict_given_text": ("make_candidates",),
     "predict_by_k": ("train_joint",),
