@@ -42,14 +42,19 @@ BEFORE = {
     "gather_pairs": ("synthesize",),
     "review_pairs": ("gather_pairs", "prepare_questions"),
     "pretrain": ("gather_pairs",),
+    "answer_as_teacher": ("prepare_backbone", "make_candidates"),
     "tune_instructions": ("pretrain", "make_candidates"),
+    "tune_text_rag": ("prepare_backbone", "make_candidates"),
     "compress_documents": ("collect_documents",),
     "train_joint": ("compress_documents",),
     "predict": ("train_joint",),
-    "predict_baseline": ("make_candidates",),
+    "predict_baseline": ("make_candidates", "tune_text_rag"),
+    "predict_compressed_text": ("prepare_backbone", "make_candidates"),
+    "predict_released": ("collect_documents",),
     "rank_bm25": ("make_candidates",),
+    "rank_neural": ("make_candidates",),
     "measure_memory_use": ("make_candidates",),
-    "score": ("predict", "predict_baseline", "rank_bm25"),
+    "score": ("predict", "predict_baseline", "predict_compressed_text", "predict_released", "rank_bm25", "rank_neural"),
     "make_paper_table": ("score", "score_recovery", "score_grounding", "measure_efficiency", "measure_data"),
     "make_scorecard": ("predict", "predict_baseline", "rank_bm25", "predict_given", "predict_given_text"),
     "build_report": ("score", "measure_memory_use", "review_pairs", "make_paper_table", "make_scorecard"),
@@ -148,6 +153,8 @@ class Plan:
         parents = BEFORE.get(rule, ())
         if rule in OF_INITIAL:
             parents = (*parents, STAGES[init][-1])
+        if rule == "tune_instructions" and self.variants[variant]["instruction"]["answers"] == "teacher":
+            parents = (*parents, "answer_as_teacher")
         if rule == "gather_pairs" and self.variants["base"]["synthesis"]["exclude_leaks"]:
             parents = (*parents, "prepare_questions")
         for parent in parents:
@@ -176,6 +183,9 @@ class Plan:
             return _existing(base["synthesis"]["published"])
         if rule == "prepare_backbone":
             return _existing(base["backbone"]["source"])
+        if rule == "predict_released":
+            sources = [Path(expand(one["source"])) for one in base["evaluation"]["released"].values()]
+            return sorted(str(file) for folder in sources for file in folder.glob("*") if file.is_file())
         return []
 
 

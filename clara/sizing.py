@@ -58,6 +58,12 @@ MEASURED_MB = {
     "rewrite_documents": 2500, "measure_efficiency": 2500, "measure_states": 2500,
 }  # fmt: skip
 """Memory that the demo's jobs took on CPUs. One that the formula puts at most 5 % above gets it."""
+LIKE = {
+    "answer_as_teacher": "predict_baseline", "tune_text_rag": "tune_instructions",
+    "predict_compressed_text": "predict_baseline", "predict_released": "compress_documents",
+    "rank_neural": "predict_baseline",
+}  # fmt: skip
+"""Steps of baselines that are taken for as large as another step."""
 LIGHT_MB = {
     "fetch_corpus": 500, "split_passages": 1500, "prepare_questions": 1500, "make_candidates": 1500,
     "collect_documents": 1500, "gather_pairs": 1500, "review_pairs": 1500, "rank_bm25": 1000, "score": 500,
@@ -96,7 +102,7 @@ class Sizes:
 
     def of(self, rule: str, variant: str = "base", ratio: int | None = None) -> Size:
         """The size of a rule's job at its first attempt; at the largest memories where no ratio is given."""
-        config = self.variants[variant]
+        config, rule = self.variants[variant], LIKE.get(rule, rule)
         if rule not in MEASURED_MB:
             return Size(LIGHT_MB.get(rule, 1000) + _data_mb(rule, config), 20.0, 0, 0, 1.0)
         size = self._with_model(rule, config, ratio or min(config["ratios"]))

@@ -12,6 +12,7 @@ ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT))
 
 from clara import config as configuration
+from clara.config.evaluation import PER_RATIO
 from clara.errors import ClaraError
 from clara.evaluation.paper.claims import read_claims, systems_of
 from clara.evaluation.paper.specs import read_table
@@ -82,6 +83,11 @@ MODEL_RULES = (
     "rewrite_documents",
     "measure_efficiency",
     "measure_states",
+    "answer_as_teacher",
+    "tune_text_rag",
+    "predict_compressed_text",
+    "predict_released",
+    "rank_neural",
 )
 
 
@@ -94,7 +100,10 @@ wildcard_constraints:
     stage="pretraining|instruction|joint",
     name=r"[\w-]+",
     system=r"[\w-]+",
-    baseline="no_retrieval|text_rag",
+    baseline="no_retrieval|text_rag|text_rag_tuned",
+    method="hard_words|llmlingua2",
+    ranker="dense|cross_encoder",
+    released=r"\w+",
     shard=r"\d+",
     shards=r"\d+",
     table=r"table_\d+",
@@ -122,7 +131,7 @@ def state(rule_name):
         given = dict(wildcards.items())
         name = "-".join(
             given[key]
-            for key in ("init", "baseline", "ratio", "variant")
+            for key in ("init", "baseline", "released", "ratio", "variant")
             if key in given
         )
         digest = PLAN.state(
@@ -196,7 +205,16 @@ def systems():
         f"{init}-cr{ratio}-{PLAN.owner('metrics', variant, init)}"
         for init, ratio, variant in combinations
     ]
-    return [*config["evaluation"]["baselines"], *dict.fromkeys(ours)]
+    return [*baselines(), *dict.fromkeys(ours)]
+
+
+def baselines():
+    """The names of all that is scored beside CLaRa; those that shorten text are one a ratio."""
+    found = []
+    for name in config["evaluation"]["baselines"]:
+        ratios = config["ratios"] if name in PER_RATIO else []
+        found += [f"{name}_cr{ratio}" for ratio in ratios] or [name]
+    return found + [f"released_{name}" for name in config["evaluation"]["released"]]
 
 
 def stages_before_joint():
@@ -298,6 +316,12 @@ def test_questions():
         run=RUN,
         benchmark=config["benchmarks"],
     )
+
+
+def teacher_answers(wildcards):
+    """The teacher's answers where the variant learns from these, else nothing."""
+    chosen = PLAN.variants[wildcards.variant]["instruction"]["answers"]
+    return [f"results/{RUN}/teacher/answers.jsonl"] if chosen == "teacher" else []
 
 
 def rows_to_learn(wildcards):

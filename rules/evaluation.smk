@@ -39,6 +39,11 @@ rule predict_baseline:
         script=program("predict_baseline"),
         prompts=PLAN.prompts("predict_baseline"),
         backbone="results/{run}/backbone/card.json",
+        checkpoint=lambda w: (
+            [f"results/{RUN}/text_rag/card.json"]
+            if w.baseline == "text_rag_tuned"
+            else []
+        ),
         candidates=candidates("test", POOLS),
     output:
         predictions="results/{run}/evaluation/predictions/{baseline}.jsonl",
@@ -58,8 +63,95 @@ rule predict_baseline:
         "Answering the test questions by the baseline {wildcards.baseline}"
     shell:
         "OMP_NUM_THREADS={threads} CLARA_GPUS={resources.gpu} python {input.script} --settings {params.settings:q}"
-        " --baseline {wildcards.baseline} --backbone {input.backbone:q} --candidates {input.candidates:q}"
+        " --baseline {wildcards.baseline} --backbone {input.backbone:q} --checkpoint {input.checkpoint:q}"
+        " --candidates {input.candidates:q}"
         " --predictions {output.predictions:q}"
+        " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"
+
+
+rule predict_compressed_text:
+    input:
+        script=program("predict_compressed_text"),
+        prompts=PLAN.prompts("predict_compressed_text"),
+        backbone="results/{run}/backbone/card.json",
+        candidates=candidates("test", POOLS),
+    output:
+        predictions="results/{run}/evaluation/predictions/{method}_cr{ratio}.jsonl",
+    log:
+        "logs/{run}/predict_compressed_text/{method}_cr{ratio}.log",
+    benchmark:
+        "benchmarks/{run}/predict_compressed_text/{method}_cr{ratio}.jsonl"
+    threads: 1
+    resources:
+        mem_mb=sized("predict_compressed_text", "memory"),
+        runtime=sized("predict_compressed_text", "minutes"),
+        gpu=gpus("predict_compressed_text"),
+    params:
+        settings=settings("predict_compressed_text"),
+        code=PLAN.code("predict_compressed_text"),
+    message:
+        "Answering from text cut by {wildcards.method} to ratio {wildcards.ratio}"
+    shell:
+        "OMP_NUM_THREADS={threads} CLARA_GPUS={resources.gpu} python {input.script} --settings {params.settings:q}"
+        " --method {wildcards.method} --ratio {wildcards.ratio} --backbone {input.backbone:q}"
+        " --candidates {input.candidates:q} --predictions {output.predictions:q}"
+        " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"
+
+
+rule predict_released:
+    input:
+        script=program("predict_released"),
+        prompts=PLAN.prompts("predict_released"),
+        source=PLAN.user_files("predict_released"),
+        documents="results/{run}/corpus/documents.parquet",
+        candidates=candidates("test", POOLS),
+    output:
+        predictions="results/{run}/evaluation/predictions/released_{released}.jsonl",
+    log:
+        "logs/{run}/predict_released/{released}.log",
+    benchmark:
+        "benchmarks/{run}/predict_released/{released}.jsonl"
+    threads: 1
+    resources:
+        mem_mb=sized("predict_released", "memory"),
+        runtime=sized("predict_released", "minutes"),
+        gpu=gpus("predict_released"),
+    params:
+        settings=settings("predict_released"),
+        code=PLAN.code("predict_released"),
+        state=state("predict_released"),
+    message:
+        "Answering with the released checkpoint {wildcards.released}"
+    shell:
+        "OMP_NUM_THREADS={threads} CLARA_GPUS={resources.gpu} python {input.script} --settings {params.settings:q} --name {wildcards.released}"
+        " --documents {input.documents:q} --candidates {input.candidates:q} --state {params.state:q}"
+        " --predictions {output.predictions:q}"
+        " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"
+
+
+rule rank_neural:
+    input:
+        script=program("rank_neural"),
+        candidates=candidates("test", POOLS),
+    output:
+        predictions="results/{run}/evaluation/predictions/{ranker}.jsonl",
+    log:
+        "logs/{run}/rank_neural/{ranker}.log",
+    benchmark:
+        "benchmarks/{run}/rank_neural/{ranker}.jsonl"
+    threads: 1
+    resources:
+        mem_mb=sized("rank_neural", "memory"),
+        runtime=sized("rank_neural", "minutes"),
+        gpu=gpus("rank_neural"),
+    params:
+        settings=settings("rank_neural"),
+        code=PLAN.code("rank_neural"),
+    message:
+        "Ranking the pools by the model of {wildcards.ranker}"
+    shell:
+        "OMP_NUM_THREADS={threads} CLARA_GPUS={resources.gpu} python {input.script} --settings {params.settings:q} --ranker {wildcards.ranker}"
+        " --candidates {input.candidates:q} --predictions {output.predictions:q}"
         " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"
 
 

@@ -8,21 +8,28 @@
 Makes a checkpoint in the card's folder; goes on from --state after an interruption.
 """
 
+from pathlib import Path
+
 from clara import program
 from clara.config.rules import TuneInstructions, parse_settings
-from clara.records import Question, read_rows
+from clara.records import Prediction, Question, read_rows
 
 
 def main(argv: list[str] | None = None) -> None:
     """Parses the flags and trains."""
     flags = program.parser(__doc__)
     flags.add_argument("--settings", required=True)
+    flags.add_argument("--teacher", type=Path, nargs="*", default=[], help="answers instead of the gold ones")
     program.add_paths(flags, "--checkpoint", "--state", "--card", many=("--candidates",))
     given = flags.parse_args(argv)
     settings = parse_settings(TuneInstructions, given.settings)
     questions = [row for path in given.candidates for row in read_rows(Question, path)]
 
-    from clara.training import stages
+    from clara.training import examples, stages
+
+    if given.teacher:
+        answers = [row for path in given.teacher for row in read_rows(Prediction, path)]
+        questions = examples.answered_by_teacher(questions, answers)
 
     stages.tune_instructions(
         settings,
@@ -30,7 +37,7 @@ def main(argv: list[str] | None = None) -> None:
         questions=questions,
         state=given.state,
         card=given.card,
-        inputs=[given.checkpoint, *given.candidates],
+        inputs=[given.checkpoint, *given.teacher, *given.candidates],
     )
 
 

@@ -46,7 +46,7 @@ def _hint(kind: str, value: Any) -> str:
 
 def names(config: "Config") -> Iterator[str]:
     """Faults of the names, which become folders, and of the sections that variants override."""
-    for name in [config.run, *config.benchmarks, *config.variants]:
+    for name in [config.run, *config.benchmarks, *config.variants, *config.evaluation.released]:
         if not SAFE_NAME.fullmatch(name):
             yield f"the name {name!r} must be letters, digits and underscores, because it becomes a folder"
     for name, overrides in config.variants.items():
@@ -91,6 +91,12 @@ def between(config: "Config") -> Iterator[str]:
     asked = config.measurements
     if "by_k" in asked.which and max(asked.by_k) > config.candidates.size:
         yield f"measurements.by_k = {asked.by_k}: should not exceed candidates.size = {config.candidates.size}"
+    for name in {"dense", "cross_encoder", "llmlingua2"} & set(config.evaluation.baselines):
+        if getattr(config.evaluation, name).source is None:
+            yield (
+                f"evaluation.baselines names {name}, but evaluation.{name}.source = None: should name a folder, "
+                "a package's or a Hub model"
+            )
     unmade = set(config.pretraining.kinds) - set(config.synthesis.kinds)
     if unmade and config.synthesis.published is None:
         yield (

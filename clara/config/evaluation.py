@@ -4,7 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from clara.config.base import Distinct, Strict, Text, matching
+from clara.config.base import Distinct, Location, Strict, Text, matching
+
+PER_RATIO = ("hard_words", "llmlingua2")
+"""Baselines that shorten text to the tokens of a memory: one system a ratio, `hard_words_cr16`."""
 
 PaperBackbone = Literal["mistral", "phi4"]
 
@@ -28,14 +31,52 @@ class Scoring(Strict):
     """Coverage of the intervals."""
 
 
+class OtherModel(Strict):
+    source: Location | None
+    """`package:DISTRIBUTION/FOLDER`, a local folder, or a Hub name; null: none."""
+    revision: Text | None
+    """Commit or tag of a Hub model; null takes its default branch."""
+    max_tokens: int = Field(ge=8)
+    """Tokens of a text, or of a question with a document, that the model reads; the rest is cut."""
+    batch_size: int = Field(ge=1)
+    """Texts read together."""
+
+
+class Dense(OtherModel):
+    pooling: Literal["mean", "first"]
+    """How a text's states become one vector: their mean, or that of the first token."""
+    question_prefix: str
+    """What the model expects before a question (`query: ` of E5)."""
+    document_prefix: str
+    """And before a document."""
+
+
+class Released(Strict):
+    source: Location
+    """Folder of a checkpoint of the released code, of its last stage."""
+    base: Text | None
+    """Its base model, a folder or Hub name; null takes the one that the checkpoint names."""
+
+
 class Evaluation(Strict):
     top_k: int = Field(ge=1)
     """Documents that the generator reads; paper 5."""
     generation: Generation
     scoring: Scoring
-    baselines: Distinct[Literal["no_retrieval", "text_rag", "bm25"]]
-    """no_retrieval: the backbone alone. text_rag: the backbone with the text of BM25's best documents.
-    bm25: ranking only."""
+    baselines: Distinct[
+        Literal[
+            "no_retrieval", "text_rag", "text_rag_tuned", "hard_words", "llmlingua2", "bm25", "dense", "cross_encoder"
+        ]
+    ]
+    """Other systems, each asked the same questions: docs/evaluation.md says what each does."""
+    dense: Dense
+    """The bi-encoder of baseline `dense`."""
+    cross_encoder: OtherModel
+    """The model for sequence classification of baseline `cross_encoder`."""
+    llmlingua2: OtherModel
+    """The model for token classification (drop, keep) of baseline `llmlingua2`."""
+    released: dict[str, Released]
+    """Checkpoints of the released code by a name of ours, each a system `released_NAME`."""
     memory_use_examples: int = Field(ge=8)
     """Held-out examples of the memory-use diagnostic."""
 

@@ -70,6 +70,22 @@ class TuneInstructions(Strict):
     instruction: training.Instruction
 
 
+class AnswerAsTeacher(Strict):
+    seed: Seed
+    backbone: model.Backbone
+    top_k: Annotated[int, At("instruction.top_k")]
+    max_target_tokens: Annotated[int, At("instruction.max_target_tokens")]
+    generation: Annotated[evaluation.Generation, At("evaluation.generation")]
+
+
+class TuneTextRag(Strict):
+    seed: Seed
+    backbone: model.Backbone
+    lora: model.Lora
+    instruction: training.Instruction
+    joint: Annotated[training.Optimization, At("joint.optimization")]
+
+
 class CompressDocuments(Strict):
     backbone: model.Backbone
     compression: training.Compression
@@ -97,6 +113,16 @@ class Predict(Strict):
 
 class PredictBaseline(Predict, Bm25):
     pass
+
+
+class PredictCompressedText(PredictBaseline):
+    document_max_tokens: Annotated[int, At("memory.document_max_tokens")]
+    llmlingua2: Annotated[evaluation.OtherModel, At("evaluation.llmlingua2")]
+
+
+class PredictReleased(Predict):
+    compression: training.Compression
+    released: Annotated[dict[str, evaluation.Released], At("evaluation.released")]
 
 
 class RankBm25(Bm25):
@@ -165,6 +191,11 @@ class DrawMeasurements(Strict):
     pass
 
 
+class RankNeural(Strict):
+    dense: Annotated[evaluation.Dense, At("evaluation.dense")]
+    cross_encoder: Annotated[evaluation.OtherModel, At("evaluation.cross_encoder")]
+
+
 class Score(Strict):
     seed: Seed
     scoring: Annotated[evaluation.Scoring, At("evaluation.scoring")]
@@ -202,12 +233,17 @@ RULES: dict[str, type[Strict]] = {
     "review_pairs": ReviewPairs,
     "pretrain": Pretrain,
     "tune_instructions": TuneInstructions,
+    "answer_as_teacher": AnswerAsTeacher,
+    "tune_text_rag": TuneTextRag,
     "compress_documents": CompressDocuments,
     "train_joint": TrainJoint,
     "measure_memory_use": MeasureMemoryUse,
     "predict": Predict,
     "predict_baseline": PredictBaseline,
+    "predict_compressed_text": PredictCompressedText,
+    "predict_released": PredictReleased,
     "rank_bm25": RankBm25,
+    "rank_neural": RankNeural,
     "score": Score,
     "make_paper_table": MakePaperTable,
     "make_scorecard": MakeScorecard,

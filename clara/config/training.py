@@ -66,6 +66,9 @@ class Instruction(Strict):
     """Weight of the alignment loss; the released script keeps 0.1."""
     mse_reduction: Literal["mean", "sum"]
     """As in pretraining."""
+    answers: Literal["gold", "teacher"]
+    """What is learnt: the first gold answer (paper), or what the backbone answers from the documents' text, as PISCO
+    (Louis et al. 2025) distils it."""
     top_k: int = Field(ge=1)
     """Documents given with a question; paper 5."""
     max_target_tokens: int = Field(ge=8)

@@ -1,7 +1,7 @@
 """Files of candidate pools: reading questions, the documents that they name, and their ranking by BM25."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,22 +66,35 @@ def passage_of(document: str) -> Passage:
 
 def rank_by_bm25(paths: Iterable[Path], *, k1: float, b: float) -> Iterator[Prediction]:
     """For each question of the files its candidates' ranking by BM25, with no answer."""
+    return rank_by("bm25", paths, lambda question, docs: rank_documents(question, docs, k1=k1, b=b).scores)
+
+
+def rank_by(
+    system: str, paths: Iterable[Path], score: Callable[[str, Sequence[str]], Sequence[float]]
+) -> Iterator[Prediction]:
+    """For each question of the files its candidates' ranking by `score`, with no answer.
+
+    Args:
+        system: its name.
+        paths: files of pools.
+        score: of a question and its documents, a score for each; of equal ones the earlier document comes first.
+    """
     for path in paths:
         name = candidate_file(path)
         questions = read_questions(path)
         with Progress(f"rank {path.name}", total=len(questions), unit="questions") as progress:
             for number, question in enumerate(questions, 1):
-                ranked = rank_documents(question.question, question.docs, k1=k1, b=b)
+                scores = [round(float(value), 6) for value in score(question.question, question.docs)]
                 yield Prediction(
-                    system="bm25",
+                    system=system,
                     benchmark=name.benchmark,
                     setting="oracle" if name.setting == "oracle" else "normal",
                     id=question.id,
                     question=question.question,
                     golden_answers=question.golden_answers,
                     prediction=None,
-                    ranking=ranked.ranking,
-                    scores=ranked.scores,
+                    ranking=sorted(range(len(scores)), key=lambda place: (-scores[place], place)),
+                    scores=scores,
                     selected=[],
                     pos_index=question.pos_index,
                 )

@@ -23,7 +23,17 @@ SETTINGS = {"oracle": "Oracle pool", "normal": "Normal pool"}
 
 GIVEN = "given-"
 """Begins the name of a system that answers from given documents: `given-text`, `given-pretraining-cr16-base`."""
-_BASELINES = {"no_retrieval": "No retrieval", "text_rag": "Text RAG", "bm25": "BM25"}
+_BASELINES = {
+    "no_retrieval": "No retrieval",
+    "text_rag": "Text RAG",
+    "text_rag_tuned": "Text RAG, LoRA-tuned",
+    "hard_words": "Informative words",
+    "llmlingua2": "LLMLingua-2",
+    "bm25": "BM25",
+    "dense": "Dense bi-encoder",
+    "cross_encoder": "Cross-encoder",
+}
+_OF_RATIO = re.compile(r"(?P<baseline>\w+)_cr(?P<ratio>\d+)")
 _NAME = re.compile(r"(?:(?P<init>pretraining|instruction)-)?cr(?P<ratio>\d+)-(?P<variant>\w+)")
 
 
@@ -92,7 +102,13 @@ def system_label(system: str) -> str:
         reader = system_name(system.removeprefix(GIVEN))
         return f"{f'Compressor {reader.label}' if reader else 'Text'}, documents given"
     name = system_name(system)
-    return f"CLaRa {name.label}" if name else _BASELINES.get(system, system)
+    if name:
+        return f"CLaRa {name.label}"
+    if match := _OF_RATIO.fullmatch(system):
+        return f"{_BASELINES.get(match['baseline'], match['baseline'])} CR {match['ratio']}"
+    if system.startswith("released_"):
+        return f"Released CLaRa {system.removeprefix('released_')}"
+    return _BASELINES.get(system, system)
 
 
 def system_order(system: str) -> tuple[int, str, int, str]:
@@ -100,8 +116,10 @@ def system_order(system: str) -> tuple[int, str, int, str]:
     name = system_name(system)
     if name:
         return len(_BASELINES) + 1, name.init, name.ratio, name.variant
+    match = _OF_RATIO.fullmatch(system)
+    base, ratio = (match["baseline"], int(match["ratio"])) if match else (system, 0)
     known = list(_BASELINES)
-    return (known.index(system) if system in known else len(known)), system, 0, ""
+    return (known.index(base) if base in known else len(known)), base, ratio, ""
 
 
 def metric_label(metric: str) -> str:

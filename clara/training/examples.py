@@ -2,13 +2,14 @@
 
 import math
 import random
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from clara.errors import DataError
-from clara.records import Pair, Question, document_id
+from clara.records import Pair, Prediction, Question, document_id
 from clara.tokens import CompressorInput, Encoder
 
 
@@ -121,26 +122,68 @@ def _list_target(pairs: Sequence[Pair], tokens: Encoder, max_tokens: int) -> lis
     return tokens.target(text, max_tokens=max_tokens)
 
 
-def instruction_examples(
-    questions: Sequence[Question], tokens: Encoder, *, top_k: int, max_target_tokens: int, seed: int
-) -> list[Example]:
-    """Examples of instruction tuning (section 2.3): a question, top_k of its documents, its answer.
+def shown_documents(question: Question, *, top_k: int, seed: int) -> list[int]:
+    """Indices of the documents that instruction tuning shows with a question, in their order.
 
     The gold documents come first into the choice, the rest are distractors of the pool; their order is shuffled.
     """
+    choose = random.Random(f"{seed}-{question.id}")
+    gold = list(question.pos_index)
+    others = [index for index in range(len(question.docs)) if index not in gold]
+    choose.shuffle(others)
+    chosen = (gold + others)[:top_k]
+    choose.shuffle(chosen)
+    return chosen
+
+
+def instruction_examples(
+    questions: Sequence[Question],
+    tokens: Encoder,
+    *,
+    top_k: int,
+    max_target_tokens: int,
+    seed: int,
+    as_text: bool = False,
+) -> list[Example]:
+    """Examples of instruction tuning (section 2.3): a question, top_k of its documents, its answer.
+
+    Args:
+        questions: with gold documents.
+        tokens: encoder of the model.
+        top_k: documents a question.
+        max_target_tokens: of an answer.
+        seed: of the choice and the order of the documents.
+        as_text: show the documents' text instead of their memories.
+    """
     examples = []
     for question in questions:
-        choose = random.Random(f"{seed}-{question.id}")
-        gold = list(question.pos_index)
-        others = [index for index in range(len(question.docs)) if index not in gold]
-        choose.shuffle(others)
-        chosen = (gold + others)[:top_k]
-        choose.shuffle(chosen)
+        chosen = shown_documents(question, top_k=top_k, seed=seed)
         documents = tuple(question.docs[index] for index in chosen)
-        prompt = tokens.answer_prompt(question.question, len(documents))
+        prompt = tokens.answer_prompt(question.question, documents if as_text else len(documents))
         target = tokens.target(question.golden_answers[0], max_tokens=max_target_tokens)
         examples.append(Example(question.id, question.id, documents, prompt, target, question.question))
     return examples
+
+
+def answered_by_teacher(questions: Sequence[Question], answers: Sequence[Prediction]) -> list[Question]:
+    """The questions with a teacher's answer in place of the gold ones; those without a word of it are left out.
+
+    Raises:
+        DataError: the teacher was not asked one of the questions, or answered none.
+    """
+    found = {row.id: (row.prediction or "").strip() for row in answers}
+    if missing := [question.id for question in questions if question.id not in found]:
+        raise DataError(
+            f"the teacher has no answer to {len(missing)} of {len(questions)} questions, first {missing[0]}; run "
+            "answer_as_teacher again"
+        )
+    kept = [question.model_copy(update={"golden_answers": [found[question.id]]}) for question in questions]
+    kept = [question for question in kept if question.golden_answers[0]]
+    if not kept:
+        raise DataError("the teacher answered no question with a word; use instruction.answers: gold")
+    if left := len(questions) - len(kept):
+        print(f"the teacher said nothing to {left} of {len(questions)} questions; left out", file=sys.stderr)
+    return kept
 
 
 def joint_examples(

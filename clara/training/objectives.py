@@ -83,3 +83,21 @@ class CompressionObjective(nn.Module):
         alignment = alignment_losses(memories.text_mean, memories.memory_mean, reduction=self.mse_reduction)
         mse = (alignment.index_select(0, used) * share).sum() / totals.examples
         return Outcome(ce + self.mse_weight * mse, {"ce": ce.detach(), "mse": mse.detach()})
+
+
+class TextObjective(nn.Module):
+    """Tuning on prompts that show documents as text: CE of the target, and no memories anywhere.
+
+    Args:
+        model: its generator is used.
+    """
+
+    def __init__(self, model: ClaraModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, examples: Sequence[Example], totals: Totals, *, progress: float, seed: int) -> Outcome:
+        """The share of `examples`, whose prompts have no slots."""
+        prompts, targets = [item.prompt for item in examples], [item.target for item in examples]
+        ce = self.model.losses(prompts, targets, None).sums.sum() / totals.tokens
+        return Outcome(ce, {"ce": ce.detach()})

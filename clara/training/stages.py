@@ -75,7 +75,7 @@ def pretrain(
     objective = CompressionObjective(
         model, mse_weight=settings.pretraining.mse_weight, mse_reduction=settings.pretraining.mse_reduction
     )
-    _run(
+    run_stage(
         "pretraining",
         model,
         objective,
@@ -116,7 +116,7 @@ def tune_instructions(
     objective = CompressionObjective(
         model, mse_weight=settings.instruction.mse_weight, mse_reduction=settings.instruction.mse_reduction
     )
-    _run(
+    run_stage(
         "instruction",
         model,
         objective,
@@ -175,7 +175,7 @@ def train_joint(
         )
     slots = 1 if joint.selection == "marginal" else joint.top_k
     examples = partial(joint_examples, questions, model.tokens, top_k=slots, max_target_tokens=joint.max_target_tokens)
-    _run(
+    run_stage(
         "joint",
         model,
         objective,
@@ -192,7 +192,7 @@ def train_joint(
     )
 
 
-def _run(
+def run_stage(
     stage: str,
     model: ClaraModel,
     objective: Objective,
@@ -209,6 +209,7 @@ def _run(
     read: Literal["documents", "question"] = "documents",
     fetch: Callable[[Sequence[Example]], None] | None = None,
 ) -> None:
+    """Trains what `learns` names by `plan` and writes the checkpoint: what every stage ends with."""
     if plan.gradient_checkpointing:
         if model.backbone.compiled:
             raise ConfigError(

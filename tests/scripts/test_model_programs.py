@@ -1,6 +1,7 @@
 """The programs that need a model, in their order on tiny files, called as a rule calls them."""
 
 import json
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from clara.model import checkpoint
 from clara.records import Prediction, Question, read_rows, write_rows
 from tests import tiny
 from workflow_scripts import (
+    answer_as_teacher,
     compress_documents,
     draw_measurements,
     measure_efficiency,
@@ -24,16 +26,20 @@ from workflow_scripts import (
     predict,
     predict_baseline,
     predict_by_k,
+    predict_compressed_text,
     predict_given,
     predict_given_text,
+    predict_released,
     prepare_backbone,
     pretrain,
+    rank_neural,
     rewrite_documents,
     score_by_k,
     score_grounding,
     score_recovery,
     train_joint,
     tune_instructions,
+    tune_text_rag,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -126,12 +132,12 @@ class World:
         predict.main([*flags, "--candidates", *map(str, pools)])
         return read_rows(Prediction, out)
 
-    def baseline(self, name: str) -> list[Prediction]:
+    def baseline(self, name: str, **more: object) -> list[Prediction]:
         out = self.folder / "predictions" / f"{name}.jsonl"
         predict_baseline.main(
             self.flags(
                 settings("predict_baseline"), baseline=name, backbone=self.backbone,
-                candidates=self.candidates["test.oracle"], predictions=out,
+                candidates=self.candidates["test.oracle"], predictions=out, **more,
             )
         )  # fmt: skip
         return read_rows(Prediction, out)
@@ -250,7 +256,7 @@ def test_prompts_beyond_the_context_are_refused_before_any_answer(
             raise ConfigError(f"{what} takes {tokens} tokens")
 
     monkeypatch.setattr(LoadedBackbone, "require_room", refuse)
-    monkeypatch.setattr("clara.evaluation.predict.generate", None)  # calling it would be another error
+    monkeypatch.setattr("clara.evaluation.writers.generate", None)  # calling it would be another error
     with pytest.raises(ConfigError, match="the prompt of question q2 with its answer takes"):
         world.predict()
     with pytest.raises(ConfigError, match="the prompt of question q2 with its answer takes"):
@@ -399,6 +405,129 @@ def test_costs_states_and_figures_of_a_run(world: World) -> None:
     assert "pretraining CR 8" in svg.read_text()
     assert svg.with_suffix(".png").exists()
     assert "joint,instruction,8,base,2,validation" in (folder / "training.csv").read_text()
+
+
+def test_a_tuned_text_baseline_answers_otherwise_than_the_bare_backbone(world: World, tmp_path: Path) -> None:
+    card = tmp_path / "text_rag" / "card.json"
+    plan = {"instruction": {"optimization": {"learning_rate": 0.5}}}
+    tune_text_rag.main(
+        world.flags(
+            settings("tune_text_rag", **plan), backbone=world.backbone, candidates=world.candidates["train.oracle"],
+            state=tmp_path / "state", card=card,
+        )
+    )  # fmt: skip
+    assert checkpoint.read_card(card).learned == ["generator"]
+    steps = [json.loads(line)["step"] for line in card.with_name("history.jsonl").read_text().splitlines()]
+    assert max(steps) == 4  # two of instruction tuning, two of joint training
+    bare, tuned = world.baseline("text_rag"), world.baseline("text_rag_tuned", checkpoint=card)
+    assert [row.selected for row in tuned] == [row.selected for row in bare]
+    assert [row.prediction for row in tuned] != [row.prediction for row in bare]
+    with pytest.raises(ConfigError, match="text_rag_tuned needs one --checkpoint"):
+        world.baseline("text_rag_tuned")
+
+
+def test_text_cut_to_the_tokens_of_a_memory_is_a_baseline(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    from clara.model import generator
+
+    read: list[int] = []
+    monkeypatch.setattr(
+        "clara.evaluation.writers.generate",
+        lambda backbone, own, prompts, *rest, **more: (
+            read.extend(map(len, prompts)) or generator.generate(backbone, own, prompts, *rest, **more)
+        ),
+    )
+    out = world.folder / "predictions" / "hard_words_cr8.jsonl"
+    flags = world.flags(
+        settings("predict_compressed_text"), method="hard_words", ratio=8, backbone=world.backbone,
+        candidates=world.candidates["test.oracle"], predictions=out,
+    )  # fmt: skip
+    predict_compressed_text.main(flags)
+    rows = read_rows(Prediction, out)
+    assert {row.system for row in rows} == {"hard_words_cr8"}
+    short = list(read)
+    read.clear()
+    whole = world.baseline("text_rag")
+    assert [row.selected for row in rows] == [row.selected for row in whole]
+    assert max(short) < min(read)
+
+
+def test_a_student_learns_what_the_teacher_answers_from_text(world: World, tmp_path: Path) -> None:
+    from clara.errors import DataError
+    from clara.training.examples import answered_by_teacher, shown_documents
+
+    answers = tmp_path / "answers.jsonl"
+    answer_as_teacher.main(
+        world.flags(
+            settings("answer_as_teacher"), backbone=world.backbone, candidates=world.candidates["train.oracle"],
+            answers=answers,
+        )
+    )  # fmt: skip
+    rows = read_rows(Prediction, answers)
+    assert [row.selected for row in rows] == [shown_documents(one, top_k=2, seed=42) for one in tiny.questions()]
+    said = [row.model_copy(update={"prediction": f"said {row.id}"}) for row in rows]
+    said[2] = said[2].model_copy(update={"prediction": " "})
+    taught = answered_by_teacher(tiny.questions(), said)
+    assert [question.golden_answers for question in taught] == [["said q0"], ["said q1"], ["said q3"]]
+    with pytest.raises(DataError, match="no answer to 1 of 4 questions, first q0"):
+        answered_by_teacher(tiny.questions(), rows[1:])
+    write_rows(answers, said)
+    tune_instructions.main(
+        world.flags(
+            settings("tune_instructions"), checkpoint=world.pretraining, candidates=world.candidates["train.oracle"],
+            teacher=answers, state=tmp_path / "state", card=tmp_path / "card.json",
+        )
+    )  # fmt: skip
+    first, other = (json.loads((folder / "history.jsonl").read_text().splitlines()[0]) for folder in
+                    (world.instruction.parent, tmp_path))  # fmt: skip
+    assert first["loss"] != other["loss"]
+
+
+def test_no_step_of_pretraining_leaves_a_checkpoint_of_the_bare_backbone(world: World, tmp_path: Path) -> None:
+    kept, world.pretraining = world.pretraining, tmp_path / "pretraining" / "card.json"
+    try:
+        (world.folder / "state/pretrain").rename(tmp_path / "kept")
+        world.pretrain(pretraining={"optimization": {"steps": 0}})
+        found = checkpoint.load(world.pretraining, dtype="float32").model
+    finally:
+        world.pretraining = kept
+        shutil.rmtree(world.folder / "state/pretrain", ignore_errors=True)
+        (tmp_path / "kept").rename(world.folder / "state/pretrain")
+    assert all(b.eq(0).all() for key, b in found.adapters.state("generator").items() if key.endswith("B"))
+
+
+def test_a_released_checkpoint_is_a_system(world: World, tmp_path: Path) -> None:
+    from tests.model.released_writer import write
+
+    source = write(tmp_path / "theirs").source
+    out = tmp_path / "released_theirs.jsonl"
+    flags = world.flags(
+        settings("predict_released", evaluation={"released": {"theirs": {"source": str(source), "base": None}}}),
+        name="theirs", documents=world.documents, candidates=world.candidates["test.oracle"],
+        state=tmp_path / "state", predictions=out,
+    )  # fmt: skip
+    predict_released.main(flags)
+    rows = read_rows(Prediction, out)
+    assert {row.system for row in rows} == {"released_theirs"}
+    assert all(row.ranking is not None and row.prediction is not None for row in rows)
+    flags[flags.index("theirs")] = "others"
+    with pytest.raises(ConfigError, match=r"evaluation.released has no others; it has theirs"):
+        predict_released.main(flags)
+
+
+def test_a_cross_encoder_ranks_without_answering(world: World, tmp_path: Path) -> None:
+    from transformers import BertForSequenceClassification
+
+    from tests.evaluation.test_other_models import write
+
+    source = write(tmp_path / "cross", BertForSequenceClassification, num_labels=1)
+    out = tmp_path / "cross_encoder.jsonl"
+    given = settings("rank_neural", evaluation={"cross_encoder": {"source": str(source), "max_tokens": 12}})
+    candidates = world.candidates["test.oracle"]
+    rank_neural.main(world.flags(given, ranker="cross_encoder", candidates=candidates, predictions=out))
+    for row in read_rows(Prediction, out):
+        assert (row.prediction, row.selected) == (None, [])
+        assert row.scores is not None
+        assert row.ranking == sorted(range(len(row.scores)), key=lambda place: -(row.scores or [])[place])
 
 
 def test_running_a_training_program_twice_gives_the_same_bytes(world: World) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from clara import config as configuration
+from clara.plan import Plan
 from tests.workflow.checkout import CI, DATA, LOCAL, ROOT, planned, run, snakemake
 
 OVERLAYS = sorted((ROOT / "configs").glob("*.yaml"))
@@ -32,10 +33,12 @@ def test_a_shipped_configuration_gives_a_graph(finished: Path, path: Path | None
     overlay = ["--configfile", str(path)] if path else []
     profile = "profiles/gpu" if path and path.stem.startswith("paper") else "profiles/local"
     jobs = planned(finished, "--forceall", "--profile", profile, *overlay)
-    ratios = 6 if path and path.stem.startswith("paper") else 2
-    # One ratio, three choices of rows; eight different ways to pretrain (the demo learns from simple questions anyway).
-    ablations = {"ablation-synthesis": 3, "ablations": 16}
-    assert jobs["pretrain"] == ablations.get(path.stem if path else "", ratios)
+    config = configuration.load(ROOT / "config.yaml")
+    plan = Plan(configuration.merge(config, configuration.load(path)) if path else config, ROOT)
+    owners = {plan.owner("pretraining", name) for name in plan.variants}
+    ratios = len(plan.variants["base"]["ratios"])
+    assert ratios == (6 if profile == "profiles/gpu" else 1 if path and path.stem == "ablation-synthesis" else 2)
+    assert jobs["pretrain"] == ratios * len(owners)
     assert jobs["prepare_questions"] == 4
     assert jobs["build_report"] == 1
     assert jobs["make_scorecard"] == 1
@@ -58,6 +61,22 @@ def test_a_variant_runs_only_the_stages_that_it_changes(finished: Path) -> None:
     jobs = planned(finished, *CI, "overlay.yaml")
     papers = {"make_paper_table": 3, "make_scorecard": 1}  # they name the commands of what the variants lack
     assert jobs == {"train_joint": 2, "measure_memory_use": 2, "predict": 2, "score": 2, "build_report": 1} | papers
+
+
+@pytest.mark.slow
+def test_every_baseline_has_its_jobs(finished: Path) -> None:
+    (finished / "overlay.yaml").write_text(
+        "variants: {pisco: {pretraining: {optimization: {steps: 0}}, instruction: {answers: teacher}}}\n"
+        "evaluation:\n"
+        "  baselines: [text_rag_tuned, hard_words, llmlingua2, dense, cross_encoder]\n"
+        "  cross_encoder: {source: some/model}\n"
+        "  llmlingua2: {source: some/model}\n"
+        "  released: {official: {source: /nowhere, base: null}}\n"
+    )
+    jobs = planned(finished, "--forceall", *CI, "overlay.yaml")
+    assert (jobs["tune_text_rag"], jobs["predict_baseline"], jobs["answer_as_teacher"]) == (1, 1, 1)
+    assert (jobs["predict_compressed_text"], jobs["rank_neural"], jobs["predict_released"]) == (4, 2, 1)
+    assert jobs["score"] == 12  # these eight, and two ratios with two variants of ours
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ RESUMABLE = {
     "synthesize", "pretrain", "tune_instructions", "compress_documents", "train_joint", "predict", "predict_given",
     "predict_by_k", "rewrite_documents",
 }  # fmt: skip
+RESUMABLE |= {"tune_text_rag", "predict_released"}
 
 
 def test_every_rule_with_settings_stands_in_a_file() -> None:
@@ -43,7 +44,7 @@ def test_everything_that_enters_a_command_is_quoted(rule: str) -> None:
     assert set(free) <= {
         "threads", "resources.gpu", "input.script",
         "wildcards.ratio", "wildcards.init", "wildcards.variant", "wildcards.baseline",
-        "wildcards.shard",
+        "wildcards.shard", "wildcards.method", "wildcards.ranker", "wildcards.released",
     }  # fmt: skip
     assert "exec tee {log:q}" in command
 

@@ -1,0 +1,56 @@
+"""Answers the test questions with the backbone from documents whose text was cut to the tokens of a memory.
+
+    python workflow_scripts/predict_compressed_text.py --settings "$SETTINGS" --method hard_words --ratio 16 \\
+        --backbone results/demo/backbone/card.json --candidates results/demo/candidates/*.test.*.jsonl \\
+        --predictions results/demo/evaluation/predictions/hard_words_cr16.jsonl
+
+Makes one prediction a question, from BM25's best documents. --method is hard_words (the words with the highest inverse
+document frequency among the candidates) or llmlingua2 (a trained classifier of tokens, evaluation.llmlingua2).
+"""
+
+from clara import program
+from clara.config.rules import PredictCompressedText, parse_settings
+from clara.environment import record
+from clara.records import write_rows
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parses the flags and answers."""
+    flags = program.parser(__doc__)
+    flags.add_argument("--settings", required=True)
+    flags.add_argument("--method", required=True, choices=("hard_words", "llmlingua2"))
+    flags.add_argument("--ratio", required=True, type=int)
+    program.add_paths(flags, "--backbone", "--predictions", many=("--candidates",))
+    given = flags.parse_args(argv)
+    settings = parse_settings(PredictCompressedText, given.settings)
+
+    from clara.evaluation import hard_compression, other_models, predict
+    from clara.model import backbone
+    from clara.tokens import AddedIds, Encoder
+
+    pools = predict.read_pools(given.candidates)
+    if given.method == "hard_words":
+        documents = (text for pool in pools for question in pool.questions for text in question.docs)
+        importance: hard_compression.Importance = hard_compression.WordInformation(documents)
+    else:
+        importance = other_models.TokenClassifier(
+            other_models.load(settings.llmlingua2, "token classifier", setting="evaluation.llmlingua2")
+        )
+    loaded = backbone.load(backbone.read_card(given.backbone), **settings.backbone.loading())
+    tokens = Encoder(
+        loaded.tokenizer, end_of_turn=loaded.end_of_turn, added=AddedIds(loaded.vocab_size, 0), document_max_tokens=1
+    )
+    tasks = predict.select_with_bm25(pools, top_k=settings.top_k, k1=settings.bm25_k1, b=settings.bm25_b)
+    tasks = hard_compression.compress_tasks(
+        tasks,
+        importance,
+        budget=settings.document_max_tokens // given.ratio,
+        count=lambda text: len(tokens.text(text)),
+    )
+    system = f"{given.method}_cr{given.ratio}"
+    write_rows(given.predictions, predict.with_backbone(system, loaded, tasks, generation=settings.generation))
+    record(given.predictions, settings, inputs=[given.backbone, *given.candidates])
+
+
+if __name__ == "__main__":
+    program.run(main)

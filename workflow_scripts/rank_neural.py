@@ -1,0 +1,47 @@
+"""Ranks every question's candidates by a trained model that is not ours: retrieval baselines.
+
+    python workflow_scripts/rank_neural.py --settings "$SETTINGS" --ranker dense \\
+        --candidates results/demo/candidates/*.test.*.jsonl \\
+        --predictions results/demo/evaluation/predictions/dense.jsonl
+
+Makes one prediction a question, with a ranking and no answer. --ranker is dense (a bi-encoder, evaluation.dense) or
+cross_encoder (evaluation.cross_encoder).
+"""
+
+from clara import program
+from clara.config.rules import RankNeural, parse_settings
+from clara.data.candidates import rank_by
+from clara.environment import record
+from clara.records import write_rows
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parses the flags and ranks."""
+    flags = program.parser(__doc__)
+    flags.add_argument("--settings", required=True)
+    flags.add_argument("--ranker", required=True, choices=("dense", "cross_encoder"))
+    program.add_paths(flags, "--predictions", many=("--candidates",))
+    given = flags.parse_args(argv)
+    settings = parse_settings(RankNeural, given.settings)
+
+    from clara.evaluation import other_models
+
+    ranker: other_models.BiEncoder | other_models.CrossEncoder
+    if given.ranker == "dense":
+        dense = settings.dense
+        ranker = other_models.BiEncoder(
+            other_models.load(dense, "bi-encoder", setting="evaluation.dense"),
+            pooling=dense.pooling,
+            question_prefix=dense.question_prefix,
+            document_prefix=dense.document_prefix,
+        )
+    else:
+        ranker = other_models.CrossEncoder(
+            other_models.load(settings.cross_encoder, "cross-encoder", setting="evaluation.cross_encoder")
+        )
+    write_rows(given.predictions, rank_by(given.ranker, given.candidates, ranker.scores))
+    record(given.predictions, settings, inputs=given.candidates)
+
+
+if __name__ == "__main__":
+    program.run(main)
