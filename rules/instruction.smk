@@ -82,6 +82,7 @@ rule tune_text_rag:
         "logs/{run}/tune_text_rag.log",
     benchmark:
         "benchmarks/{run}/tune_text_rag.jsonl"
+    priority: 10  # the tuned baseline answers with it
     threads: 1
     resources:
         mem_mb=sized("tune_text_rag", "memory"),
