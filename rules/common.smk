@@ -27,7 +27,7 @@ try:
     for path in workflow.overwrite_configfiles:
         configuration.load(Path(path))
     merged = configuration.merge(configuration.load(Path("config.yaml")), config)
-    merged = configuration.overridden(merged, workflow.config_settings.overwrite_config)
+    merged = configuration.overridden(merged, workflow.config_settings.config)
     configuration.validate(merged)
     merged = configuration.with_seeds(merged)
 except ClaraError as error:

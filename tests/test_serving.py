@@ -156,7 +156,11 @@ def test_wrong_calls_are_refused_in_one_sentence(joint: clara.Clara, tmp_path: P
         joint.compress("Aro")
     with pytest.raises(DataError, match="answer takes at least one text, got none"):
         joint.answer([], documents=[])
-    for question, said in ((None, "text 0 is NoneType None"), ("a\ud800", "text 0 holds half of a surrogate pair")):
+    for question, said in (
+        (None, "text 0 is NoneType None"),
+        (" \n", "text 0 is empty; give it words"),
+        ("a\ud800", "text 0 holds half of a surrogate pair"),
+    ):
         with pytest.raises(DataError, match=f"answer.* {said}"):
             joint.answer([question], documents=[["x"]])  # type: ignore[list-item]
     with pytest.raises(DataError, match=r"candidates of question 1 are one string; pass a list of texts for each"):

@@ -97,7 +97,14 @@ def overridden(values: dict[str, Any], given: Mapping[str, Any]) -> dict[str, An
         ConfigError: a value is no YAML.
     """
     try:
-        return _laid_over(values, from_command_line(dict(given)))
+        laid = from_command_line(dict(given))
+        for section in NAMED:  # an entry that null took away stays away
+            if isinstance(laid.get(section), dict):
+                kept = {
+                    key: entry for key, entry in laid[section].items() if entry is not None or key in values[section]
+                }
+                laid[section] = kept
+        return _laid_over(values, laid)
     except yaml.YAMLError as error:
         said = " ".join(str(error).split())
         raise ConfigError(f"--config holds a value that is no YAML ({said}); write KEY=VALUE, in quotes") from error

@@ -70,7 +70,8 @@ class OtherModel:
             raise CheckpointError(f"{folder} cannot be read as a {kind} ({error}); name another model") from error
         if lacking := [name for name in sorted(found["missing_keys"]) if not any(part in name for part in UNUSED)]:
             raise CheckpointError(f"{folder} is no trained {kind}: it lacks {lacking[0]}; name another model")
-        self.model: Any = model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.model: Any = model.eval().to(device)
         self.max_tokens = max_tokens
         self.batch_size = batch_size
 

@@ -13,7 +13,7 @@ def require_texts(texts: Any, method: str) -> Sequence[str]:
     """`texts`, which must be a list of at least one Unicode string.
 
     Raises:
-        DataError: it is one string, empty, or holds what is no text; says which.
+        DataError: it is one string, empty, or holds what is no text, or blank; says which.
     """
     if isinstance(texts, str):
         raise DataError(f"{method} takes a list of texts, got one string; put it into a list")
@@ -24,6 +24,8 @@ def require_texts(texts: Any, method: str) -> Sequence[str]:
     for number, text in enumerate(texts):
         if not isinstance(text, str):
             raise DataError(f"{method} takes texts, text {number} is {type(text).__name__} {text!r:.40}; pass strings")
+        if not text.strip():
+            raise DataError(f"{method}: text {number} is empty; give it words, or leave it out")
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:

@@ -21,6 +21,10 @@ def test_numbers_in_lists_and_mappings_are_numbers_again() -> None:
     }
 
 
+def test_a_benchmark_that_null_took_away_stays_away() -> None:
+    assert overridden({"benchmarks": {"nq": 1}}, {"benchmarks": {"musique": None}}) == {"benchmarks": {"nq": 1}}
+
+
 def test_a_value_that_is_no_yaml_is_refused() -> None:
     with pytest.raises(ConfigError, match="--config holds a value that is no YAML"):
         overridden({}, {"ratios": ["[1"]})

@@ -92,6 +92,7 @@ def test_dvc_repro_after_a_finished_run_runs_nothing_and_records_it(tmp_path: Pa
 
     done = dvc("repro")
     assert done.returncode == 0, done.stdout + done.stderr
+    print(done.stdout[-6000:], done.stderr[-6000:])
     assert before == {path: path.stat().st_mtime_ns for path in before}
     assert set(yaml.safe_load((folder / "dvc.lock").read_text())["stages"]) == set(stages())
     assert dvc("status", "-q").returncode == 0

@@ -52,7 +52,7 @@ def test_every_rule_left_a_log_and_a_benchmark(whole_run: Path) -> None:
             path.relative_to(whole_run / folder / "ci").parts[0].removesuffix(ending)
             for path in (whole_run / folder / "ci").rglob(f"*{ending}")
         }
-        assert len(made) == 19, made
+        assert len(made) == 21, made
 
 
 def test_a_command_can_be_run_by_hand(whole_run: Path, tmp_path: Path) -> None:
