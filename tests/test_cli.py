@@ -107,9 +107,9 @@ def test_model_store_and_number_of_documents_can_be_named(run: Path) -> None:
     model, store = results / "joint" / "instruction-cr16-base", results / "compression" / "instruction-cr16-shared"
     result = clara("ask", "Who?", "--model", model, "--store", store, "--k", 3)
     assert result.exit_code == 0, result.stderr
-    shown = [line.split(maxsplit=1)[1] for line in result.stderr.splitlines() if line.startswith("  ")]
+    shown = [line.split(maxsplit=2)[2] for line in result.stderr.splitlines() if line.startswith("  ")]
     assert re.fullmatch(r"reasoner [\d.]+ s, search [\d.]+ s, generation [\d.]+ s", result.stderr.splitlines()[-1])
-    assert sorted(shown) == sorted(f"{title} {text}" for title, text in DOCUMENTS)
+    assert sorted(shown) == sorted(f"{title} · {text}" for title, text in DOCUMENTS)
 
 
 def test_without_a_finished_run_the_answer_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
