@@ -9,6 +9,9 @@ from clara.config.base import Distinct, Location, Strict, Text, matching
 PER_RATIO = ("hard_words", "llmlingua2")
 """Baselines that shorten text to the tokens of a memory: one system a ratio, `hard_words_cr16`."""
 
+Baseline = Literal[
+    "no_retrieval", "text_rag", "text_rag_tuned", "hard_words", "llmlingua2", "bm25", "dense", "cross_encoder"
+]
 PaperBackbone = Literal["mistral", "phi4"]
 
 
@@ -63,11 +66,7 @@ class Evaluation(Strict):
     """Documents that the generator reads; paper 5."""
     generation: Generation
     scoring: Scoring
-    baselines: Distinct[
-        Literal[
-            "no_retrieval", "text_rag", "text_rag_tuned", "hard_words", "llmlingua2", "bm25", "dense", "cross_encoder"
-        ]
-    ]
+    baselines: Distinct[Baseline]
     """Other systems, each asked the same questions: docs/evaluation.md says what each does."""
     dense: Dense
     """The bi-encoder of baseline `dense`."""

@@ -2,10 +2,12 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from clara import config as configuration
+from clara.config.evaluation import Baseline
 from clara.errors import ConfigError
 from clara.evaluation.metrics import ANSWER_METRICS
 from clara.evaluation.paper.claims import read_claims
@@ -22,7 +24,7 @@ SYSTEM = re.compile(r"(given-)?(pretraining|instruction)-cr(\d+)-(\w+)")
 
 def can_be_made(system: str) -> bool:
     """Whether a shipped configuration, with the ablations over it, has a rule for this system."""
-    if system in ("no_retrieval", "text_rag", "bm25", "given-text", "text", "data"):
+    if re.sub(r"_cr\d+$", "", system) in (*get_args(Baseline), "given-text", "text", "data"):
         return True
     found = SYSTEM.fullmatch(system)
     return found is not None and (found[4] == "base" or found[4] in ABLATIONS)
