@@ -85,7 +85,7 @@ lock:
 		--generate-hashes --no-annotate --custom-compile-command "make lock" -q -o requirements/lock.txt
 
 torture: setup
-	$(BIN)/python tests/workflow/torture.py --kills 100
+	$(BIN)/python tests/workflow/torture.py --kills 100 $(TORTURE_ARGS)
 
 adopt: setup
 	@$(BIN)/python workflow_scripts/adopt.py

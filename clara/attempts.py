@@ -117,6 +117,20 @@ def history(state: Path) -> list[Attempt]:
     return [_told(state, start, ends.get(number)) for number, start in sorted(starts.items())]
 
 
+def earlier(arguments: Sequence[str]) -> list[Attempt]:
+    """The attempts at this result that ended before the present one: those after the last that finished.
+
+    Args:
+        arguments: the program's command line; without --state there are none.
+    """
+    words = list(arguments)
+    if "--state" not in words[:-1]:
+        return []
+    ended = [one for one in history(Path(words[words.index("--state") + 1])) if one.reason != "running"]
+    finished = max((place for place, one in enumerate(ended) if one.reason == "finished"), default=-1)
+    return ended[finished + 1 :]
+
+
 def _begin(state: Path) -> int:
     """Notes the start of a new attempt, and the end of one that could not; its number."""
     before = history(state)

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clara import attempts
 from clara.files import sha256_file, write_json
 from clara.fingerprint import Project
 from clara.provenance import require_as_made
@@ -33,6 +34,7 @@ def describe(
 
     `code` is what Snakemake compares (`clara.fingerprint`), `commit` what git knows; `peak_memory_mib` is that of the
     largest of the process and those it waited for, `peak_gpu_memory_mib` what torch took at most of the GPU.
+    `earlier_attempts` are those at the same result that ended before; a step without a state has none.
 
     Args:
         seed: the seed that the result was made with.
@@ -59,6 +61,7 @@ def describe(
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "wall_seconds": round(time.time() - STARTED, 1),
         "peak_memory_mib": max(resource.getrusage(who).ru_maxrss for who in _MEASURED) // 1024,
+        "earlier_attempts": [one._asdict() for one in attempts.earlier(sys.argv)],
         **_gpu_memory(),
     }
 

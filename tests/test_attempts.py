@@ -64,6 +64,20 @@ def test_a_killed_attempt_is_told_by_the_next_with_the_steps_that_were_lost(tmp_
     assert second.reason == "finished"
 
 
+def test_earlier_attempts_are_those_since_the_last_that_finished(tmp_path: Path) -> None:
+    words = ["pretrain.py", "--state", str(tmp_path)]
+    assert attempts.earlier(words) == attempts.earlier(["score.py"]) == []
+    attempt(tmp_path)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="odd"):
+            attempt(tmp_path, "step 3/9 train: loss 1", error=ValueError("odd"))
+    with noted(words):
+        found = attempts.earlier(words)
+    assert [(one.number, one.reason, one.lost_steps) for one in found] == [
+        (2, "failed: ValueError: odd", 3), (3, "failed: ValueError: odd", 3),
+    ]  # fmt: skip
+
+
 def commands(folder: Path, monkeypatch: pytest.MonkeyPatch, **scripts: str) -> None:
     for name, text in scripts.items():
         (folder / name).write_text(f"#!/bin/sh\n{text}\n")

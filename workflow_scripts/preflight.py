@@ -2,9 +2,9 @@
 
     python workflow_scripts/preflight.py --profile slurm --configfile configs/paper-mistral.yaml
 
-Without SLURM in the profile: imports, model, disk, memory, GPUs. With it also partitions, types of GPUs, account,
-status command, preemption, time limits. Other arguments go to Snakemake. Exit status 1 where something fails. Makes no
-file.
+Without SLURM in the profile: imports, model, memory, GPUs, room on the disk and within quotas. With it also
+partitions, types of GPUs, account, status command, preemption, time limits. Other arguments go to Snakemake. Exit
+status 1 where something fails. Makes no file.
 """
 
 import sys
@@ -15,6 +15,7 @@ from clara import program
 from clara.plan import Plan
 from clara.runs import preflight
 from clara.runs.jobs import planned
+from clara.runs.preflight_disk import disk_checks
 from clara.runs.preflight_slurm import slurm_checks
 from clara.sizing import Site, Sizes, job_size
 
@@ -31,7 +32,7 @@ def main(argv: list[str] | None = None) -> None:
         Plan(config, Path.cwd()).variants, Site(node_gpus=max((job.resources["gpu"] for job in jobs), default=0))
     )
     run = preflight.Run(config, profile, jobs, lambda job: job_size(sizes, job.rule, job.wildcards), sys.executable)
-    checks = preflight.local_checks(run)
+    checks = preflight.local_checks(run) + disk_checks(run)
     if profile.get("executor") == "slurm":
         checks += slurm_checks(run)
     print(preflight.text(checks))

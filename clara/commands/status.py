@@ -28,6 +28,7 @@ def status(
             {
                 "rule": stage.rule,
                 **stage.counts,
+                "ended_early": [one._asdict() for one in stage.early],
                 "jobs": [{**job._asdict(), "attempts": [one._asdict() for one in job.attempts]} for job in stage.jobs],
             }
             for stage in stages

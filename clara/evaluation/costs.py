@@ -16,8 +16,15 @@ class Cost(NamedTuple):
     results: int
     """Results that it left, one a run."""
     seconds: float
-    """Of the processes that finished them; what a killed process had done before is not in it."""
+    """Of the processes that finished them, and of the attempts that ended before."""
     longest: float
+    """Of a process that finished."""
+    attempts: int
+    """Attempts that ended early: killed, failed, preempted, out of time or of memory."""
+    early_seconds: float
+    """Of these attempts; the part of their work that was saved is not lost."""
+    lost_steps: int
+    """Steps of training after their last saved states, done again."""
     peak_memory_mib: int
     """Of the largest process."""
 
@@ -44,7 +51,11 @@ def read_costs(folder: Path) -> list[Cost]:
 def _sum(program: str, device: str, records: list[dict[str, Any]]) -> Cost:
     seconds = [float(record["wall_seconds"]) for record in records]
     memory = max(int(record.get("peak_memory_mib", 0)) for record in records)
-    return Cost(program, device, len(records), sum(seconds), max(seconds), memory)
+    early = [attempt for record in records for attempt in record.get("earlier_attempts") or []]
+    before = sum(float(attempt.get("seconds") or 0) for attempt in early)
+    lost = sum(int(attempt.get("lost_steps") or 0) for attempt in early)
+    whole = sum(seconds) + before
+    return Cost(program, device, len(records), whole, max(seconds), len(early), before, lost, memory)
 
 
 def _records(folder: Path) -> Iterator[dict[str, Any]]:

@@ -11,7 +11,17 @@ from clara.files import read_json, sha256_file
 
 _SETTINGS, _ENVIRONMENT = "settings.json", "environment.json"
 _OWN = frozenset(
-    {"command", "inputs", "outputs", "modules", "finished", "wall_seconds", "peak_memory_mib", "peak_gpu_memory_mib"}
+    {
+        "command",
+        "inputs",
+        "outputs",
+        "modules",
+        "finished",
+        "wall_seconds",
+        "peak_memory_mib",
+        "peak_gpu_memory_mib",
+        "earlier_attempts",
+    }
 )
 """Keys of an environment that each checkpoint has to itself; they stand in its fold."""
 

@@ -2,7 +2,6 @@
 
 import importlib.util
 import os
-import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -59,12 +58,11 @@ def read_profile(path: str) -> dict[str, Any]:
 
 
 def local_checks(run: Run) -> list[Check]:
-    """What does not depend on a batch system."""
+    """What depends neither on disks nor on a batch system."""
     return [
         *_imports(run),
         _model("backbone.source", run.config["backbone"]["source"]),
         *([_model("synthesis.model", model)] if (model := run.config["synthesis"]["model"]) else []),
-        _disk(run),
         *_gpu_memory(run),
         *_save_intervals(run),
         *([] if run.profile.get("executor") == "slurm" else [_memory(run), *_gpus(run)]),
@@ -117,17 +115,6 @@ def _model(key: str, source: str) -> Check:
         return Check("ok", key, f"{place} is in the Hub's cache {hub}")
     remedy = f"on a machine with network: hf download {place}"
     return Check("warn", key, f"{place} is not on this machine: it will be downloaded", remedy)
-
-
-def _disk(run: Run) -> Check:
-    needed = sum(run.size_of(job).disk_mb for job in run.jobs)
-    free = shutil.disk_usage(Path.cwd()).free / 1e6
-    text = f"{free:,.0f} MB free here, about {needed:,.0f} MB to be written"
-    if needed > free:
-        return Check("fail", "disk", text, "free space or run in another folder")
-    if 2 * needed > free:
-        return Check("warn", "disk", text, "free space: the estimate may be off by two")
-    return Check("ok", "disk", text)
 
 
 def _memory(run: Run) -> Check:

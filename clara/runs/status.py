@@ -36,6 +36,8 @@ class Stage(NamedTuple):
     counts: dict[str, int]
     """State → number of jobs."""
     jobs: list[Told]
+    early: list[Attempt]
+    """Attempts of all its jobs that ended before they had finished."""
 
 
 def status(every: Sequence[Job], to_run: Sequence[Job], *, working: bool) -> list[Stage]:
@@ -50,7 +52,9 @@ def status(every: Sequence[Job], to_run: Sequence[Job], *, working: bool) -> lis
     stages: dict[str, Stage] = {}
     for job in every:
         told = _told(job, working) if job.outputs[0] in open_ else Told(job.rule, job.name, "done", "", [], [])
-        stage = stages.setdefault(job.rule, Stage(job.rule, {}, []))
+        stage = stages.setdefault(job.rule, Stage(job.rule, {}, [], []))
+        past = history(Path(job.state)) if job.state else []
+        stage.early.extend(one for one in past if one.reason not in ("finished", "running"))
         stage.counts[told.state] = stage.counts.get(told.state, 0) + 1
         if told.state != "done":
             stage.jobs.append(told)
@@ -84,6 +88,14 @@ def text(stages: Sequence[Stage], *, working: bool) -> str:
             elif job.state != "waiting":
                 lines.append(f"    {job.name} {job.state}: {job.progress or 'no message yet'}")
             lines += [f"        {_attempt(attempt)}" for attempt in job.attempts if attempt.reason != "finished"]
+    if early := [one for stage in stages for one in stage.early]:
+        lost = sum(one.lost_steps or 0 for one in early)
+        reasons = Counter(one.reason.partition(":")[0] for one in early)
+        why = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+        lines.append(
+            f"{len(early)} attempts ended early ({why}) "
+            f"after {duration(sum(one.seconds or 0 for one in early))} in all; {lost} training steps done again"
+        )
     counts = ", ".join(f"{count} {state}" for state, count in total.items())
     return "\n".join([*lines, f"{counts}; {'a run is at work here' if working else 'no run is at work here'}"])
 

@@ -21,9 +21,20 @@ def test_times_are_summed_and_memory_is_the_largest(tmp_path: Path) -> None:
     (tmp_path / "corpus/provenance/broken.json").write_text("{")
     write_json(tmp_path / "corpus/report.json", {"wall_seconds": 7})
     joint, corpus = read_costs(tmp_path)
-    assert joint[:6] == ("train_joint", "H100", 2, 5400.0, 3600.0, 300)
+    assert joint == ("train_joint", "H100", 2, 5400.0, 3600.0, 0, 0.0, 0, 300)
     assert joint.gpu_hours == pytest.approx(1.5)
     assert (corpus.program, corpus.gpu_hours) == ("split_passages", 0.0)
+
+
+def test_attempts_that_ended_early_cost_time_and_steps(tmp_path: Path) -> None:
+    killed = {"number": 1, "reason": "killed", "seconds": 600.0, "lost_steps": 3, "host": "a", "job": None}
+    content = {"command": ["pretrain.py"], "wall_seconds": 1200.0, "device": "H100"}
+    write_json(tmp_path / "pretraining/a/environment.json", {**content, "earlier_attempts": [killed, killed]})
+    write_json(tmp_path / "pretraining/b/environment.json", {**content, "earlier_attempts": []})
+    (cost,) = read_costs(tmp_path)
+    assert (cost.seconds, cost.longest) == (3600.0, 1200.0)
+    assert (cost.attempts, cost.early_seconds, cost.lost_steps) == (2, 1200.0, 6)
+    assert cost.gpu_hours == pytest.approx(1.0)
 
 
 def test_a_run_without_records_has_no_costs(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from clara import config as configuration
 from clara.errors import ConfigError
-from clara.runs import preflight, preflight_slurm
+from clara.runs import preflight, preflight_disk, preflight_slurm
 from clara.runs.jobs import Job
 from clara.runs.preflight import Check, Run
 from clara.sizing import Size
@@ -97,8 +97,53 @@ def test_a_model_in_the_hubs_cache_is_present_offline(tmp_path: Path, monkeypatc
 
 @pytest.mark.parametrize(("megabytes", "level"), [(1.0, "ok"), (1e15, "fail")])
 def test_the_disk_is_compared_with_the_estimate(megabytes: float, level: str, make_job: Callable[..., Job]) -> None:
-    checks = preflight.local_checks(run([make_job()], size=SMALL._replace(disk_mb=megabytes)))
+    checks = preflight_disk.disk_checks(run([make_job()], size=SMALL._replace(disk_mb=megabytes)))
     assert levels(checks)["disk"] == level
+
+
+QUOTA = """Disk quotas for user ann (uid 1000):
+     Filesystem   space   quota   limit   grace   files   quota   limit   grace
+   nas:/other      5000       1       1       0       1       0       0       0
+   DEVICE        900000  950000 1000000       0     100       0       0       0
+"""
+LUSTRE = """/lustre/a/long/name
+                 500000*  400000  600000  6d23h    990      0    1000       -
+"""
+
+
+def owner_of(checks: list[Check]) -> dict[str, tuple[str, str]]:
+    return {check.name.split()[2]: (check.level, check.found) for check in checks if check.name.startswith("quota")}
+
+
+@pytest.mark.parametrize(("megabytes", "level"), [(10.0, "ok"), (40.0, "warn"), (60.0, "fail")])
+def test_the_users_quota_on_the_runs_file_system_is_compared_too(
+    megabytes: float, level: str, make_job: Callable[..., Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = QUOTA.replace("DEVICE", preflight_disk.source_of(Path.cwd())[0])
+    commands(tmp_path, monkeypatch, quota=f'[ "$3" = -u ] && cat <<END\n{said}END')
+    checks = preflight_disk.disk_checks(run([make_job()], size=SMALL._replace(disk_mb=megabytes)))
+    assert {owner: told[0] for owner, told in owner_of(checks).items()} == {"user": level}
+    assert "51 MB free" in owner_of(checks)["user"][1]  # up to the soft limit, in kilobytes of 1024
+
+
+def test_lustres_quota_is_read_where_its_name_takes_a_line_and_files_are_few(
+    make_job: Callable[..., Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands(tmp_path, monkeypatch, lfs=f'[ "$3" = -g ] && cat <<END\n{LUSTRE}END')
+    level, found = owner_of(preflight_disk.disk_checks(run([make_job()], size=SMALL._replace(disk_mb=1.0))))["group"]
+    assert level == "fail"
+    assert "0 MB free /lustre/a/long/name" in found
+    assert "10 files free" in found
+
+
+@pytest.mark.parametrize(
+    "said", ["", "Disk quotas for user ann (uid 1000): none", "quota: error 5", "a 1 0 0 - 2 0 0 -"]
+)
+def test_no_quota_is_no_check(
+    said: str, make_job: Callable[..., Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands(tmp_path, monkeypatch, quota=f"echo '{said}'", lfs=f"echo '{said}'")
+    assert owner_of(preflight_disk.disk_checks(run([make_job()]))) == {}
 
 
 def test_a_job_larger_than_the_machine_fails(make_job: Callable[..., Job]) -> None:

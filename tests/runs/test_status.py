@@ -2,9 +2,11 @@
 
 import fcntl
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from clara import attempts
 from clara.runs import status, summary
 from clara.runs.jobs import Job
 
@@ -56,6 +58,18 @@ def test_the_text_counts_by_rule_and_in_all(make_job: Callable[..., Job]) -> Non
         "        error: no",
         "1 done, 1 failed; no run is at work here",
     ]
+
+
+def test_attempts_that_ended_early_are_summed_with_the_lost_steps(make_job: Callable[..., Job]) -> None:
+    job = make_job(state="state/demo/train_joint")
+    for reason, last in (("killed", 5), ("failed: the disk is full", 7), ("finished", 9)):
+        with attempts.noted(["train_joint.py", "--state", job.state]) as note:
+            print(f"step {last}/9 train", file=sys.stderr)
+            assert note
+            note.reason = reason
+    said = status.text(status.status([job], [], working=False), working=False)
+    assert "2 attempts ended early (1 killed, 1 failed) after 0 s in all; 12 training steps done again" in said
+    assert "attempt 1" not in said  # the job is done
 
 
 def test_a_run_at_work_is_known_by_the_lock_of_its_runner(tmp_path: Path) -> None:

@@ -1,7 +1,4 @@
-"""Faults of disks, files, clocks, memory and networks: each met by a run, which is then started again plainly.
-
-Disks are small tmpfs, which only root can mount.
-"""
+"""Faults of files, clocks, memory and networks: each met by a run, which is then started again plainly."""
 
 import hashlib
 import json
@@ -9,10 +6,8 @@ import os
 import re
 import resource
 import shutil
-import subprocess
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from tests.workflow import bad_server
@@ -31,28 +26,37 @@ def damage(path: Path, how: str) -> None:
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
+USE = "joint/instruction-cr4-base/memory_use.json"
+ANSWERS = "evaluation/predictions/instruction-cr4-base.jsonl"
+TRAINED = "pretraining/cr4-base/card.json"
 DAMAGED = {
     "corpus/source/dump": "corpus/passages.parquet",
-    "corpus/passages.parquet": "questions",
-    "backbone/card.json": "joint/instruction-cr4-base/memory_use.json",
-    "backbone/model/model.safetensors": "joint/instruction-cr4-base/memory_use.json",
-    "backbone/model/tokenizer.json": "joint/instruction-cr4-base/memory_use.json",
-    "questions/nq.test.jsonl": "candidates",
-    "candidates/nq.train.oracle.jsonl": "instruction",
+    "corpus/passages.parquet": "questions/nq.test.jsonl",
+    "backbone/card.json": USE,
+    "backbone/model/model.safetensors": USE,
+    "backbone/model/tokenizer.json": USE,
+    "questions/nq.test.jsonl": "candidates/nq.test.oracle.jsonl",
+    "candidates/nq.train.oracle.jsonl": "instruction/cr4-base/card.json",
     "candidates/nq.test.oracle.jsonl": "evaluation/predictions/bm25.jsonl",
-    "synthesis/pairs.parquet": "pretraining",
+    "synthesis/pairs.parquet": TRAINED,
     "pretraining/cr4-base/adapters.safetensors": "pretraining/cr4-base/memory_use.json",
     "pretraining/cr4-base/history.jsonl": "pretraining/cr4-base/memory_use.json",
-    "pretraining/cr4-base/memory_use.json": "report",
+    "pretraining/cr4-base/memory_use.json": "report/index.html",
     "instruction/cr4-base/card.json": "instruction/cr4-base/memory_use.json",
-    "joint/instruction-cr4-base/adapters.safetensors": "joint/instruction-cr4-base/memory_use.json",
-    "compression/instruction-cr4-base/manifest.json": "evaluation/predictions/instruction-cr4-base.jsonl",
-    "compression/instruction-cr4-base/memories-00000.safetensors": "evaluation/predictions/instruction-cr4-base.jsonl",
-    "compression/instruction-cr4-base/documents.parquet": "evaluation/predictions/instruction-cr4-base.jsonl",
+    "joint/instruction-cr4-base/adapters.safetensors": USE,
+    "compression/instruction-cr4-base/manifest.json": ANSWERS,
+    "compression/instruction-cr4-base/memories-00000.safetensors": ANSWERS,
+    "compression/instruction-cr4-base/documents.parquet": ANSWERS,
     "evaluation/predictions/bm25.jsonl": "evaluation/metrics/bm25.json",
-    "evaluation/metrics/bm25.json": "report",
+    "evaluation/metrics/bm25.json": "report/index.html",
 }
-"""Intermediate file → what is made again from it."""
+"""Intermediate file → what is made again from it, and asked for: by itself Snakemake makes no file again that only a
+finished one needs."""
+
+
+def below(name: str) -> str:
+    """The target for a file below the results."""
+    return f"results/ci/{name}"
 
 
 def remove(path: Path) -> None:
@@ -66,22 +70,27 @@ def remove(path: Path) -> None:
 def damaged_files(
     folder: Path, finished: Path, how: str, reference: dict[str, bytes], names: Iterable[str] = DAMAGED
 ) -> Iterator[Outcome]:
-    """Each intermediate file cut short or with a flipped bit, when its readers run again.
+    """Each intermediate file cut short or with a flipped bit, when a reader of it runs again.
 
-    Where the run ends in a sentence, that is followed, by deleting what it names, and the tables must come.
+    Where the run ends in a sentence, that is followed, by deleting what it names: then the file must be what it was.
     """
     for name in names:
         here = Path(shutil.copytree(finished, folder / "damaged"))
-        results = here / "results/ci"
-        damage(results / name, how)
-        remove(results / DAMAGED[name])
-        first = judged(f"{how} {name}", here, run(here), reference)
-        yield first
-        if first.result == SENTENCE:
-            remove(here / to_delete(first.detail, f"results/ci/{name}"))
-            again = judged(f"{how} {name}, its sentence followed", here, run(here), reference)
-            yield again if again.result == SAME else again._replace(result="NOT MENDED")
+        wanted = reference | {name: (here / below(name)).read_bytes()}
+        damage(here / below(name), how)
+        remove(here / below(DAMAGED[name]))
+        yield from followed(f"{how} {name}", here, DAMAGED[name], wanted, below(name))
         shutil.rmtree(here)
+
+
+def followed(harm: str, here: Path, target: str, wanted: dict[str, bytes], otherwise: str) -> Iterator[Outcome]:
+    """What comes of making `target`, and, where that is a sentence, of following it."""
+    first = judged(harm, here, run(here, targets=[below(target)]), wanted)
+    yield first
+    if first.result == SENTENCE:
+        remove(here / to_delete(first.detail, otherwise))
+        again = judged(f"{harm}, its sentence followed", here, run(here, targets=[below(target)]), wanted)
+        yield again if again.result == SAME else again._replace(result="NOT MENDED")
 
 
 def to_delete(sentence: str, otherwise: str) -> str:
@@ -93,14 +102,10 @@ def to_delete(sentence: str, otherwise: str) -> str:
 def lost_shard(folder: Path, finished: Path, reference: dict[str, bytes]) -> Iterator[Outcome]:
     """A file of the store deleted, when the answers are made again; then what the sentence says."""
     here = Path(shutil.copytree(finished, folder / "shard"))
-    store = here / "results/ci/compression/instruction-cr4-base"
+    store = here / below("compression/instruction-cr4-base")
     next(store.glob("*.safetensors")).unlink()
-    remove(here / "results/ci/evaluation/predictions/instruction-cr4-base.jsonl")
-    first = judged("deleted store shard", here, run(here), reference)
-    yield first
-    if first.result == SENTENCE:
-        remove(here / to_delete(first.detail, str(store / "manifest.json")))
-        yield judged("deleted store shard, its sentence followed", here, run(here), reference)
+    remove(here / below(ANSWERS))
+    yield from followed("deleted store shard", here, ANSWERS, reference, str(store / "manifest.json"))
     shutil.rmtree(here)
 
 
@@ -109,9 +114,14 @@ def damaged_state(folder: Path, finished: Path, reference: dict[str, bytes]) -> 
     here = Path(shutil.copytree(finished, folder / "state"))
     newest = sorted((here / "state/ci/pretrain").rglob("step-*/parameters.safetensors"))[-1]
     damage(newest, "flip")
-    shutil.rmtree(here / "results/ci/pretraining")
-    yield judged("flipped bit in a saved state", here, run(here), reference)
+    shutil.rmtree(here / below("pretraining"))
+    yield judged("flipped bit in a saved state", here, run(here, targets=[below(TRAINED)]), weights(reference))
     shutil.rmtree(here)
+
+
+def weights(reference: dict[str, bytes]) -> dict[str, bytes]:
+    """What a pretraining alone has to give."""
+    return {name: content for name, content in reference.items() if name.startswith("pretraining/")}
 
 
 def clock(folder: Path, finished: Path, reference: dict[str, bytes]) -> Iterator[Outcome]:
@@ -119,55 +129,23 @@ def clock(folder: Path, finished: Path, reference: dict[str, bytes]) -> Iterator
     here = Path(shutil.copytree(finished, folder / "clock"))
     for path in (here / "results").rglob("*"):
         os.utime(path, (time.time() + 86400,) * 2)
-    (here / "results/ci/evaluation/predictions/bm25.jsonl").unlink()
-    yield judged("clock set back by a day", here, run(here), reference)
+    answers = below("evaluation/predictions/bm25.jsonl")
+    (here / answers).unlink()
+    yield judged("clock set back by a day", here, run(here, targets=[answers, "all"]), reference)
     shutil.rmtree(here)
 
 
 def little_memory(folder: Path, finished: Path, reference: dict[str, bytes]) -> Iterator[Outcome]:
     """A training in an address space too small for it, then a plain restart."""
     here = Path(shutil.copytree(finished, folder / "memory"))
-    shutil.rmtree(here / "results/ci/pretraining")
+    shutil.rmtree(here / below("pretraining"))
     shutil.rmtree(here / "state")
     limit = 1200 * 2**20
-    first = run(here, lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)))
+    first = run(here, lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)), targets=[below(TRAINED)])
     assert first != 0, "the limit must be felt, or nothing is shown"
-    yield judged("restart after a memory limit", here, run(here), reference)
+    second = run(here, targets=[below(TRAINED)])
+    yield judged("restart after a memory limit", here, second, weights(reference))
     shutil.rmtree(here)
-
-
-@contextmanager
-def small_disk(here: Path, name: str, options: str) -> Iterator[Path]:
-    """A folder of the checkout on a file system of its own."""
-    (here / name).mkdir(exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(here / name)], check=True)
-    try:
-        yield here
-    finally:
-        subprocess.run(["umount", str(here / name)], check=True)
-
-
-DISKS = {
-    "results on a disk of 200 KB": ("results", "size=200k"),
-    "results on a disk of 900 KB": ("results", "size=900k"),
-    "states on a disk of 400 KB": ("state", "size=400k"),
-    "logs on a disk of 8 KB": ("logs", "size=8k"),
-    "read-only results": ("results", "size=200m,ro"),
-    "read-only states": ("state", "size=200m,ro"),
-}
-"""Harm → the folder that lies on a bad disk, and how that is mounted."""
-
-
-def disks(folder: Path, reference: dict[str, bytes], harms: Iterable[str] = DISKS) -> Iterator[Outcome]:
-    """Full disks and such that may only be read, each then mended and the run started again."""
-    for harm in harms:
-        name, bad = DISKS[harm]
-        here = checkout(folder / "disk")
-        with small_disk(here, name, bad):
-            yield judged(harm, here, run(here), reference)
-            subprocess.run(["mount", "-o", "remount,rw,size=200m", str(here / name)], check=True)
-            yield judged(f"{harm}, mended", here, run(here), reference)
-        shutil.rmtree(here)
 
 
 def downloads(folder: Path, finished: Path, reference: dict[str, bytes]) -> Iterator[Outcome]:

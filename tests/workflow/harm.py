@@ -86,12 +86,18 @@ def say(line: str) -> None:
 
 
 def judged(harm: str, folder: Path, code: int, reference: dict[str, bytes]) -> Outcome:
-    """What came of a run: its tables against the undisturbed ones, or its last words."""
+    """What came of a run: its files against those of an undisturbed one, or its last words.
+
+    Args:
+        reference: path below the results → content.
+    """
     said = (folder / "run.txt").read_text(errors="replace")
     reasons = [line for line in said.splitlines() if line.startswith("logs/") and ": error: " in line]
     if code == 0:
-        found = tables(folder)
-        differing = sorted(name for name in reference if found.get(name) != reference[name])
+        files = {name: folder / "results" / "ci" / name for name in reference}
+        differing = sorted(
+            name for name, path in files.items() if not path.is_file() or path.read_bytes() != reference[name]
+        )
         return Outcome(harm, "WRONG NUMBERS" if differing else SAME, ", ".join(differing[:3]))
     if reasons:
         return Outcome(harm, SENTENCE, reasons[0].split(": error: ", 1)[1])

@@ -1,19 +1,21 @@
 """Kills at random moments: SIGKILL to the process group of a run, again and again, then its tables compared."""
 
+import json
 import os
 import random
 import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from clara.config.rules import RULES
-from tests.workflow.harm import SAME, Outcome, checkout, judged, say, start, status
+from tests.workflow.harm import LONGEST_SECONDS, SAME, Outcome, checkout, judged, run, say, start
 
-ABSENT = {"answer_as_teacher", "tune_text_rag", "predict_baseline", "predict_compressed_text", "predict_released"}
-KILLED = sorted(RULES.keys() - ABSENT - {"rank_neural"} | {"collect_documents"})
-"""The rules of the small graph."""
+A_RUN = 25
+"""As many kills a run gets."""
+LIVES = 10
+"""As many runs more than these kills need, for jobs that end before they are hit."""
 
 
 def logs_of(folder: Path, rule: str = "") -> list[Path]:
@@ -51,65 +53,71 @@ def ends_before(process: "subprocess.Popen[str]", seconds: float) -> bool:
     return True
 
 
-def outlives(process: "subprocess.Popen[str]", folder: Path, rule: str, moment: float, longest: float) -> bool:
+def outlives(process: "subprocess.Popen[str]", folder: Path, rule: str, moment: float) -> bool:
     """Whether the run is still at work at its moment: so many seconds after `rule` has begun.
 
     Args:
-        rule: waited for, as its log begins with its job; the empty text takes the first job of the run.
-        longest: the rule is waited for so many seconds.
+        rule: waited for, as its log begins with its job.
     """
-    began, until = time.time(), time.monotonic() + longest
+    began, until = time.time(), time.monotonic() + LONGEST_SECONDS
     while not any(written(path) > began for path in logs_of(folder, rule)[-1:]):
         if ends_before(process, 0.1) or time.monotonic() > until:
             break
     return not ends_before(process, moment)
 
 
-def target(folder: Path, met: dict[str, int], chance: random.Random) -> str:
-    """For every second kill, the rule that was killed least of those that the checkout has not finished."""
+def seconds_of(finished: Path) -> dict[str, float]:
+    """Rule → seconds that its longest job took in an undisturbed run; the rules in the order of their first ends."""
+    folder = finished / "benchmarks" / "ci"
+    found: dict[str, float] = {}
+    for path in sorted(folder.rglob("*.jsonl"), key=written):
+        rule, row = rule_of(path, folder), json.loads(path.read_text().splitlines()[-1])
+        found[rule] = max(found.get(rule, 0.0), float(row["s"]))
+    return found
+
+
+def next_aim(aims: list[str], order: Iterable[str], folder: Path) -> str:
+    """The rule to be killed next: the first in order that this checkout has not finished; it is taken off the list."""
     benchmarks = folder / "benchmarks" / "ci"
     finished = {rule_of(path, benchmarks) for path in benchmarks.rglob("*.jsonl")}
-    left = [rule for rule in KILLED if rule not in finished]
-    if not left or chance.random() < 0.5:
-        return ""
-    least = min(met.get(rule, 0) for rule in left)
-    return chance.choice([rule for rule in left if met.get(rule, 0) == least])
+    aim = next((rule for rule in order if rule in aims and rule not in finished), "")
+    if aim:
+        aims.remove(aim)
+    return aim
 
 
 def kills(
-    folder: Path, number: int, seconds: float, chance: random.Random, reference: dict[str, bytes]
-) -> list[Outcome]:
-    """Kills runs so many times; a run that ends in between is compared.
+    folder: Path, number: int, seconds: dict[str, float], chance: random.Random, reference: dict[str, bytes]
+) -> Iterator[Outcome]:
+    """Kills runs so many times, each run some 25 times; one that ended is compared.
 
-    Half of the kills come at a random moment after the run's first job has begun, half within four seconds of the begin
-    of a rule that was killed seldom: without these, short rules would hardly be met. Moments count from the begin of a
-    job, for on a busy machine Snakemake may take longer to start than a job to end.
+    The kills are dealt out evenly over the rules, and each comes at a random moment of its rule's job: between its
+    begin and a second after the end that it would have by itself, so that some fall between two jobs. Moments count
+    from the begin of the job, for on a busy machine Snakemake may take longer to start than a job to end.
 
     Args:
         folder: takes the checkouts.
-        seconds: an undisturbed run takes so long.
+        seconds: rule → an undisturbed job takes so long; the rules in the order of a run.
     """
+    rules = [list(seconds)[place % len(seconds)] for place in range(number)]
+    chance.shuffle(rules)
     met: dict[str, int] = {}
-    outcomes: list[Outcome] = []
     done, lives = 0, 0
-    while done < number:
+    while done < number and lives < LIVES + number // A_RUN:
         lives += 1
         here, since = checkout(folder / f"killed-{lives}"), done
-        while True:
+        aims, rules = rules[:A_RUN], rules[A_RUN:]
+        while aim := next_aim(aims, seconds, here):
             process = start(here)
-            if done < number:
-                rule = target(here, met, chance)
-                moment = chance.uniform(0, 4) if rule else chance.uniform(0, seconds / 4)
-                if outlives(process, here, rule, moment, seconds):
-                    os.killpg(process.pid, signal.SIGKILL)
-                    process.wait()
-                    done += 1
-                    met[working(here)] = met.get(working(here), 0) + 1
-                    say(f"kill {done} of {number}: {working(here)}")
-                    continue
-            outcomes.append(judged(f"{done - since} kills of run {lives}", here, status(process), reference))
-            say(f"{outcomes[-1].harm}: {outcomes[-1].result} {outcomes[-1].detail}")
-            break
+            if not outlives(process, here, aim, chance.uniform(0, seconds[aim] + 1)):
+                break
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            done += 1
+            met[working(here)] = met.get(working(here), 0) + 1
+            say(f"kill {done} of {number}, aimed at {aim}: {working(here)}")
+        rules += aims + [aim] * bool(aim)
+        code = run(here)
+        yield judged(f"{done - since} kills of run {lives}", here, code, reference)
         shutil.rmtree(here)
-    outcomes.append(Outcome(f"{done} kills in all", SAME, ", ".join(f"{n}x {rule}" for rule, n in sorted(met.items()))))
-    return outcomes
+    yield Outcome(f"{done} kills in all", SAME, ", ".join(f"{n}x {rule}" for rule, n in sorted(met.items())))

@@ -1,0 +1,56 @@
+"""Disks that are full or may only be read, under a run: small tmpfs, which only root can mount."""
+
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.workflow.faults import TRAINED, below, weights
+from tests.workflow.harm import Outcome, checkout, judged, run
+
+
+@contextmanager
+def small_disk(here: Path, name: str, options: str) -> Iterator[Path]:
+    """A folder of the checkout on a file system of its own."""
+    (here / name).mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(here / name)], check=True)
+    try:
+        yield here
+    finally:
+        subprocess.run(["umount", str(here / name)], check=True)
+
+
+PASSAGES = "corpus/passages.parquet"
+DISKS = {
+    "results on a disk of 200 KB": ("results", "size=200k", "backbone/card.json"),
+    "results on a disk of 900 KB": ("results", "size=900k", TRAINED),
+    "states on a disk of 400 KB": ("state", "size=400k", TRAINED),
+    "logs on a disk of 8 KB": ("logs", "size=8k", TRAINED),
+    "read-only results": ("results", "size=200m,ro", PASSAGES),
+    "read-only states": ("state", "size=200m,ro", TRAINED),
+}
+"""Harm → the folder that lies on a bad disk, how that is mounted, and what is made."""
+
+
+def disks(folder: Path, finished: Path, reference: dict[str, bytes], harms: Iterable[str] = DISKS) -> Iterator[Outcome]:
+    """Full disks and such that may only be read, each then mended and the run started again.
+
+    Where states or logs lie there, pretraining is made again in a copy of the finished run; else all from the start.
+    """
+    for harm in harms:
+        name, bad, target = DISKS[harm]
+        if name == "results":
+            here = checkout(folder / "disk")
+        else:
+            here = Path(shutil.copytree(finished, folder / "disk"))
+            shutil.rmtree(here / below("pretraining"))
+            shutil.rmtree(here / "state")
+            shutil.rmtree(here / "logs")
+        made = [target, *weights(reference)] if target == TRAINED else [target]
+        wanted = {path: (finished / below(path)).read_bytes() for path in made}
+        with small_disk(here, name, bad):
+            yield judged(harm, here, run(here, targets=[below(target)]), wanted)
+            subprocess.run(["mount", "-o", "remount,rw,size=200m", str(here / name)], check=True)
+            yield judged(f"{harm}, mended", here, run(here, targets=[below(target)]), wanted)
+        shutil.rmtree(here)
