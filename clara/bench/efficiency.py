@@ -16,7 +16,6 @@ from clara.bench.measure import seconds
 from clara.data.bm25 import rank_documents
 from clara.evaluation.answering import Pool
 from clara.model.adapters import GENERATOR, QUERY_REASONER
-from clara.model.attention import for_answers
 from clara.model.backbone import LoadedBackbone
 from clara.model.clara import ClaraModel
 from clara.model.compression import compress
@@ -147,9 +146,8 @@ def _write(backbone: LoadedBackbone, embed: Callable[[], Tensor], new_tokens: in
         torch.cuda.reset_peak_memory_stats(backbone.device)
     held = torch.cuda.memory_allocated(backbone.device) if gpu else 0
     cache: Any = DynamicCache()
-    with for_answers(backbone.model):
-        prefill, token = seconds(lambda: _next(backbone, {"inputs_embeds": embed()}, cache))
-        decode, _ = seconds(lambda: _rest(backbone, token, cache, new_tokens - 1))
+    prefill, token = seconds(lambda: _next(backbone, {"inputs_embeds": embed()}, cache))
+    decode, _ = seconds(lambda: _rest(backbone, token, cache, new_tokens - 1))
     size = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
     peak = torch.cuda.max_memory_allocated(backbone.device) - held if gpu else 0
     return {

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from clara.errors import DataError
 from clara.evaluation.bootstrap import generator_for, interval, resampled_means
-from clara.model.attention import for_answers
 from clara.model.clara import ClaraModel
 from clara.model.compression import compress
 from clara.progress import Progress
@@ -77,11 +76,10 @@ def measure(
         for start in range(0, len(order), BATCH):
             numbers = order[start : start + BATCH]
             batch = [questions[number] for number in numbers]
-            with for_answers(model.backbone.model):
-                losses["right"] += _losses(model, batch, [right[number] for number in numbers], memory)
-                losses["wrong"] += _wrong_losses(model, batch, [wrong[number] for number in numbers], memory)
-                losses["none"] += _losses(model, batch, [() for _ in numbers], None)
-                losses["text"] += _losses(model, batch, [right[number] for number in numbers], None)
+            losses["right"] += _losses(model, batch, [right[number] for number in numbers], memory)
+            losses["wrong"] += _wrong_losses(model, batch, [wrong[number] for number in numbers], memory)
+            losses["none"] += _losses(model, batch, [() for _ in numbers], None)
+            losses["text"] += _losses(model, batch, [right[number] for number in numbers], None)
             progress.update(start + len(numbers))
     gap = np.array(losses["wrong"]) - np.array(losses["right"])
     return {

@@ -10,6 +10,7 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from clara.errors import CheckpointError
+from clara.model.lora import LoraLinear
 
 COMPRESSOR = "compressor"
 QUERY_REASONER = "query_reasoner"
@@ -30,6 +31,7 @@ class Adapters:
     def __init__(self, model: Any, *, rank: int, alpha: int, dropout: float) -> None:
         self.model = model
         self._config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=_linear_names(model))
+        self._config._register_custom_module({nn.Linear: LoraLinear})
         self.active = NO_ADAPTER
         self.names: list[str] = []
         self._layers: list[tuple[str, Any]] = []
@@ -40,9 +42,6 @@ class Adapters:
         inject_adapter_in_model(self._config, self.model, name)
         del self.model.peft_config  # its presence makes PEFT warn of a second adapter, which is what we want
         self._layers = [(path, layer) for path, layer in self.model.named_modules() if isinstance(layer, LoraLayer)]
-        for _, layer in self._layers:
-            # Under autocast the matrices take the input's precision; the other way round costs a quarter of the time.
-            layer.cast_input_dtype_enabled = False
         self.names.append(name)
         for parameter in self.parameters(name):
             parameter.data = parameter.data.float()

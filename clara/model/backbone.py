@@ -14,7 +14,7 @@ from clara.errors import CheckpointError, ClaraError, ConfigError
 from clara.files import sha256_file, write_json
 from clara.hub import fetch_model
 from clara.model import random_backbone
-from clara.model.attention import one_text_a_row
+from clara.model.attention import one_text_a_row, settle
 from clara.model.licences import licence_of
 from clara.model.model_folder import read_model, read_tokenizer, require_usable
 from clara.records import Record, read_card_file
@@ -215,7 +215,7 @@ def load(
     Args:
         card: of the prepared backbone.
         dtype: precision of weights and arithmetic.
-        attention: attention implementation.
+        attention: attention implementation; on a CPU our own takes the place of eager and sdpa.
         compiled: whether torch compiles the body for training and compressing.
         trust_remote_code: whether code of a Hub model may run.
         verified: compare its files with the hashes of the card first; the steps of the workflow do.
@@ -231,6 +231,7 @@ def load(
     # Every process of a launch has a GPU of its own, by its local rank.
     device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
     model.to(device).eval().requires_grad_(False)
+    settle(model)
     model.get_output_embeddings().register_forward_pre_hook(_contiguous)
     model.config.use_cache = False
     # A model's own generation settings (sampling, penalties, forced tokens) would change greedy answers.

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from clara.errors import CheckpointError
 from clara.losses import token_losses
-from clara.model.attention import for_answers
 from clara.model.backbone import LoadedBackbone
 from clara.tokens import AddedIds
 
@@ -105,16 +104,15 @@ def generate(
     ids = torch.tensor([[0] * (width - len(prompt)) + prompt for prompt in prompts])
     mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
     table = backbone.model.get_input_embeddings()
-    with for_answers(backbone.model):
-        written = backbone.model.generate(
-            inputs_embeds=generator.embed(backbone, ids, memories, added) if generator else table(backbone.put(ids)),
-            attention_mask=backbone.put(mask),
-            max_new_tokens=max_new_tokens,
-            do_sample=False,
-            use_cache=True,
-            eos_token_id=backbone.end_of_turn,
-            pad_token_id=backbone.end_of_turn,
-        )
+    written = backbone.model.generate(
+        inputs_embeds=generator.embed(backbone, ids, memories, added) if generator else table(backbone.put(ids)),
+        attention_mask=backbone.put(mask),
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        use_cache=True,
+        eos_token_id=backbone.end_of_turn,
+        pad_token_id=backbone.end_of_turn,
+    )
     return [text.strip() for text in backbone.tokenizer.batch_decode(written, skip_special_tokens=True)]
 
 

@@ -10,7 +10,6 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import StoppingCriteria, StoppingCriteriaList
 
-from clara.model.attention import for_answers
 from clara.model.backbone import LoadedBackbone
 from clara.model.generator import Generator
 from clara.tokens import AddedIds
@@ -56,18 +55,17 @@ def stream(
     ids = torch.tensor([[0] * (width - len(prompt)) + prompt for prompt in prompts])
     mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]).to(backbone.device)
     texts = _Texts(backbone, max_new_tokens, on_text)
-    with for_answers(backbone.model):
-        backbone.model.generate(
-            inputs_embeds=generator.embed(backbone, ids, memories, added),
-            attention_mask=mask,
-            max_new_tokens=longest,
-            do_sample=False,
-            use_cache=True,
-            eos_token_id=backbone.end_of_turn,
-            pad_token_id=backbone.end_of_turn,
-            streamer=texts,
-            stopping_criteria=StoppingCriteriaList([_Ends(max_new_tokens, stopped)]),
-        )
+    backbone.model.generate(
+        inputs_embeds=generator.embed(backbone, ids, memories, added),
+        attention_mask=mask,
+        max_new_tokens=longest,
+        do_sample=False,
+        use_cache=True,
+        eos_token_id=backbone.end_of_turn,
+        pad_token_id=backbone.end_of_turn,
+        streamer=texts,
+        stopping_criteria=StoppingCriteriaList([_Ends(max_new_tokens, stopped)]),
+    )
     return [len(ids) for ids in texts.ids]
 
 

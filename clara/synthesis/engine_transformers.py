@@ -25,6 +25,7 @@ class TransformersEngine:
     def __init__(self, folder: Path, *, dtype: str, identity: str) -> None:
         import torch
 
+        from clara.model.attention import settle
         from clara.model.model_folder import read_model, read_tokenizer
         from clara.synthesis.prefixes import Prefixes
 
@@ -33,6 +34,7 @@ class TransformersEngine:
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._tokenizer: Any = read_tokenizer(folder)
         self._model: Any = read_model(folder, dtype=dtype).to(self._device).eval()
+        settle(self._model)
         # Of a slice, such as the last positions, torch would copy the whole output head for each row.
         self._model.get_output_embeddings().register_forward_pre_hook(
             lambda head, given: tuple(states.contiguous() for states in given)
@@ -109,11 +111,9 @@ class TransformersEngine:
         return ids
 
     def _decode(self, rows: list["Row"]) -> list[tuple[str, Reply]]:
-        from clara.model.attention import for_answers
         from clara.synthesis.decoding import decode
 
-        with for_answers(self._model):
-            decode(self._model, self._prefixes, rows, self._ends)
+        decode(self._model, self._prefixes, rows, self._ends)
         return [(row.key, self._reply(row)) for row in rows]
 
     def _reply(self, row: "Row") -> Reply:

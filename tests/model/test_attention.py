@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn.functional import softmax
 
-from clara.model.attention import NAME, attend, for_answers
+from clara.model.attention import NAME, attend, settle
 from clara.model.clara import ClaraModel
 
 
@@ -29,30 +29,53 @@ def test_it_is_attention_by_its_definition(positions: int, padded: bool) -> None
     torch.testing.assert_close(found, plainly(query, key, value, mask), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("padded", [True, False])
+def test_learned_through_it_is_the_same_with_the_same_gradients(padded: bool) -> None:
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(2, heads, 5, 8, requires_grad=True) for heads in (6, 2, 2))
+    mask = torch.ones(5, 5, dtype=torch.bool).tril().expand(2, 1, 5, 5).clone()
+    if padded:
+        mask[1, :, 1:, 0] = False
+    weights = torch.randn(2, 5, 6, 8)
+    found, _ = attend(None, query, key, value, mask if padded else None, 0.3)
+    expected = plainly(query, key, value, mask)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    ours = torch.autograd.grad((found * weights).sum(), [query, key, value])
+    theirs = torch.autograd.grad((expected * weights).sum(), [query, key, value])
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_a_model_s_own_dropout_of_weights_is_kept() -> None:
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(1, 2, 50, 8, requires_grad=True) for _ in range(3))
+    found, _ = attend(None, query, key, value, None, 0.3, dropout=0.5)
+    assert (found[0, 0] == 0).all(dim=-1).any()  # of the first position's only weight
+
+
 @torch.no_grad()
 def test_a_model_says_the_same_through_it(model: ClaraModel) -> None:
     language_model = model.backbone.model
     ids, mask = torch.tensor([[0, 0, 5, 6, 7], [8, 9, 10, 11, 12]]), torch.tensor([[0, 0, 1, 1, 1], [1, 1, 1, 1, 1]])
+    language_model.set_attn_implementation("eager")
     usual = language_model(ids, attention_mask=mask).logits
-    with for_answers(language_model):
-        assert language_model.config._attn_implementation == NAME
-        first = language_model(ids[:, :-1], attention_mask=mask[:, :-1], use_cache=True)
-        last = language_model(ids[:, -1:], attention_mask=mask, past_key_values=first.past_key_values).logits
+    settle(language_model)
+    assert language_model.config._attn_implementation == NAME
+    first = language_model(ids[:, :-1], attention_mask=mask[:, :-1], use_cache=True)
+    last = language_model(ids[:, -1:], attention_mask=mask, past_key_values=first.past_key_values).logits
     found = torch.cat([first.logits, last], dim=1)
     torch.testing.assert_close(found[mask.bool()], usual[mask.bool()], rtol=1e-4, atol=1e-5)
 
 
-def test_the_setting_comes_back_even_after_an_error(model: ClaraModel) -> None:
-    before = model.backbone.model.config._attn_implementation
-    with pytest.raises(ZeroDivisionError), for_answers(model.backbone.model):
-        raise ZeroDivisionError
-    assert model.backbone.model.config._attn_implementation == before
+def test_a_model_on_a_cpu_has_it_from_the_start(model: ClaraModel) -> None:
+    assert model.backbone.model.config._attn_implementation == NAME
 
 
 def test_a_model_whose_attention_caps_its_scores_keeps_its_own(
     model: ClaraModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = model.backbone.model.config
+    model.backbone.model.set_attn_implementation("eager")
     monkeypatch.setattr(config, "attn_logit_softcapping", 30.0, raising=False)
-    with for_answers(model.backbone.model):
-        assert config._attn_implementation != NAME
+    settle(model.backbone.model)
+    assert config._attn_implementation == "eager"

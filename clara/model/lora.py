@@ -1,0 +1,62 @@
+"""A linear layer with LoRA adapters (Hu et al. 2021), y = W x + s B A x, in one pass over its output.
+
+PEFT's own layer scales the update and adds it, each a pass over all of the output, forward and backward again. Here
+the products add to what is there. Same values but for rounding: the update is not rounded before it is added.
+"""
+
+from typing import Any
+
+import torch
+from peft.tuners.lora import Linear
+from torch import Tensor
+from torch.nn.functional import linear
+
+
+class LoraLinear(Linear):  # type: ignore[misc]  # PEFT's classes are not typed
+    """PEFT's layer, of which at most one adapter is active."""
+
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Maps `[*, in]` to `[*, out]`, in autocast's precision where that is on."""
+        base, name = self.get_base_layer(), self._active_adapter[0]
+        if name not in self.lora_A:
+            plain: Tensor = base(x)
+            return plain
+        down, up, scale = self.lora_A[name].weight, self.lora_B[name].weight, self.scaling[name]
+        kind = x.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+        rows = x.flatten(0, -2).to(dtype)
+        weight, down, up = base.weight.to(dtype), down.to(dtype), up.to(dtype)
+        bias = None if base.bias is None else base.bias.to(dtype)
+        dropout = self.lora_dropout[name]
+        if dropout.training and getattr(dropout, "p", 0):
+            mapped = torch.addmm(linear(rows, weight, bias), linear(dropout(rows), down), up.t(), alpha=scale)
+        else:
+            mapped = _Mapped.apply(rows, weight, bias, down, up, scale)
+        return mapped.view(*x.shape[:-1], -1)
+
+
+class _Mapped(torch.autograd.Function):
+    """rows Wᵀ + bias + s (rows Aᵀ) Bᵀ; W and bias are frozen."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None, down: Tensor, up: Tensor, scale: float
+    ) -> Tensor:
+        low = rows @ down.t()
+        ctx.save_for_backward(rows, low, weight, down, up)
+        ctx.scale = scale
+        return linear(rows, weight, bias).addmm_(low, up.t(), alpha=scale)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        rows, low, weight, down, up = ctx.saved_tensors
+        (gradient,) = gradients
+        needed, found = ctx.needs_input_grad, [None] * 6
+        low_gradient = (gradient @ up) * ctx.scale
+        if needed[0]:
+            found[0] = (gradient @ weight).addmm_(low_gradient, down)
+        if needed[3]:
+            found[3] = low_gradient.t() @ rows
+        if needed[4]:
+            found[4] = (gradient.t() @ low) * ctx.scale
+        return tuple(found)
