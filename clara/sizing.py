@@ -140,7 +140,8 @@ class Sizes:
         if rule in ("pretrain", "tune_instructions", "train_joint"):
             return self._training(rule, config, ratio, model)
         passes, work, disk = _inference(rule, config, ratio, model)
-        peak = max(_forward_mb(model, one, b, config["backbone"]["attention"]) for one in passes)
+        scores = self.site.node_gpus > 0 and config["backbone"]["attention"] == "eager"
+        peak = max(_forward_mb(model, one, b, scores) for one in passes)
         if rule == "measure_efficiency":  # a second model, without adapters
             peak += weights
         return self._size(
@@ -149,15 +150,11 @@ class Sizes:
 
     def _training(self, rule: str, config: dict[str, Any], ratio: int, model: Model) -> Size:
         section = config[{"pretrain": "pretraining", "tune_instructions": "instruction", "train_joint": "joint"}[rule]]
-        plan, b, eager = (
-            section["optimization"],
-            BYTES[config["backbone"]["dtype"]],
-            config["backbone"]["attention"] == "eager",
-        )
+        plan, b = section["optimization"], BYTES[config["backbone"]["dtype"]]
+        # Eager attention keeps weights in two precisions, our own on a CPU in one, the fused kernels of a GPU none.
+        scores = 2 * (config["backbone"]["attention"] == "eager") if self.site.node_gpus else 1
         passes, memories = _examples(rule, config, section, ratio, plan["micro_batch_size"])
-        per_layer = [
-            p.tokens * (10 * model.width + 4 * model.inner + 2 * eager * model.heads * p.length) for p in passes
-        ]
+        per_layer = [p.tokens * (10 * model.width + 4 * model.inner + scores * model.heads * p.length) for p in passes]
         if plan["gradient_checkpointing"]:
             kept = model.layers * model.width * sum(p.tokens for p in passes) + max(per_layer)
         else:
@@ -259,10 +256,10 @@ def _inference(rule: str, config: dict[str, Any], ratio: int, model: Model) -> t
     return [Pass(generation["batch_size"], length)], pools * questions[1] * length, 2e-3 * pools * questions[1]
 
 
-def _forward_mb(model: Model, one: Pass, b: float, attention: str) -> float:
+def _forward_mb(model: Model, one: Pass, b: float, eager: bool) -> float:
     """Of a pass that keeps nothing but its cache: six vectors of the width and three of the inner width a token."""
     cache_ = 2 * model.layers * model.kv_width * b
-    scores = 4 * model.heads * one.length if attention == "eager" else 0
+    scores = 4 * model.heads * one.length * eager
     return (
         one.tokens * (cache_ + (6 * model.width + 3 * model.inner) * b + scores) + one.texts * model.vocabulary * 8
     ) / 1e6

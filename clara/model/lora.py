@@ -8,30 +8,35 @@ from typing import Any
 
 import torch
 from peft.tuners.lora import Linear
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import linear
 
 
-class LoraLinear(Linear):  # type: ignore[misc]  # PEFT's classes are not typed
+class LoraLinear(Linear):
     """PEFT's layer, of which at most one adapter is active."""
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Maps `[*, in]` to `[*, out]`, in autocast's precision where that is on."""
-        base, name = self.get_base_layer(), self._active_adapter[0]
+        base: Any = self.get_base_layer()
+        name = self._active_adapter[0]
         if name not in self.lora_A:
             plain: Tensor = base(x)
             return plain
-        down, up, scale = self.lora_A[name].weight, self.lora_B[name].weight, self.scaling[name]
+        down: Tensor = self.lora_A[name].weight  # type: ignore[assignment]
+        up: Tensor = self.lora_B[name].weight  # type: ignore[assignment]
+        scale = self.scaling[name]
         kind = x.device.type
-        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+        cast = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+        dtype = torch.get_autocast_dtype(kind) if cast else x.dtype
         rows = x.flatten(0, -2).to(dtype)
         weight, down, up = base.weight.to(dtype), down.to(dtype), up.to(dtype)
         bias = None if base.bias is None else base.bias.to(dtype)
-        dropout = self.lora_dropout[name]
-        if dropout.training and getattr(dropout, "p", 0):
+        dropout: Any = self.lora_dropout[name]
+        mapped: Tensor
+        if dropout.training and isinstance(dropout, nn.Dropout):
             mapped = torch.addmm(linear(rows, weight, bias), linear(dropout(rows), down), up.t(), alpha=scale)
         else:
-            mapped = _Mapped.apply(rows, weight, bias, down, up, scale)
+            mapped = _Mapped.apply(rows, weight, bias, down, up, scale)  # type: ignore[no-untyped-call]
         return mapped.view(*x.shape[:-1], -1)
 
 
