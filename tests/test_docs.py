@@ -1,7 +1,8 @@
 """The commands of the documents: each program is there, knows the flags, and the files that are named exist.
 
-Those of the README and docs/using.md are run (tests/workflow/test_readme_runs.py, tests/commands/test_using_page.py);
-the rest would take hours, so they are read by the programs' own parsers.
+Those in blocks of the README and of starting, cluster, extending, recovering, using and dvc are run as well
+(tests/workflow/test_readme_runs.py, tests/commands/test_using_page.py, tests/workflow/test_dvc_remote.py); training and
+what stands in sentences would take hours, so they are read by the programs' own parsers.
 """
 
 import importlib

@@ -11,12 +11,15 @@ import fcntl
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from clara import program, slurm
 from clara.errors import ResourceError
 
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
+SKEW_NS = 60 * 10**9
+"""Clocks of a network differ by less."""
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -35,6 +38,8 @@ def main(argv: list[str] | None = None) -> None:
         unlock = subprocess.run([*SNAKEMAKE, "--unlock", *arguments], capture_output=True, text=True)
         if unlock.returncode:
             raise ResourceError(f"the lock could not be taken away; Snakemake said: {unlock.stderr.strip()}")
+    if moved := date_now(folder / "results"):
+        print(f"{moved} results are dated in the future: the clock was set back; they are dated now", file=sys.stderr)
     os.execv(SNAKEMAKE[0], [*SNAKEMAKE, *arguments])
 
 
@@ -52,6 +57,21 @@ def hold(folder: Path) -> None:
     os.ftruncate(handle, 0)
     os.write(handle, str(os.getpid()).encode())
     os.set_inheritable(handle, True)
+
+
+def date_now(folder: Path) -> int:
+    """Dates the files below a folder that are of the future as of now, in their order; their number.
+
+    Snakemake takes away what a job has made of them, because it looks older than its input.
+    """
+    now = time.time_ns()
+    times = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    future = {path: when for path, when in times.items() if when > now + SKEW_NS}
+    order = {when: place for place, when in enumerate(sorted(set(future.values())))}
+    for path, when in future.items():
+        new = now + 1000 * (order[when] - len(order))
+        os.utime(path, ns=(new, new))
+    return len(future)
 
 
 def cancel_orphans(folder: Path) -> None:

@@ -4,6 +4,7 @@ import fcntl
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,24 @@ def test_a_folder_in_use_is_refused_with_the_process_that_uses_it(folder: Path, 
         with pytest.raises(ResourceError, match=r"another run works in .* \(process 4711\); wait for it or end it"):
             run_pipeline.main([])
     assert became == []
+
+
+def test_results_of_the_future_are_dated_now_in_their_order(
+    folder: Path, became: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = time.time()
+    for name, age in (("old", 100), ("input", -86000), ("output", -86400), ("beside", -86400)):
+        path = folder / "results" / "demo" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+        os.utime(path, (now - age, now - age))
+    run_pipeline.main([])
+    old, first, second, beside = (
+        (folder / "results" / "demo" / name).stat().st_mtime_ns for name in ("old", "input", "output", "beside")
+    )
+    assert old < first < second == beside <= time.time_ns()
+    assert "3 results are dated in the future: the clock was set back" in capsys.readouterr().err
+    assert run_pipeline.date_now(folder / "results") == 0
 
 
 def leave_lock(folder: Path) -> None:

@@ -14,11 +14,24 @@ from tests.workflow.harm import Outcome, checkout, judged, run
 def small_disk(here: Path, name: str, options: str) -> Iterator[Path]:
     """A folder of the checkout on a file system of its own."""
     (here / name).mkdir(exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(here / name)], check=True)
+    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(here / name)]
+    subprocess.run(mount, check=True, capture_output=True)
     try:
         yield here
     finally:
         subprocess.run(["umount", str(here / name)], check=True)
+
+
+def can_mount(folder: Path) -> bool:
+    """Whether this process may mount: root may, but not in every container."""
+    probe = folder / "probe"
+    try:
+        with small_disk(folder, probe.name, "size=100k"):
+            return True
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    finally:
+        probe.rmdir()
 
 
 PASSAGES = "corpus/passages.parquet"

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -39,6 +41,7 @@ rule metric:
     params: factor=config["factor"]
     shell: "expr $(cat {input}) '*' {params.factor} > {output}"
 """
+ADOPT = "python workflow_scripts/adopt.py"
 STAGE = "python workflow_scripts/dvc_stage.py"
 DVC = {
     "stages": {
@@ -145,6 +148,36 @@ def test_experiments_in_copies_compute_what_they_record(published: Path, tmp_pat
         for experiment in rows[1]["experiments"]
     }
     assert found == {"here": 6, "aside": 2 * 4, "later": 5 * 3}  # the first one left factor = 3 in the folder
+
+
+PAGE = (ROOT / "docs" / "dvc.md").read_text(encoding="utf-8")
+COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
+OURS = {"results/demo/compression": "results/store", "evaluation.top_k": "factor", "make adopt": ADOPT}
+"""What the page says of the demo → what that is in the project of these tests."""
+ELSEWHERE = ("make verify", "dvc exp run")
+"""Run by tests/workflow/test_upkeep.py and by the experiments above."""
+
+
+def test_the_commands_of_the_page_work_in_their_order(published: Path, tmp_path: Path) -> None:
+    # In a copy of the project, whose own remote is taken away; from `make adopt` on in a fresh clone of it.
+    here = Path(shutil.copytree(published, tmp_path / "copy"))
+    dvc(here, "remote", "remove", "shared")
+    assert len(COMMANDS) > 15
+    for command in COMMANDS:
+        if command.startswith(ELSEWHERE):
+            continue
+        if command == "make adopt":
+            dvc(here, "remote", "default", "store")  # no bucket and no server is at hand
+            call(here, "git", "commit", "-qam", "remotes")
+            call(tmp_path, "git", "clone", "-q", str(here), "other")
+            here = tmp_path / "other"
+        for theirs, ours in OURS.items():
+            command = command.replace(theirs, ours)
+        program, *words = shlex.split(command)
+        known = {"dvc": [sys.executable, "-m", "dvc"], "git": ["git"], "python": [sys.executable]}
+        call(here, *known[program], *words)
+    assert (here / "results/store/a.txt").is_file()
+    assert metric(here) == 20
 
 
 def test_who_wants_the_store_only_pulls_the_store_only(clone: Path) -> None:

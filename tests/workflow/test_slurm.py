@@ -277,6 +277,24 @@ def test_a_training_beyond_its_time_limit_goes_on_in_another_job(folder: Path) -
     assert resumed_after(folder)[-1] >= 1
 
 
+def test_a_short_outage_of_the_status_command_is_waited_out(folder: Path, tmp_path: Path) -> None:
+    # Five failures in a row, the plugin's default, take a second here: it would forget the job and wait for ever.
+    down, asked, shim = tmp_path / "down", tmp_path / "asked", tmp_path / "bin" / "squeue"
+    shim.parent.mkdir()
+    silent = f"test ! -e {down} || {{ echo >> {asked}; exit 1; }}"
+    shim.write_text(f'#!/bin/sh\n{silent}\nexec {shutil.which("squeue")} "$@"\n')
+    shim.chmod(0o755)
+    passages = "results/ci/corpus/passages.parquet"
+    (folder / passages).unlink()
+    process = start(folder, passages, *CI, path=shim.parent)
+    wait_for(lambda: records(folder), process)
+    down.touch()
+    wait_for(lambda: asked.exists() and asked.stat().st_size > 8, process)
+    down.unlink()
+    finish(process, folder)
+    assert [job.state for job in records(folder)] == ["COMPLETED"]
+
+
 def test_a_drained_node_holds_jobs_back_and_loses_none(folder: Path) -> None:
     node = os.uname().nodename.split(".")[0]
     passages = "results/ci/corpus/passages.parquet"
