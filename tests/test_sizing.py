@@ -38,8 +38,8 @@ def test_memory_of_a_training_by_hand() -> None:
         },
     )
     # 64 wide, 2 layers, 128 inside: 10 * 64 + 4 * 128 = 1152 values a token and layer. Passes: 98 + 2 + 24 tokens and
-    # 24 + 64 + 12, together 224; logits 12 * 1000 * (8 + 4) bytes.
-    kept = 1000 * (224 * 2 * 1152 * 4 + 12 * 1000 * 12)
+    # 24 + 64 + 12, together 224; the weights of 2 heads over each; logits 12 * 1000 * (8 + 4) bytes.
+    kept = 1000 * (2 * (224 * 1152 + 2 * (124**2 + 100**2)) * 4 + 12 * 1000 * 12)
     adapter = 16 * 2 * (2 * 128 + 2 * 128 + 3 * 192)
     trained = adapter * (2 * 16 + 3 * 4)
     assert size("pretrain", config).mem_mb == round(900 + (2e5 * 4 + trained + 1.25 * kept) / 1e6)
