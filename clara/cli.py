@@ -33,6 +33,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     checkpoints.info,
     checkpoints.export,
     checkpoints.export_hub,
+    checkpoints.export_small,
     checkpoints.import_released,
     checkpoints.provenance,
     checkpoints.crate,

@@ -57,7 +57,14 @@ BEFORE = {
     "score": ("predict", "predict_baseline", "predict_compressed_text", "predict_released", "rank_bm25", "rank_neural"),
     "make_paper_table": ("score", "score_recovery", "score_grounding", "measure_efficiency", "measure_data"),
     "make_scorecard": ("predict", "predict_baseline", "rank_bm25", "predict_given", "predict_given_text"),
-    "build_report": ("score", "measure_memory_use", "review_pairs", "make_paper_table", "make_scorecard"),
+    "build_report": (
+        "score",
+        "measure_memory_use",
+        "measure_data",
+        "review_pairs",
+        "make_paper_table",
+        "make_scorecard",
+    ),
     "predict_given": ("compress_documents",),
     "predict_given_text": ("make_candidates",),
     "predict_by_k": ("train_joint",),
@@ -69,7 +76,8 @@ BEFORE = {
     "measure_states": ("collect_documents",),
     "measure_data": ("review_pairs", "collect_documents"),
     "aggregate_seeds": ("score",),
-    "draw_measurements": ("measure_memory_use", "score_by_k", "measure_states"),
+    "collect_training": ("train_joint",),
+    "draw_figure": ("measure_memory_use", "score_by_k", "measure_states"),
 }
 """Rule → the rules whose results it reads; compression reads the initial checkpoint as well, and memory use is measured
 of all checkpoints."""
@@ -99,6 +107,7 @@ class Plan:
         self.code = cache(self._code)
         self.prompts = cache(self._prompts)
         self.lineage = cache(self._lineage)
+        self.behind = cache(self._behind)
         self.content = cache(_content)
 
     def settings(self, rule: str, variant: str = "base", **wildcards: str) -> str:
@@ -111,9 +120,11 @@ class Plan:
     def owner(self, stage: str, variant: str, init: str = "") -> str:
         """The first variant with the settings of `variant` in all rules up to `stage`: the two share its files."""
         rules = (STAGES[init] if init else ()) + STAGES[stage]
-        settings = [self.settings(rule, variant) for rule in rules]
-        equal = [name for name in self.variants if [self.settings(rule, name) for rule in rules] == settings]
-        return equal[0]
+        settings = self.behind(rules, variant)
+        return next(name for name in self.variants if self.behind(rules, name) == settings)
+
+    def _behind(self, rules: tuple[str, ...], variant: str) -> tuple[str, ...]:
+        return tuple(self.settings(rule, variant) for rule in rules)
 
     def _prompts(self, rule: str) -> list[str]:
         """The prompt files that a rule's code names, in order."""

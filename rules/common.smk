@@ -1,6 +1,7 @@
 # Configuration, settings of rules, code fingerprints, and which variant's files a stage reads.
 
 import itertools
+import json
 import re
 import sys
 import time
@@ -15,6 +16,7 @@ from clara import config as configuration
 from clara.config.evaluation import PER_RATIO
 from clara.errors import ClaraError
 from clara.evaluation.paper.claims import read_claims, systems_of
+from clara.evaluation.paper.equal import Equals
 from clara.evaluation.paper.specs import read_table
 from clara.plan import Plan, failures, use_checkout
 from clara.runs import summary
@@ -40,6 +42,7 @@ RUN = config["run"]
 POOLS = config["candidates"]["settings"]
 SHARDS = config["synthesis"]["shards"]
 PLAN = Plan(config, ROOT)
+EQUALS = Equals(config, ROOT)
 # What the profile says of its machines; inside a cluster's job as well, which is told the default resources.
 STATED = workflow.resource_settings._parsed_default_resources
 SIZES = Sizes(
@@ -104,9 +107,10 @@ wildcard_constraints:
     method="hard_words|llmlingua2",
     ranker="dense|cross_encoder",
     released=r"\w+",
+    figure="validation_loss|joint_training|logit_lens|by_k|states",
     shard=r"\d+",
     shards=r"\d+",
-    table=r"table_\d+",
+    table=r"table_\d+|ablation_[a-z]+",
 
 
 def program(rule_name):
@@ -217,6 +221,15 @@ def baselines():
     return found + [f"released_{name}" for name in config["evaluation"]["released"]]
 
 
+def histories():
+    """The course of every checkpoint's training."""
+    return [
+        path
+        for stage in ("pretraining", "instruction", "joint")
+        for path in every(stage, "history.jsonl")
+    ]
+
+
 def stages_before_joint():
     """The stages whose checkpoints answer before joint training."""
     return ["pretraining", *(s for s in ["instruction"] if s in config["inits"])]
@@ -245,7 +258,8 @@ def measurement_files(measurement):
     if measurement == "data":
         return [f"{folder}/data.json"]
     if measurement == "figures":
-        return expand(f"{folder}/figures/{{figure}}.svg", figure=figures())
+        drawn = expand(f"results/{RUN}/figures/{{figure}}.svg", figure=figures())
+        return [f"{folder}/training.csv", *drawn]
     if measurement == "given":
         given = ["text", *measured_names("given", stages_before_joint())]
         return expand(
@@ -259,6 +273,12 @@ def measured():
     which = config["measurements"]["which"]
     files = [path for name in which for path in measurement_files(name)]
     return files + [f"results/{RUN}/evaluation/seeds.json"] * bool(config["seeds"])
+
+
+def data_file():
+    """What the run was made of, where it is measured."""
+    measures = "data" in config["measurements"]["which"]
+    return [f"results/{RUN}/measurements/data.json"] if measures else []
 
 
 def figures():
@@ -332,9 +352,9 @@ def rows_to_learn(wildcards):
 
 
 def paper_tables():
-    """The names of the paper's tables that are specified, in the order of their numbers."""
+    """The names of the paper's tables that are specified, in the order of their numbers, then of our ablations."""
     names = [path.stem for path in Path("paper/tables").glob("*.yaml")]
-    return sorted(names, key=lambda name: int(name.removeprefix("table_")))
+    return sorted(names, key=lambda name: (len(name), name))
 
 
 def made_for_paper(name, paths):
@@ -356,26 +376,49 @@ def can_be_named(path):
     return found[1] in config["inits"] and found[3] in config["variants"]
 
 
-def table_results(name):
-    """The files behind a table's numbers, of those that the configuration makes."""
+def table_of(name):
+    """A table's specification."""
     try:
-        table = read_table(Path("paper/tables") / f"{name}.yaml")
+        return read_table(Path("paper/tables") / f"{name}.yaml")
     except ClaraError as error:
         raise WorkflowError(str(error)) from None
-    return made_for_paper(name, table.files(RUN, config["ratios"]))
+
+
+def table_results(name):
+    """The files behind a table's numbers, of those that the configuration makes."""
+    files = [Path(path) for path in table_of(name).files(RUN, config["ratios"])]
+    equal = EQUALS.among(path.stem for path in files)
+    paths = [f"{path.parent}/{equal.get(path.stem, path.stem)}.json" for path in files]
+    return made_for_paper(name, list(dict.fromkeys(paths)))
 
 
 def filled_tables():
-    """The tables in which at least one number is of this configuration."""
-    return [name for name in paper_tables() if table_results(name)]
+    """The tables in which at least one number is of this configuration; of an ablation, of a variant."""
+    return [
+        name
+        for name in paper_tables()
+        for results in [table_results(name)]
+        if results
+        and (
+            name.startswith("table_")
+            or any(variant_of(Path(path).stem) != "base" for path in results)
+        )
+    ]
+
+
+def claimed_systems():
+    """The systems that the paper's claims compare."""
+    try:
+        return systems_of(read_claims(Path("paper/claims.yaml")), config["ratios"])
+    except ClaraError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def claimed_predictions():
     """The answers that the paper's claims are tested on, of the systems that the configuration scores."""
-    try:
-        named = systems_of(read_claims(Path("paper/claims.yaml")), config["ratios"])
-    except ClaraError as error:
-        raise WorkflowError(str(error)) from None
+    named = claimed_systems()
+    equal = EQUALS.among(named)
+    named = list(dict.fromkeys(equal.get(system, system) for system in named))
     scored = [f"results/{RUN}/evaluation/metrics/{system}.json" for system in named]
     return [
         f"results/{RUN}/evaluation/predictions/{Path(path).stem}.jsonl"

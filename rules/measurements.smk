@@ -330,40 +330,58 @@ rule aggregate_seeds:
         " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"
 
 
-rule draw_measurements:
+rule collect_training:
     input:
-        script=program("draw_measurements"),
-        histories=every("pretraining", "history.jsonl")
-        + every("instruction", "history.jsonl")
-        + every("joint", "history.jsonl"),
-        diagnostics=every("joint", "diagnostics.json"),
-        measured=[
-            path
-            for name in ("by_k", "states")
-            if name in config["measurements"]["which"]
-            for path in measurement_files(name)
-        ],
+        script=program("collect_training"),
+        histories=histories(),
     output:
         course="results/{run}/measurements/training.csv",
-        figures=expand(
-            "results/{{run}}/measurements/figures/{figure}.{kind}",
-            figure=figures(),
-            kind=["svg", "png"],
-        ),
     log:
-        "logs/{run}/draw_measurements.log",
+        "logs/{run}/collect_training.log",
     benchmark:
-        "benchmarks/{run}/draw_measurements.jsonl"
+        "benchmarks/{run}/collect_training.jsonl"
     threads: 1
     resources:
-        mem_mb=sized("draw_measurements", "memory"),
+        mem_mb=sized("collect_training", "memory"),
     params:
-        settings=settings("draw_measurements"),
-        code=PLAN.code("draw_measurements"),
+        settings=settings("collect_training"),
+        code=PLAN.code("collect_training"),
     message:
-        "Drawing the measurements"
+        "Collecting the course of training"
+    shell:
+        "python {input.script} --settings {params.settings:q} --histories {input.histories:q} --course {output.course:q}"
+        " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"
+
+
+rule draw_figure:
+    input:
+        script=program("draw_figure"),
+        histories=lambda w: [] if w.figure == "logit_lens" else histories(),
+        diagnostics=lambda w: (
+            every("joint", "diagnostics.json") if w.figure == "logit_lens" else []
+        ),
+        measured=lambda w: (
+            measurement_files(w.figure)
+            if w.figure in config["measurements"]["which"]
+            else []
+        ),
+    output:
+        svg="results/{run}/figures/{figure}.svg",
+        png="results/{run}/figures/{figure}.png",
+    log:
+        "logs/{run}/draw_figure/{figure}.log",
+    benchmark:
+        "benchmarks/{run}/draw_figure/{figure}.jsonl"
+    threads: 1
+    resources:
+        mem_mb=sized("draw_figure", "memory"),
+    params:
+        settings=settings("draw_figure"),
+        code=PLAN.code("draw_figure"),
+    message:
+        "Drawing {wildcards.figure}"
     shell:
         "python {input.script} --settings {params.settings:q}"
         " --histories {input.histories:q} --diagnostics {input.diagnostics:q} --measured {input.measured:q}"
-        " --course {output.course:q} --figures {output.figures:q}"
+        " --figure {output.svg:q}"
         " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"

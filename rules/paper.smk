@@ -9,6 +9,7 @@ rule make_paper_table:
         table="paper/tables/{table}.yaml",
         values="paper/values/{table}.csv",
         results=lambda w: table_results(w.table),
+        data=lambda w: data_file() if "{ratio}" in str(table_of(w.table)) else [],
     output:
         csv=report("results/{run}/paper/{table}.csv", category="Paper"),
         markdown="results/{run}/paper/{table}.md",
@@ -25,12 +26,15 @@ rule make_paper_table:
         mem_mb=500,
     params:
         settings=settings("make_paper_table"),
+        equal=lambda w: json.dumps(
+            EQUALS.among(table_of(w.table).systems(config["ratios"]))
+        ),
         code=PLAN.code("make_paper_table"),
     message:
         "Filling {wildcards.table} of the paper"
     shell:
         "python {input.script} --settings {params.settings:q} --table {input.table:q} --values {input.values:q}"
-        " --results {input.results:q} --csv {output.csv:q} --markdown {output.markdown:q} --latex {output.latex:q}"
+        " --results {input.results:q} --equal {params.equal:q} --data {input.data:q} --csv {output.csv:q} --markdown {output.markdown:q} --latex {output.latex:q}"
         " --diff {output.diff:q} --macros {output.macros:q} --numbers {output.numbers:q}"
         " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"
 
@@ -54,10 +58,11 @@ rule make_scorecard:
         mem_mb=1500,
     params:
         settings=settings("make_scorecard"),
+        equal=json.dumps(EQUALS.among(claimed_systems())),
         code=PLAN.code("make_scorecard"),
     message:
         "Testing the paper's claims"
     shell:
         "python {input.script} --settings {params.settings:q} --claims {input.claims:q} --values {input.values:q}"
-        " --predictions {input.predictions:q} --json {output.json:q} --markdown {output.markdown:q} --csv {output.csv:q}"
+        " --predictions {input.predictions:q} --equal {params.equal:q} --json {output.json:q} --markdown {output.markdown:q} --csv {output.csv:q}"
         " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"

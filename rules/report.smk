@@ -9,9 +9,7 @@ rule build_report:
         ),
         predictions=list(dict.fromkeys(predictions(system) for system in systems())),
         candidates=candidates("test", POOLS),
-        histories=every("pretraining", "history.jsonl")
-        + every("instruction", "history.jsonl")
-        + every("joint", "history.jsonl"),
+        histories=histories(),
         memory_use=every("pretraining", "memory_use.json")
         + every("instruction", "memory_use.json")
         + every("joint", "memory_use.json"),
@@ -22,6 +20,7 @@ rule build_report:
         synthesis="results/{run}/synthesis/review.json",
         scorecard="results/{run}/paper/scorecard.json",
         tables=expand("results/{{run}}/paper/{table}.csv", table=filled_tables()),
+        data=data_file(),
         specifications=expand("paper/tables/{table}.yaml", table=paper_tables()),
         templates=sorted(
             str(path) for path in Path("clara/evaluation/templates").iterdir()
@@ -61,7 +60,7 @@ rule build_report:
     shell:
         "python {input.script} --settings {params.settings:q} --metrics {input.metrics:q} --histories {input.histories:q}"
         " --memory-use {input.memory_use:q} --diagnostics {input.diagnostics:q} --corpus-report {input.corpus:q} --synthesis-report {input.synthesis:q}"
-        " --scorecard {input.scorecard:q} --paper-tables {input.tables:q} --specifications {input.specifications:q}"
+        " --scorecard {input.scorecard:q} --paper-tables {input.tables:q} --specifications {input.specifications:q} --data {input.data:q}"
         " --predictions {input.predictions:q} --candidates {input.candidates:q} --page {output.page:q}"
         " --results-csv {output.results_csv:q} --results-md {output.results_md:q} --results-tex {output.results_tex:q}"
         " --memory-use-csv {output.memory_use_csv:q} --memory-use-md {output.memory_use_md:q}"

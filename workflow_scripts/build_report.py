@@ -21,6 +21,7 @@ from clara.evaluation.report import Inputs, Options, Outputs, build_report
 from clara.evaluation.scoring import Resampling
 
 MANY = ("metrics", "histories", "memory_use", "diagnostics", "predictions", "candidates", "specifications")
+OPTIONAL = ("paper_tables", "data")
 
 
 def _flag(name: str) -> str:
@@ -32,9 +33,10 @@ def main(argv: list[str] | None = None) -> None:
     flags = program.parser(__doc__)
     flags.add_argument("--settings", required=True, help="settings of the rule as JSON")
     names = [*Inputs._fields, *Outputs._fields]
-    single = [_flag(name) for name in names if name not in (*MANY, "paper_tables")]
+    single = [_flag(name) for name in names if name not in (*MANY, *OPTIONAL)]
     program.add_paths(flags, *single, many=tuple(map(_flag, MANY)))
     flags.add_argument("--paper-tables", type=Path, nargs="*", default=[], help="filled tables of the paper, CSV")
+    flags.add_argument("--data", type=Path, nargs="*", default=[], help="what measure_data wrote")
     given = flags.parse_args(argv)
     settings = parse_settings(BuildReport, given.settings)
     plan = settings.scoring
@@ -50,7 +52,7 @@ def main(argv: list[str] | None = None) -> None:
             resampling=Resampling(plan.bootstrap_samples, plan.confidence, settings.seed),
         ),
     )
-    read = [path for name in (*MANY, "paper_tables") for path in getattr(given, name)]
+    read = [path for name in (*MANY, *OPTIONAL) for path in getattr(given, name)]
     others = [getattr(given, name) for name in Outputs._fields if name != "page"]
     record(
         given.page,

@@ -9,6 +9,7 @@ Example (of whatever a run has made so far, finished or not):
 Makes: the six files. --results may be left empty: the table then holds the paper's numbers and the commands for ours.
 """
 
+import json
 from pathlib import Path
 
 from clara import program
@@ -20,6 +21,7 @@ from clara.evaluation.paper.filling import fill
 from clara.evaluation.paper.measured import read_measured
 from clara.evaluation.paper.specs import read_table
 from clara.evaluation.paper.values import read_values
+from clara.evaluation.ratios import read_effective
 from clara.files import write_json, write_text
 
 
@@ -28,6 +30,8 @@ def main(argv: list[str] | None = None) -> None:
     flags = program.parser(__doc__)
     flags.add_argument("--settings", required=True, help="settings of the rule as JSON")
     flags.add_argument("--results", type=Path, nargs="*", default=[], help="files that our numbers come from")
+    flags.add_argument("--data", type=Path, nargs="*", default=[], help="what measure_data wrote: effective ratios")
+    flags.add_argument("--equal", default="{}", help="systems that are another's under another name, as JSON")
     program.add_paths(flags, "--table", "--values", "--csv", "--markdown", "--latex", "--diff", "--macros", "--numbers")
     given = flags.parse_args(argv)
     settings = parse_settings(MakePaperTable, given.settings)
@@ -38,7 +42,8 @@ def main(argv: list[str] | None = None) -> None:
         read_measured(table.source, given.results),
         run=Run(settings.run, settings.ratios, settings.inits, list(settings.variants)),
         backbone=settings.backbone,
-    )
+        equal=json.loads(given.equal),
+    )._replace(effective=read_effective(given.data))
     write_text(given.csv, writing.table_csv(filled))
     write_text(given.markdown, writing.markdown(filled, completing=filled.completing()))
     write_text(given.latex, writing.latex(filled))
@@ -46,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
     write_text(given.macros, writing.macros(filled))
     write_json(given.numbers, writing.as_json(filled))
     others = [given.markdown, given.latex, given.diff, given.macros, given.numbers]
-    record(given.csv, settings, inputs=[given.table, given.values, *given.results], others=others)
+    record(given.csv, settings, inputs=[given.table, given.values, *given.results, *given.data], others=others)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ Example (of whatever a run has answered so far):
 Makes: the three files. A claim whose systems are not among the predictions is `not run`, with the commands that run it.
 """
 
+import json
 from pathlib import Path
 
 from clara import program
@@ -27,6 +28,7 @@ def main(argv: list[str] | None = None) -> None:
     flags = program.parser(__doc__)
     flags.add_argument("--settings", required=True, help="settings of the rule as JSON")
     flags.add_argument("--predictions", type=Path, nargs="*", default=[], help="a file a system")
+    flags.add_argument("--equal", default="{}", help="systems that are another's under another name, as JSON")
     program.add_paths(flags, "--claims", "--json", "--markdown", "--csv", many=("--values",))
     given = flags.parse_args(argv)
     settings = parse_settings(MakeScorecard, given.settings)
@@ -37,6 +39,7 @@ def main(argv: list[str] | None = None) -> None:
         {path.stem: read_values(path, settings.backbone) for path in given.values},
         ratios=settings.ratios,
         resampling=Resampling(plan.bootstrap_samples, plan.confidence, settings.seed),
+        equal=json.loads(given.equal),
     )
     run = Run(settings.run, settings.ratios, settings.inits, list(settings.variants))
     content = scorecard.as_json(findings, run=run, backbone=settings.backbone, confidence=plan.confidence)

@@ -1,4 +1,4 @@
-"""Commands for checkpoints: info, export, export-hub, import-released, provenance, crate."""
+"""Commands for checkpoints: info, export, export-hub, export-small, import-released, provenance, crate."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -56,6 +56,24 @@ def export_hub(
 
     write_hub_folder(card_of(checkpoint), target, results=results)
     print_result(f"{target}: ready to be uploaded; read its README.md before", {"folder": target}, as_json=as_json)
+
+
+def export_small(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run, results/NAME")],
+    target: Annotated[Path, typer.Argument(help="New folder, small enough for a repository")],
+    command: Annotated[str, typer.Option(help="What made the run, for the card")],
+    data: Annotated[str, typer.Option(help="What it learned from and under which licences, for the card")],
+    init: Annotated[str, typer.Option(help="What joint training started from")] = "instruction",
+    variant: Annotated[str, typer.Option(help="Which variant of the run")] = "base",
+    bits: Annotated[int, typer.Option(help="Bits of a number of the adapters: 4 or 8")] = 4,
+    as_json: Json = False,
+) -> None:
+    """Write a run's last checkpoints without the language model, in few bits, with a card."""
+    from clara.commands.small_folder import write_small_folder
+
+    sizes = write_small_folder(run, target, init=init, variant=variant, bits=bits, command=command, data=data)
+    told = ", ".join(f"{name} {size / 1e6:.1f} MB" for name, size in sizes.items())
+    print_result(f"{target}: {told}; read its README.md", {"folder": target, "bytes": sizes}, as_json=as_json)
 
 
 def info(checkpoint: Checkpoint, as_json: Json = False) -> None:

@@ -48,7 +48,7 @@ def write_hub_folder(card: Path, target: Path, *, results: Path | None = None) -
         shutil.copyfile(CODE, folder / f"{MODULE}.py")
         classes = {"AutoConfig": f"{MODULE}.ClaraConfig", "AutoModel": f"{MODULE}.ClaraForHub"}
         write_json(folder / "config.json", {"model_type": "clara", "auto_map": classes, "stage": said.stage})
-        write_text(folder / "README.md", model_card(said, read_json(origin.path), _trained(card.parent), tables))
+        write_text(folder / "README.md", model_card(said, read_json(origin.path), public_settings(card.parent), tables))
 
 
 def _write_backbone(origin: BackboneCard, folder: Path) -> None:
@@ -61,12 +61,12 @@ def _write_checkpoint(source: Path, said: CheckpointCard, folder: Path) -> None:
     folder.mkdir()
     _linked(source / checkpoint.WEIGHTS, folder / checkpoint.WEIGHTS)
     write_json(folder / "card.json", asdict(replace(said, backbone="../backbone/card.json")))
-    settings = _trained(source)
+    settings = public_settings(source)
     if settings:
         write_json(folder / "settings.json", settings)
 
 
-def _trained(source: Path) -> dict[str, Any]:
+def public_settings(source: Path) -> dict[str, Any]:
     """The settings that the stage was run with, without this machine's paths; empty for an imported checkpoint."""
     path = source / "settings.json"
     found: dict[str, Any] = read_json(path) if path.exists() else {}

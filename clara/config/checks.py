@@ -88,6 +88,8 @@ def between(config: "Config") -> Iterator[str]:
         name = "size" if stage == "evaluation" or config.candidates.train_size is None else "train_size"
         if top_k > getattr(config.candidates, name):
             yield f"{stage}.top_k = {top_k}: should not exceed candidates.{name} = {getattr(config.candidates, name)}"
+    if config.joint.candidates is not None and config.joint.candidates < config.joint.top_k:
+        yield f"joint.candidates = {config.joint.candidates}: should be at least joint.top_k = {config.joint.top_k}"
     asked = config.measurements
     if "by_k" in asked.which and max(asked.by_k) > config.candidates.size:
         yield f"measurements.by_k = {asked.by_k}: should not exceed candidates.size = {config.candidates.size}"

@@ -83,7 +83,14 @@ class Evaluation(Strict):
 class Paper(Strict):
     backbone: PaperBackbone
     """Whose numbers of the paper stand beside ours: Mistral-7B's or Phi4-mini's."""
-    complete: Distinct[Annotated[str, matching(r"table_\d+|scorecard", "table_ and its number, or scorecard")]]
+    complete: Distinct[
+        Annotated[
+            str,
+            matching(
+                r"table_\d+|ablation_[a-z]+|scorecard", "table_ and its number, ablation_ and a word, or scorecard"
+            ),
+        ]
+    ]
     """Tables for which every number is made that ratios, inits and variants name, whatever else is asked for."""
 
 

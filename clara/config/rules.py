@@ -187,7 +187,11 @@ class AggregateSeeds(Strict):
     seeds: list[Seed]
 
 
-class DrawMeasurements(Strict):
+class CollectTraining(Strict):
+    pass
+
+
+class DrawFigure(Strict):
     pass
 
 
@@ -258,7 +262,8 @@ RULES: dict[str, type[Strict]] = {
     "measure_states": MeasureStates,
     "measure_data": MeasureData,
     "aggregate_seeds": AggregateSeeds,
-    "draw_measurements": DrawMeasurements,
+    "collect_training": CollectTraining,
+    "draw_figure": DrawFigure,
     "build_report": BuildReport,
 }
 

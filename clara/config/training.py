@@ -87,6 +87,8 @@ class Joint(Strict):
     settings it reads temperature, temperature_end, reasoner_init and, for the logged recall, top_k."""
     top_k: int = Field(ge=1)
     """Documents selected; paper 5."""
+    candidates: int | None = Field(ge=1)
+    """Candidates of each training question: the gold ones and the first of the others; null keeps all of the pool."""
     temperature: float = Field(gt=0)
     """Softmax temperature of the selection's gradient at the first step, in units of cosine; released code 0.02."""
     temperature_end: float = Field(gt=0)

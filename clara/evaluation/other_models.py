@@ -12,9 +12,9 @@ from torch import Tensor
 
 from clara.config import evaluation as config
 from clara.config.locations import expand
-from clara.data.sources import PACKAGE, package_file
 from clara.errors import CheckpointError, ConfigError
 from clara.hub import fetch_model
+from clara.packages import PACKAGE, package_file
 
 HEADS = {"bi-encoder": "AutoModel", "cross-encoder": "AutoModelForSequenceClassification"}
 HEADS["token classifier"] = "AutoModelForTokenClassification"

@@ -27,6 +27,7 @@ from clara.evaluation.provenance import (
     report_tables,
 )
 from clara.evaluation.questions import Section
+from clara.evaluation.ratios import Effective
 from clara.evaluation.results import CheckpointDiagnostics, CheckpointUse, History, SystemScore
 from clara.evaluation.scoring import AVERAGE
 
@@ -66,6 +67,8 @@ class Content(NamedTuple):
     """`R/evaluation/metrics/{system}.json`, from which every score comes."""
     folder: Path
     """Of the page, which its links start from."""
+    effective: Effective | None = None
+    """Effective ratios, where they are measured."""
 
 
 class SettingTables(NamedTuple):

@@ -16,6 +16,7 @@ from clara.evaluation.grids import Grid, main_grids, memory_use_grid
 from clara.evaluation.labels import MAIN_METRICS, system_name, system_order
 from clara.evaluation.paper.shown import read_scorecard, read_tables
 from clara.evaluation.questions import read_pools, sections
+from clara.evaluation.ratios import read_effective
 from clara.evaluation.results import (
     CheckpointUse,
     History,
@@ -51,6 +52,8 @@ class Inputs(NamedTuple):
     """The paper's tables, filled, as CSV."""
     specifications: Sequence[Path]
     """Of these tables, `paper/tables/*.yaml`."""
+    data: Sequence[Path] = ()
+    """`measurements/data.json`, where it is measured."""
 
 
 class Outputs(NamedTuple):
@@ -131,6 +134,7 @@ def build_report(inputs: Inputs, outputs: Outputs, options: Options) -> None:
         costs=read_costs(inputs.corpus_report.parents[1]),
         metrics_files=inputs.metrics,
         folder=outputs.page.parent,
+        effective=read_effective(inputs.data),
     )
     write_text(outputs.page, page.render(content))
 

@@ -104,7 +104,7 @@ def draw_by_k(path: Path, found: Sequence[Mapping[str, Any]], palette: Palette) 
                 ]
                 _band(axes, one["system"], mine, palette)
         if not places:
-            say_nothing(panels[0], "no answers by k")
+            say_nothing(panels[0], "no answers by k measured: measurements.which")
         _legend(figure, panels[0])
 
 
@@ -137,7 +137,7 @@ def draw_states(path: Path, found: Sequence[Mapping[str, Any]]) -> None:
             axes.set_xticks([])
             axes.set_yticks([])
         for axes in panels[len(found) :]:
-            say_nothing(axes, "" if found else "no states")
+            say_nothing(axes, "" if found else "no states measured: measurements.which")
         _legend(figure, panels[0])
 
 

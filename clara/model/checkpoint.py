@@ -6,12 +6,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from clara.errors import CheckpointError
 from clara.files import atomic_path, sha256_file, write_json
 from clara.model import backbone as backbones
+from clara.model import first_use, packed
 from clara.model.adapters import COMPRESSOR, QUERY_REASONER
 from clara.model.backbone import BackboneCard
 from clara.model.clara import ClaraModel, Shape
@@ -42,6 +43,8 @@ class CheckpointCard:
     weights_hash: str = ""
     """SHA-256 of `adapters.safetensors`."""
     schema: int = field(default=CARD_SCHEMA)
+    backbone_source: str | None = None
+    """What the backbone is made from on first use, where its card is not there."""
 
 
 def save(
@@ -124,12 +127,15 @@ def read_card(path: Path) -> CheckpointCard:
 
 
 def read_backbone(path: Path, card: CheckpointCard) -> BackboneCard:
-    """The card of the backbone that the checkpoint at `path` was trained on.
+    """The card of the backbone that the checkpoint at `path` was trained on; one passed on without it makes it.
 
     Raises:
         CheckpointError: the backbone there is another one now.
     """
-    origin = backbones.read_card((path.parent / card.backbone).resolve())
+    place = (path.parent / card.backbone).resolve()
+    if card.backbone_source is not None and not place.exists():
+        place = first_use.prepared(card.backbone_source)
+    origin = backbones.read_card(place)
     for name, ours, theirs in (
         ("weights", origin.model_hash, card.model_hash),
         ("tokenizer", origin.tokenizer_hash, card.tokenizer_hash),
@@ -185,7 +191,7 @@ def load(
         trust_remote_code=trust_remote_code,
         verified=verified,
     )
-    tensors = load_file(path.parent / WEIGHTS)
+    tensors = packed.read(path.parent / WEIGHTS)
     _require_shape(card, tensors, path)
     model = ClaraModel(loaded, card.shape)
     if QUERY_REASONER in card.roles:

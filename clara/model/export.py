@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from transformers import GenerationConfig
 
 from clara.errors import CheckpointError
 from clara.files import atomic_folder, write_json
 from clara.model import backbone as backbones
-from clara.model import checkpoint
+from clara.model import checkpoint, packed
 from clara.model.model_folder import precision_of
 
 OWN = "clara"
@@ -44,7 +44,7 @@ def export(card: Path, role: str, target: Path, *, dtype: str = "float32") -> No
     precision = precision_of(dtype)
     origin = checkpoint.read_backbone(card, said)
     loaded = backbones.load(origin, dtype="float32")
-    tensors = load_file(card.parent / checkpoint.WEIGHTS)
+    tensors = packed.read(card.parent / checkpoint.WEIGHTS)
     _merge(loaded.model, tensors, f"{role}.adapter.", scale=said.shape.alpha / said.shape.rank)
     loaded.model.config.use_cache = True
     loaded.model.generation_config = _generation(origin.folder, loaded.end_of_turn)

@@ -204,6 +204,16 @@ def joint_examples(
     ]
 
 
+def narrowed(question: Question, most: int | None) -> Question:
+    """The question with `most` of its candidates, in their order: the gold ones first, then the first of the others."""
+    if most is None or len(question.docs) <= most:
+        return question
+    others = [number for number in range(len(question.docs)) if number not in question.pos_index]
+    kept = sorted([*question.pos_index, *others][:most])
+    gold = [place for place, number in enumerate(kept) if number in question.pos_index]
+    return question.model_copy(update={"docs": [question.docs[number] for number in kept], "pos_index": gold})
+
+
 def hold_out(examples: Sequence[Example], *, count: int, seed: int) -> tuple[list[int], list[int]]:
     """Numbers of training and of validation examples, no group in both; at most a fifth of all is held out.
 

@@ -25,6 +25,7 @@ from clara.training.examples import (
     hold_out,
     instruction_examples,
     joint_examples,
+    narrowed,
     pretraining_examples,
     tokenized,
 )
@@ -159,6 +160,7 @@ def train_joint(
     if not model.has_query_reasoner:
         model.add_query_reasoner(joint.reasoner_init, seed=settings.seed)
     _require_distinct(questions)
+    questions = [narrowed(question, joint.candidates) for question in questions]
     tau = (joint.temperature, joint.temperature_end)
     objective: Objective
     if joint.objective == "ranking":

@@ -21,6 +21,7 @@ REFUSED = {
     "evaluation: {scoring: {recall_at: [1, 3, 1]}}": "evaluation.scoring.recall_at = .1, 3, 1.: should name 1 once",
     "synthesis: {num_passages_for: {simple: -1}}": "synthesis.num_passages_for.simple = -1: input should be greater",
     "joint: {top_k: 21}": "joint.top_k = 21: should not exceed candidates.size = 20",
+    "joint: {candidates: 2}": "joint.candidates = 2: should be at least joint.top_k = 3",
     "instruction: {top_k: 21}": "instruction.top_k = 21: should not exceed candidates.size = 20",
     "candidates: {train_size: 2}": "joint.top_k = 3: should not exceed candidates.train_size = 2",
     "candidates: {size: 2}": "evaluation.top_k = 3: should not exceed candidates.size = 2",

@@ -148,6 +148,7 @@ def test_a_table_of_the_paper_shows_ours_the_papers_and_quoted_rows(built: Outpu
     ours = re.search(r'<th scope="row">CLaRa CR 4, from instruction tuning</th>.*?</tr>', text, re.DOTALL)
     assert ours
     assert re.search(r'\d\.\d <span class="quote">\([\d.]+\)</span>', ours[0])
+    assert re.search(r">Δ [+−]\d+\.\d</span>", ours[0])
 
 
 def test_costs_are_summed_by_program_and_origins_name_file_hash_and_command(built: Outputs) -> None:
@@ -184,12 +185,39 @@ def test_in_a_browser_tables_sort_and_questions_filter(built: Outputs, tmp_path:
       document.title = [wide ? "too wide" : "fits", document.querySelectorAll("[aria-sort]").length,
         document.getElementById("matches").textContent].join(", ");
     """
-    page = tmp_path / "page.html"
+    assert in_browser(built, program, tmp_path, width) == "fits, 1, 2 questions"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not BROWSER, reason="there is no Chromium")
+def test_in_a_browser_keys_reach_everything_and_a_screen_reader_has_a_name_for_it(
+    built: Outputs, tmp_path: Path
+) -> None:
+    # Names and roles are those of the browser's accessibility tree, which screen readers are given.
+    program = """
+      for (const details of document.querySelectorAll("details")) details.open = true;
+      const reached = [...document.querySelectorAll("a[href], button, input, select, summary, [tabindex='0']")];
+      const lost = reached.filter(item => { item.focus(); return document.activeElement !== item; });
+      const named = [...reached, ...document.querySelectorAll("table, form")];
+      const nameless = named.filter(item => !item.computedName);
+      const roles = ["#matches", "th[scope=col]", "th[scope=row]", "table", "nav", "main"].map(
+        place => document.querySelector(place).computedRole);
+      document.title = [reached[0].className, reached.length > 50, lost.length, nameless.length, ...roles].join(" ");
+    """
+    found = in_browser(built, program, tmp_path, 420, "--enable-blink-features=ComputedAccessibilityInfo")
+    assert found == "skip true 0 0 status columnheader rowheader table navigation main"
+
+
+def in_browser(built: Outputs, program: str, folder: Path, width: int, *flags: str) -> str:
+    """The title that `program` gives the page in a window of that width."""
+    page = folder / "page.html"
     page.write_text(built.page.read_text().replace("</script>\n</body>", f"{program}</script>\n</body>"))
-    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/browser"]
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/browser", *flags]
     command += [f"--window-size={width},900", "--virtual-time-budget=5000", "--dump-dom", page.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    assert "<title>fits, 1, 2 questions</title>" in done.stdout
+    title = re.search(r"<title>(.*?)</title>", done.stdout)
+    assert title
+    return title[1]
 
 
 def test_headings_descend_without_a_gap(built: Outputs) -> None:

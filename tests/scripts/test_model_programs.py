@@ -18,8 +18,9 @@ from clara.records import Prediction, Question, read_rows, write_rows
 from tests import tiny
 from workflow_scripts import (
     answer_as_teacher,
+    collect_training,
     compress_documents,
-    draw_measurements,
+    draw_figure,
     measure_efficiency,
     measure_memory_use,
     measure_states,
@@ -396,12 +397,11 @@ def test_costs_states_and_figures_of_a_run(world: World) -> None:
                 (world.folder / "run" / place / name).write_bytes(card.with_name(name).read_bytes())
     folder = world.folder / "run"
     svg = folder / "figures" / "states.svg"
-    flags = world.flags(
-        settings("draw_measurements"), diagnostics=folder / "joint/instruction-cr8-base/diagnostics.json",
-        measured=states, course=folder / "training.csv",
-    )  # fmt: skip
-    histories = [str(folder / place / "history.jsonl") for place in places]
-    draw_measurements.main([*flags, "--histories", *histories, "--figures", str(svg), str(svg.with_suffix(".png"))])
+    histories = ["--histories", *(str(folder / place / "history.jsonl") for place in places)]
+    diagnosed = folder / "joint/instruction-cr8-base/diagnostics.json"
+    flags = world.flags(settings("draw_figure"), diagnostics=diagnosed, measured=states, figure=svg)
+    draw_figure.main([*flags, *histories])
+    collect_training.main([*world.flags(settings("collect_training"), course=folder / "training.csv"), *histories])
     assert "pretraining CR 8" in svg.read_text()
     assert svg.with_suffix(".png").exists()
     assert "joint,instruction,8,base,2,validation" in (folder / "training.csv").read_text()

@@ -11,6 +11,7 @@ from clara.training.examples import (
     hold_out,
     instruction_examples,
     joint_examples,
+    narrowed,
     pretraining_examples,
 )
 from tests import tiny
@@ -116,6 +117,18 @@ def test_joint_examples_hold_the_whole_pool_in_order(model: ClaraModel) -> None:
     assert [len(item.documents) for item in found] == [4, 3, 6, 4]
     assert list(found[1].documents) == tiny.questions()[1].docs
     assert written(model, found[1].target) == "1887"
+
+
+@pytest.mark.parametrize(
+    ("most", "numbers", "gold"),
+    [(None, range(6), [3, 5]), (6, range(6), [3, 5]), (4, [0, 1, 3, 5], [2, 3]), (2, [3, 5], [0, 1]), (1, [3], [0])],
+)
+def test_fewer_candidates_are_the_gold_ones_and_the_first_others(
+    most: int | None, numbers: Sequence[int], gold: list[int]
+) -> None:
+    found = narrowed(tiny.question(0, docs=range(6), gold=[3, 5]), most)
+    assert found.docs == [tiny.TEXTS[number] for number in numbers]
+    assert found.pos_index == gold
 
 
 def test_no_group_is_both_learned_and_held_out() -> None:

@@ -139,6 +139,12 @@ def test_experiments_in_copies_compute_what_they_record(published: Path, tmp_pat
     copy = Path(shutil.copytree(published, tmp_path / "copy"))
     dvc(copy, "exp", "run", "-n", "here", "-S", "config.yaml:factor=3")
     assert metric(copy) == 6
+    # What changed against the commit; `metrics show` says the number of the folder.
+    changed = json.loads(dvc(copy, "metrics", "diff", "--json").splitlines()[-1])
+    assert changed == {"results/metric.json": {"": {"old": 20, "new": 6, "diff": -14}}}
+    assert json.loads(dvc(copy, "metrics", "show", "--json").splitlines()[-1])[""]["data"] == {
+        "results/metric.json": {"data": 6}
+    }
     dvc(copy, "exp", "run", "--temp", "-n", "aside", "-S", "config.yaml:factor=4")
     dvc(copy, "exp", "run", "--queue", "-n", "later", "-S", "config.yaml:size=5")
     dvc(copy, "exp", "run", "--run-all")
@@ -178,6 +184,26 @@ def test_the_commands_of_the_page_work_in_their_order(published: Path, tmp_path:
         call(here, *known[program], *words)
     assert (here / "results/store/a.txt").is_file()
     assert metric(here) == 20
+
+
+def test_plots_of_two_revisions_are_one_page_without_network(tmp_path: Path) -> None:
+    claims = "results/demo/paper/scorecard.csv"
+    plots = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["plots"]
+    chosen = [row for row in plots if isinstance(row, dict) and claims in row]
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"plots": chosen}))
+    (tmp_path / claims).parent.mkdir(parents=True)
+    (tmp_path / claims).write_text("name,difference\nbeats_bm25,1.25\n")
+    call(tmp_path, "git", "init", "-q")
+    dvc(tmp_path, "init", "-q")
+    for name in ("config", "plots.html"):
+        shutil.copy(ROOT / ".dvc" / name, tmp_path / ".dvc" / name)
+    call(tmp_path, "git", "add", "-A")
+    call(tmp_path, "git", "commit", "-qm", "first")
+    (tmp_path / claims).write_text("name,difference\nbeats_bm25,-3.5\n")
+    dvc(tmp_path, "plots", "diff", "HEAD")
+    page = (tmp_path / "dvc_plots" / "index.html").read_text(encoding="utf-8")
+    assert all(said in page for said in ("beats_bm25", "1.25", "-3.5", "Claims of the paper"))
+    assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//|import\(|fetch\(""", page)
 
 
 def test_who_wants_the_store_only_pulls_the_store_only(clone: Path) -> None:

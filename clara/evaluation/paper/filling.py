@@ -1,12 +1,13 @@
 """A specification filled with our numbers and the paper's: every cell with both, or with the command that makes it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from clara.evaluation.paper.commands import Run, command_for
-from clara.evaluation.paper.measured import Found, Measured
+from clara.evaluation.paper.measured import Found, Measured, spread
 from clara.evaluation.paper.specs import SOURCES, Row, Table
 from clara.evaluation.paper.values import PaperValue, Place, Values
+from clara.evaluation.ratios import Effective
 
 
 class Cell(NamedTuple):
@@ -54,6 +55,8 @@ class Filled(NamedTuple):
     backbone: str
     """Of the paper's values."""
     lines: list[Line]
+    effective: Effective | None = None
+    """Effective ratios of the run's documents, where they are measured."""
 
     @property
     def missing(self) -> dict[str, list[str]]:
@@ -72,8 +75,10 @@ class Filled(NamedTuple):
         return command_for([target], self.run, systems=lacking, complete=name) if lacking else ""
 
 
-def fill(table: Table, values: Values, measured: Found, *, run: Run, backbone: str) -> Filled:
-    """The table's rows at every ratio that we or the paper have, in the order of the specification.
+def fill(
+    table: Table, values: Values, measured: Found, *, run: Run, backbone: str, equal: Mapping[str, str] | None = None
+) -> Filled:
+    """The table's rows at every ratio that we or the paper have, else at the run's, in the order of the specification.
 
     Args:
         table: the specification.
@@ -81,19 +86,24 @@ def fill(table: Table, values: Values, measured: Found, *, run: Run, backbone: s
         measured: ours.
         run: the run that they are of.
         backbone: `mistral` or `phi4`.
+        equal: systems that are another under another name (`paper.equal`); their rows read that one's numbers.
     """
+    equal = equal or {}
+    measured = spread(measured, equal)
     ours, named = ({place.system for place in places} for places in (measured, values))
     lines = []
     for row in table.rows:
         if not row.spread:
-            lines.append(_line(table, row, 0, values, measured, run))
+            lines.append(_line(table, row, 0, values, measured, run, equal))
             continue
-        ratios = row.ratios(ours, named)
-        lines += [_line(table, row, ratio, values, measured, run) for ratio in ratios]
+        ratios = row.ratios(ours, named) or run.ratios
+        lines += [_line(table, row, ratio, values, measured, run, equal) for ratio in ratios]
     return Filled(table, run, backbone, lines)
 
 
-def _line(table: Table, row: Row, ratio: int, values: Values, measured: Found, run: Run) -> Line:
+def _line(
+    table: Table, row: Row, ratio: int, values: Values, measured: Found, run: Run, equal: Mapping[str, str]
+) -> Line:
     system = (row.system or "").format(ratio=ratio)
     name = row.value_name.format(ratio=ratio)
     cells = {}
@@ -105,9 +115,12 @@ def _line(table: Table, row: Row, ratio: int, values: Values, measured: Found, r
                 cells[setting, benchmark, metric] = Cell(place, measured.get(place) if system else None, paper)
     command = ""
     if system and _lacks(cells.values()):
-        holder = (row.held_by or system).format(ratio=ratio or run.ratios[0])
+        holder = (row.held_by or equal.get(system, system)).format(ratio=ratio or run.ratios[0])
         command = command_for([f"results/{run.name}/{SOURCES[table.source].format(system=holder)}"], run)
-    return Line(row.label.format(ratio=ratio), system, command, cells)
+    label = row.label.format(ratio=ratio)
+    if system in equal:
+        label += f" (the settings of {equal[system].rpartition('-')[2]})"
+    return Line(label, system, command, cells)
 
 
 def _lacks(cells: Collection[Cell]) -> bool:

@@ -24,6 +24,8 @@ class Finding(NamedTuple):
     claim: Claim
     pairs: list[tuple[str, str]]
     """The systems compared; empty where none of them was run."""
+    needed: list[str]
+    """The systems that it speaks of; empty where the run's settings make both the same."""
     estimate: Estimate | None
     """Points; None where it was not run."""
     by_benchmark: dict[str, float]
@@ -61,6 +63,7 @@ def judge(
     *,
     ratios: Sequence[int],
     resampling: Resampling,
+    equal: Mapping[str, str] | None = None,
 ) -> list[Finding]:
     """Every claim with its measured difference.
 
@@ -70,15 +73,23 @@ def judge(
         values: table's name → the paper's numbers.
         ratios: of the run.
         resampling: how intervals are made.
+        equal: systems that are another under another name (`paper.equal`).
 
     Raises:
         DataError: two systems that are compared were not asked the same questions.
     """
+    equal = equal or {}
     findings = []
     for claim in claims:
-        compared = [
-            pair for pair in claim.pairs(ratios) if all((name, claim.setting, claim.metric) in scores for name in pair)
-        ]
+        wanted = claim.pairs(ratios) or claim.pairs([claim.ratios.at_least])
+        run = {pair: (equal.get(pair[0], pair[0]), equal.get(pair[1], pair[1])) for pair in wanted}
+        differ = {pair: names for pair, names in run.items() if names[0] != names[1]}
+        asked = {
+            pair: names
+            for pair, names in differ.items()
+            if all((name, claim.setting, claim.metric) in scores for name in names)
+        }
+        compared = list(asked.values())
         estimate, by_benchmark, reference = None, {}, 0.0
         if compared:
             first, second = (
@@ -97,8 +108,9 @@ def judge(
                 for name in first
             }
             reference = _PERCENT * sum(sum(of.values()) / len(of) for of in second.values()) / len(second)
-        paper = _paper_difference(claim, compared, values.get(claim.values or "", {}))
-        findings.append(Finding(claim, compared, estimate, by_benchmark, paper, reference))
+        paper = _paper_difference(claim, list(asked), values.get(claim.values or "", {}))
+        needed = list(dict.fromkeys(name for names in differ.values() for name in names))
+        findings.append(Finding(claim, compared, needed, estimate, by_benchmark, paper, reference))
     return findings
 
 

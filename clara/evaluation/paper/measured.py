@@ -1,6 +1,6 @@
 """Our own numbers for the paper's tables, out of the files of a run."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +33,17 @@ class Measured(NamedTuple):
 
 
 Found = dict[Place, Measured]
+
+
+def spread(found: Found, equal: Mapping[str, str]) -> Found:
+    """`found`, with the numbers of every system also under the names that are equal to its own (`paper.equal`)."""
+    others = {
+        place._replace(system=name): number
+        for name, owner in equal.items()
+        for place, number in found.items()
+        if place.system == owner
+    }
+    return {**others, **found}
 
 
 def read_measured(source: str, files: Iterable[Path]) -> Found:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from clara.evaluation.comparisons import by_metric
-from clara.evaluation.paper.claims import Claim
 from clara.evaluation.paper.commands import Run, command_for
 from clara.evaluation.paper.judging import Finding, SystemScores, Verdict
 from clara.evaluation.paper.writing import BACKBONES
@@ -59,7 +58,7 @@ def as_json(findings: Sequence[Finding], *, run: Run, backbone: str, confidence:
 
 def _completing(findings: Sequence[Finding], run: Run) -> str:
     """The command that makes all that was not run, and the scorecard with it; empty where nothing is missing."""
-    lacking = [name for found in findings if found.estimate is None for name in _lacking(found.claim, run)]
+    lacking = [name for found in findings if found.estimate is None for name in found.needed]
     target = f"results/{run.name}/paper/scorecard.csv"
     return command_for([target], run, systems=lacking, complete="scorecard") if lacking else ""
 
@@ -84,7 +83,8 @@ def _row(finding: Finding, run: Run) -> dict[str, Any]:
         "by_benchmark": {name: _rounded(value) for name, value in finding.by_benchmark.items()},
         "verdict": WORDS[finding.verdict],
         "paper_difference": _rounded(finding.paper),
-        "commands": [] if estimate else [_command(claim, run)],
+        "commands": [] if estimate or not finding.needed else [_command(finding, run)],
+        "alike": not finding.needed,
     }
 
 
@@ -92,15 +92,9 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, DECIMALS)
 
 
-def _command(claim: Claim, run: Run) -> str:
+def _command(finding: Finding, run: Run) -> str:
     """What makes both cells, at the run's ratios or at the least that the claim speaks of."""
-    names = _lacking(claim, run)
-    return command_for([f"results/{run.name}/evaluation/metrics/{name}.json" for name in names], run)
-
-
-def _lacking(claim: Claim, run: Run) -> list[str]:
-    pairs = claim.pairs(run.ratios) or claim.pairs([claim.ratios.at_least])
-    return list(dict.fromkeys(name for pair in pairs for name in pair))
+    return command_for([f"results/{run.name}/evaluation/metrics/{name}.json" for name in finding.needed], run)
 
 
 def as_csv(content: dict[str, Any]) -> str:
@@ -126,6 +120,7 @@ def as_markdown(content: dict[str, Any]) -> str:
         cells = [row["claim"], f"**{row['verdict']}**", *shown, paper, test, row["place"]]
         lines.append("| " + " | ".join(cells) + " |")
     missing = [f"- {row['claim']}: `{command}`" for row in content["claims"] for command in row["commands"]]
+    alike = [f"- {row['claim']}" for row in content["claims"] if row["alike"]]
     parts = [
         f"## Scorecard: {counts}",
         f"Run `{content['run']}`; the paper's differences are those of {BACKBONES[content['compared_with']]}. A "
@@ -134,6 +129,7 @@ def as_markdown(content: dict[str, Any]) -> str:
         "above the margin, fails where it lies below.",
         "\n".join(lines),
         *(["What makes the answers of those that were not run:\n\n" + "\n".join(missing)] if missing else []),
+        *(["This run's settings make both sides the same, so it cannot tell:\n\n" + "\n".join(alike)] if alike else []),
         *([f"All of them, and the scorecard with them: `{content['command']}`"] if missing else []),
     ]
     return "\n\n".join(parts) + "\n"

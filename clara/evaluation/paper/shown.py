@@ -30,6 +30,8 @@ class Judged(Record):
     questions: int
     paper_difference: float | None
     commands: list[str]
+    alike: bool
+    """Whether the run's settings make both sides the same."""
 
 
 class Scorecard(NamedTuple):

@@ -73,8 +73,8 @@ def _ratios(pattern: str | None, names: Iterable[str]) -> list[int]:
 class Table(Strict):
     """A table of the paper, as rows by columns (setting, benchmark, metric)."""
 
-    table: Annotated[str, matching(r"table_\d+", "table_ and its number")]
-    """Name of the files made, and of the values' file."""
+    table: Annotated[str, matching(r"table_\d+|ablation_[a-z]+", "table_ and its number, or ablation_ and a word")]
+    """Name of the files made, and of the values' file; an ablation is ours, not the paper's."""
     title: Text
     place: Text
     """Where it stands in the paper."""
@@ -98,6 +98,11 @@ class Table(Strict):
         if twice:
             raise ValueError(f"should give each row its own label, found {twice[0]!r} twice")
         return self
+
+    @property
+    def source_line(self) -> str:
+        """Where it is from, as a sentence's beginning."""
+        return f"{self.place} of the paper" if self.table.startswith("table_") else self.place
 
     def systems(self, ratios: Iterable[int]) -> list[str]:
         """The names of the systems of all rows at these ratios, and of those that hold numbers of others."""

@@ -8,6 +8,7 @@ from typing import Any
 from clara.evaluation.labels import benchmark_label, metric_label, setting_label
 from clara.evaluation.paper.filling import Cell, Filled, Line
 from clara.evaluation.paper.measured import ALL
+from clara.evaluation.ratios import sentence
 from clara.evaluation.tables import escape_latex
 
 COLUMNS = (
@@ -46,6 +47,7 @@ def markdown(filled: Filled, *, completing: str = "") -> str:
     table = filled.table
     parts = [f"## {table.title}", _reading(filled)]
     parts += [table.note] if table.note else []
+    parts += [said] if (said := sentence(filled.effective)) else []
     for caption, heads, lines in panels(filled):
         body = [["Row", *heads], ["---", *["--:"] * len(heads)]]
         body += [[line.label, *(_shown(cell, line, table.decimals) for cell in cells)] for line, cells in lines]
@@ -61,7 +63,7 @@ def markdown(filled: Filled, *, completing: str = "") -> str:
 
 def _reading(filled: Filled) -> str:
     return (
-        f"{filled.table.place} of the paper. Ours (run `{filled.run.name}`) with its interval over questions, then in "
+        f"{filled.table.source_line}. Ours (run `{filled.run.name}`) with its interval over questions, then in "
         f"parentheses the paper's for {BACKBONES[filled.backbone]}; a row in italics quotes the paper; ... is missing."
     )
 
@@ -126,7 +128,9 @@ def difference_markdown(filled: Filled) -> str:
 
 def latex(filled: Filled) -> str:
     """The table for the package booktabs, the paper's numbers in parentheses, quoted rows in italics."""
-    out = [r"\begin{table}", rf"\caption{{{escape_latex(filled.table.title)} ({escape_latex(filled.run.name)})}}"]
+    said = f". {sentence(filled.effective)}" if filled.effective else ""
+    caption = escape_latex(f"{filled.table.title} ({filled.run.name}){said}")
+    out = [r"\begin{table}", rf"\caption{{{caption}}}"]
     for caption, heads, lines in panels(filled):
         out += [rf"\begin{{tabular}}{{l{'r' * len(heads)}}}", r"\toprule"]
         out.append(" & ".join(map(escape_latex, [caption, *heads])) + r" \\")

@@ -11,29 +11,32 @@ from clara.config.evaluation import Baseline
 from clara.errors import ConfigError
 from clara.evaluation.metrics import ANSWER_METRICS
 from clara.evaluation.paper.claims import read_claims
+from clara.evaluation.paper.equal import known_variants
 from clara.evaluation.paper.specs import Table, read_table
 from clara.evaluation.paper.values import BACKBONES, read_values
 
 ROOT = Path(__file__).parents[3]
-TABLES = sorted((ROOT / "paper" / "tables").glob("*.yaml"), key=lambda path: int(path.stem.removeprefix("table_")))
+TABLES = sorted((ROOT / "paper" / "tables").glob("*.yaml"), key=lambda path: (len(path.stem), path.stem))
 NUMBERS = ["1", "2", "3", "4", "7", "8", "9", "11", "12", "13", "14", "15", "16", "17"]
-ABLATIONS = configuration.load(ROOT / "configs" / "ablations.yaml")["variants"]
+OURS = ["ablation_length", "ablation_selection", "ablation_candidates", "ablation_temperature"]
+OVERLAID = known_variants(ROOT / "configs")
 PAPER = configuration.load(ROOT / "configs" / "paper-mistral.yaml")
 SYSTEM = re.compile(r"(given-)?(pretraining|instruction)-cr(\d+)-(\w+)")
 
 
 def can_be_made(system: str) -> bool:
-    """Whether a shipped configuration, with the ablations over it, has a rule for this system."""
+    """Whether a shipped configuration, with the ablations or the baselines over it, has a rule for this system."""
     if re.sub(r"_cr\d+$", "", system) in (*get_args(Baseline), "given-text", "text", "data"):
         return True
     found = SYSTEM.fullmatch(system)
-    return found is not None and (found[4] == "base" or found[4] in ABLATIONS)
+    return found is not None and (found[4] == "base" or found[4] in OVERLAID)
 
 
 def test_every_quantitative_table_of_the_paper_is_specified() -> None:
-    assert [path.stem.removeprefix("table_") for path in TABLES] == NUMBERS
+    assert [path.stem for path in TABLES] == [*(f"table_{number}" for number in NUMBERS), *OURS]
     stages = configuration.load(ROOT / "dvc.yaml")["stages"]
     assert [name.removeprefix("table-") for name in stages if name.startswith("table-")] == NUMBERS
+    assert {name.replace("-", "_") for name in stages if name.startswith("ablation-")} == {*OURS}
 
 
 @pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
@@ -59,7 +62,11 @@ def test_every_value_of_the_paper_has_its_cell(path: Path, backbone: str) -> Non
     assert {place.metric for place in values} <= set(table.metrics)
     assert {place.setting for place in values} <= set(table.settings)
     assert {place.benchmark for place in values} <= set(table.benchmarks)
-    assert values or (backbone, path.stem) in {("phi4", "table_4"), ("phi4", "table_14"), ("phi4", "table_17")}
+    assert bool(values) != (path.stem in OURS) or (backbone, path.stem) in {
+        ("phi4", "table_4"),
+        ("phi4", "table_14"),
+        ("phi4", "table_17"),
+    }
 
 
 def test_averages_are_the_means_of_the_benchmarks_or_say_that_they_are_not() -> None:
