@@ -148,7 +148,7 @@ def test_a_table_of_the_paper_shows_ours_the_papers_and_quoted_rows(built: Outpu
     ours = re.search(r'<th scope="row">CLaRa CR 4, from instruction tuning</th>.*?</tr>', text, re.DOTALL)
     assert ours
     assert re.search(r'\d\.\d <span class="quote">\([\d.]+\)</span>', ours[0])
-    assert re.search(r">Δ [+−]\d+\.\d</span>", ours[0])
+    assert re.search(r">Δ [+\u2212]\d+\.\d</span>", ours[0])
 
 
 def test_costs_are_summed_by_program_and_origins_name_file_hash_and_command(built: Outputs) -> None:
