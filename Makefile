@@ -100,5 +100,5 @@ accept: setup
 	@$(BIN)/python workflow_scripts/accept.py $(STAGE) --why "$(WHY)" $(ARGS)
 
 clean:
-	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache __pycache__
 	find clara workflow_scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +

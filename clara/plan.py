@@ -128,9 +128,9 @@ class Plan:
 
     def _prompts(self, rule: str) -> list[str]:
         """The prompt files that a rule's code names, in order."""
-        texts = "".join(self.project.definitions(self._program(rule)).values())
+        words = {word for piece in self.project.definitions(self._program(rule)).values() for word in piece.words}
         files = sorted((self.root / "clara" / "prompts").glob("*.jinja"))
-        used = [file for file in files if f"Constant(value={file.stem!r})" in texts]
+        used = [file for file in files if file.stem in words]
         return [str(file.relative_to(self.root)) for file in used]
 
     def state(self, rule: str, variant: str = "base", init: str = "") -> str:

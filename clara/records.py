@@ -20,7 +20,7 @@ MAX_FAULTS = 5
 class Record(BaseModel):
     """A row: typed, frozen; unknown fields are ignored, so that files of others load."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class Passage(Record):

@@ -1,5 +1,6 @@
 # Configuration, settings of rules, code fingerprints, and which variant's files a stage reads.
 
+import functools
 import itertools
 import json
 import re
@@ -23,6 +24,7 @@ from clara.runs import summary
 from clara.sizing import Site, Sizes, require_gpus, variant_and_ratio
 
 use_checkout(ROOT)
+read_table = functools.cache(read_table)
 
 try:
     # Snakemake has read these files already, but not refused what only their text shows, such as a key that stands twice.

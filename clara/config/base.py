@@ -14,9 +14,7 @@ Item = TypeVar("Item")
 class Strict(BaseModel):
     """Frozen settings that refuse unknown keys, values of another type, and numbers that are not finite."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True, allow_inf_nan=False
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class At(NamedTuple):
