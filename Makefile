@@ -77,6 +77,7 @@ bench-store: setup
 	$(BIN)/python workflow_scripts/bench.py --backbone $$results/backbone/card.json \
 		--documents $$results/corpus/documents.parquet --candidates $$results/candidates/*.oracle.jsonl \
 		--checkpoint $$results/joint/$$name/card.json --store $$results/compression/$$name/manifest.json \
+		--pairs $$results/synthesis/pairs.parquet \
 		--output results/bench
 
 lock:

@@ -21,6 +21,9 @@ def main(argv: list[str] | None = None) -> None:
     program.add_paths(flags, "--backbone", "--documents", "--output", many=("--candidates",))
     flags.add_argument("--checkpoint", type=Path, help="card of a trained joint stage")
     flags.add_argument("--store", type=Path, help="manifest of the store that it reads")
+    flags.add_argument(
+        "--pairs", type=Path, help="synthesized pairs, whose questions are asked of the types of store too"
+    )
     flags.add_argument("--dtype", default="bfloat16")
     flags.add_argument("--attention", default="sdpa")
     flags.add_argument("--rounds", type=int, default=2, help="pairs of timings of each work")
@@ -34,7 +37,9 @@ def main(argv: list[str] | None = None) -> None:
     from clara.bench import run
 
     if given.checkpoint and given.store:
-        run.store_types(given.checkpoint, given.store, given.candidates, given.output, dtype=given.dtype)
+        run.store_types(
+            given.checkpoint, given.store, given.candidates, given.output, dtype=given.dtype, pairs=given.pairs
+        )
         return
     run.everything(
         given.backbone,

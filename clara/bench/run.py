@@ -14,7 +14,7 @@ from clara.bench import report
 from clara.bench.break_even import BreakEven, break_even
 from clara.bench.large import Searched, search_store
 from clara.bench.measure import measure, profile_of
-from clara.bench.store_types import compare_types
+from clara.bench.store_types import compare_types, pool_of_pairs
 from clara.bench.throughput import ON_CPU, ON_GPU, Throughput, shaped, throughput
 from clara.bench.works import BATCH_TOKENS, Bench, pretraining_examples, works
 from clara.config.evaluation import Generation
@@ -27,8 +27,8 @@ from clara.model.adapters import QUERY_REASONER
 from clara.model.checkpoint import CheckpointCard, LoadedCheckpoint
 from clara.model.clara import ClaraModel, Shape
 from clara.model.compression import build_store, compress
-from clara.model.store import MemoryStore
-from clara.records import Passage, Question, document_id, read_rows
+from clara.model.store import DOCUMENTS, MemoryStore
+from clara.records import Pair, Passage, Question, document_id, read_rows
 
 PARTS = ("throughput", "works", "search", "break_even")
 RATIO = 16
@@ -128,14 +128,19 @@ def _rows(found: Sequence[Any]) -> tuple[list[dict[str, Any]], str]:
     return rows, report.table(*_columns(rows))
 
 
-def store_types(card: Path, store: Path, candidates: Sequence[Path], output: Path, *, dtype: str) -> None:
+def store_types(
+    card: Path, store: Path, candidates: Sequence[Path], output: Path, *, dtype: str, pairs: Path | None = None
+) -> None:
     """Compares the types of store by a trained checkpoint's Recall@5 and F1 and writes `store_types.json`."""
     loaded = checkpoint.load(card, dtype=dtype, inference=True)
     generation = Generation(max_new_tokens=24, batch_size=32, engine="transformers")
     with tempfile.TemporaryDirectory() as folder:
-        found = compare_types(loaded, store, read_pools(candidates), Path(folder), top_k=3, generation=generation)
+        pools = read_pools(candidates)
+        if pairs is not None:
+            pools.append(pool_of_pairs(read_rows(Pair, pairs), read_rows(Passage, store.parent / DOCUMENTS)))
+        found = compare_types(loaded, store, pools, Path(folder), top_k=3, generation=generation)
     rows = [asdict(row) for row in found]
-    set_up = describe(inputs=[card, store, *candidates])
+    set_up = describe(inputs=[card, store, *candidates, *([pairs] if pairs else [])])
     write_json(output / "store_types.json", {"set_up": set_up, "store_types": rows})
     print(report.table(*_columns(rows)))
 
@@ -182,7 +187,7 @@ def _bench(
         roles=list(model.roles),
     )  # fmt: skip
     loaded = LoadedCheckpoint(model.requires_grad_(False).eval(), about, "bench")
-    needed = {document_id(text) for question in asked[:3] for text in question.docs}
+    needed = {document_id(text) for question in asked[: Bench.answered] for text in question.docs}
     stored = [passage for passage in passages if passage.id in needed]
     manifest = folder / "store" / "manifest.json"
     # Adapters still train, in float32; afterwards `works` casts them.

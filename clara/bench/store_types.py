@@ -1,5 +1,6 @@
 """How near stores of few bytes come to bfloat16, by what a trained checkpoint finds and writes."""
 
+import random
 import shutil
 import statistics
 from collections.abc import Sequence
@@ -19,12 +20,13 @@ from clara.files import read_json, write_json
 from clara.model.checkpoint import LoadedCheckpoint
 from clara.model.packing import STORE_TYPES, StoreType, bytes_per_document
 from clara.model.store import DOCUMENTS, MANIFEST, MemoryStore
-from clara.records import Prediction
+from clara.records import Pair, Passage, Prediction, Question
 
 BASE: StoreType = "bfloat16"
 SHARD = 4096
 TOGETHER = 8
 SAMPLES, CONFIDENCE = 2000, 0.95
+CANDIDATES = 20
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,31 @@ class Quantised:
     loss: float
     """Of the gold answer after the prompt that was answered, nats a token: it moves where no answer turns."""
     questions: int
+
+
+def pool_of_pairs(pairs: Sequence[Pair], documents: Sequence[Passage], *, seed: int = 0) -> Pool:
+    """Questions of synthesized pairs, each with its document among others drawn at random, for narrow intervals.
+
+    Args:
+        pairs: those without a question, or about a document that is not among `documents`, are left out.
+        documents: of the store.
+        seed: of the draws.
+    """
+    texts = [passage.document for passage in documents]
+    known, chance = set(texts), random.Random(seed)
+    asked = []
+    for pair in pairs:
+        if pair.question and pair.document in known:
+            docs = [text for text in chance.sample(texts, min(CANDIDATES, len(texts))) if text != pair.document]
+            place = chance.randrange(CANDIDATES)
+            docs = [*docs[:place], pair.document, *docs[place : CANDIDATES - 1]]
+            asked.append(
+                Question(
+                    id=pair.id, question=pair.question, golden_answers=[pair.answer], docs=docs,
+                    pos_index=[docs.index(pair.document)],
+                )
+            )  # fmt: skip
+    return Pool("pairs", "oracle", asked)
 
 
 def compare_types(

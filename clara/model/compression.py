@@ -60,7 +60,8 @@ def build_store(
     """
     if not documents:
         raise DataError("there is no document to compress; the documents file holds no rows")
-    require_room(loaded.model, len(documents), dtype, manifest.parent)
+    size = require_room(loaded.model, len(documents), dtype, manifest.parent)
+    print(f"the store of {len(documents):,} documents will take {size / 2**20:,.1f} MiB as {dtype}", file=sys.stderr)
     kept = previous or _last_build(state, loaded.compressor_hash)
     if kept is not None and (kept.manifest.compressor_hash, kept.manifest.dtype) != (loaded.compressor_hash, dtype):
         kept = None

@@ -86,7 +86,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
         shard_documents=64,
         batch_tokens=4096,
     )
-    return Bench(loaded, language_model(), passages, questions, folder / "manifest.json")
+    return Bench(loaded, language_model(), passages, questions, folder / "manifest.json", answered=3)
 
 
 def test_our_path_computes_that_much_less(bench: Bench) -> None:

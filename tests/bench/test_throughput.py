@@ -63,6 +63,18 @@ def test_utilisation_is_the_share_of_a_known_peak(
     assert report.share_of_peak(989e12 / 2) == share
 
 
+def test_attention_on_a_cpu_and_products_added_in_place_are_counted() -> None:
+    query, key = torch.randn(2, 6, 10, 8, requires_grad=True), torch.randn(2, 3, 10, 8)
+    products = 2 * (2 * 6 * 10 * 10 * 8)  # query by key, weights by value
+
+    def attend() -> torch.Tensor:
+        return torch.nn.functional.scaled_dot_product_attention(query, key, key, is_causal=True, enable_gqa=True)
+
+    assert measure.flops(attend) == 2 * products
+    assert measure.flops(lambda: attend().sum().backward()) == 2 * products + 5 * products  # the weights come again
+    assert measure.flops(lambda: torch.zeros(3, 4).addmm_(torch.ones(3, 5), torch.ones(5, 4))) == 2 * 3 * 4 * 5
+
+
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the mark is Linux's")
 def test_the_peak_is_that_of_the_block() -> None:
     with measure.peak_memory() as quiet:
