@@ -104,20 +104,23 @@ class Plan:
         self.root = root
         self.project = Project(root)
         self.accepted = Accepted.read(root)
+        # A paper's matrix asks each of these some hundred thousand times.
+        self.settings = cache(self._settings)
+        self.owner = cache(self._owner)
         self.code = cache(self._code)
         self.prompts = cache(self._prompts)
         self.lineage = cache(self._lineage)
         self.behind = cache(self._behind)
         self.content = cache(_content)
 
-    def settings(self, rule: str, variant: str = "base", **wildcards: str) -> str:
+    def _settings(self, rule: str, variant: str = "base", **wildcards: str) -> str:
         """The `--settings` of a rule: JSON with sorted keys, because Snakemake compares params by their text."""
         if rule not in RULES:
             return "{}"
         chosen = settings_for(rule, self.variants[variant], **wildcards)
         return json.dumps(chosen, sort_keys=True, ensure_ascii=False)
 
-    def owner(self, stage: str, variant: str, init: str = "") -> str:
+    def _owner(self, stage: str, variant: str, init: str = "") -> str:
         """The first variant with the settings of `variant` in all rules up to `stage`: the two share its files."""
         rules = (STAGES[init] if init else ()) + STAGES[stage]
         settings = self.behind(rules, variant)

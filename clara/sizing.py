@@ -99,8 +99,9 @@ class Sizes:
 
     def __init__(self, variants: Mapping[str, dict[str, Any]], site: Site) -> None:
         self.variants, self.site = variants, site
+        self.of = cache(self._of)
 
-    def of(self, rule: str, variant: str = "base", ratio: int | None = None) -> Size:
+    def _of(self, rule: str, variant: str = "base", ratio: int | None = None) -> Size:
         """The size of a rule's job at its first attempt; at the largest memories where no ratio is given."""
         config, rule = self.variants[variant], LIKE.get(rule, rule)
         if rule not in MEASURED_MB:

@@ -202,6 +202,7 @@ def every(stage, file="card.json"):
     return [f"{folder}/{file}" for folder in dict.fromkeys(folders)]
 
 
+@functools.cache
 def systems():
     """The names of all that is scored: the baselines, then CLaRa by initial checkpoint, ratio and variant."""
     combinations = itertools.product(
@@ -270,6 +271,7 @@ def measurement_files(measurement):
     return [f"{folder}/{measurement}/{name}.json" for name in names[measurement]()]
 
 
+@functools.cache
 def measured():
     """All files of the measurements that the configuration asks for, and the table over seeds where there are any."""
     which = config["measurements"]["which"]
