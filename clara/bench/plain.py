@@ -2,17 +2,19 @@
 
 It works as the method's released code does: every text is padded to one width and goes through alone, the head runs at
 every position, all hidden states and a cache are kept, documents are compressed anew whenever they are needed,
-questions are padded like documents, the selected memories are the product with a dense matrix, and the generator's
-adapter is not merged. It is short and obvious on purpose; nothing but tests and benchmarks calls it.
+questions are padded like documents, the selected memories are the product with a dense matrix, the generator's adapter
+is not merged, and attention is transformers' own. It is short and obvious on purpose; nothing but tests and benchmarks calls it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
+from clara.model.attention import NAME
 from clara.model.clara import ClaraModel
 from clara.model.memory import MemoryEncoder
 from clara.training.examples import Example
@@ -121,15 +123,16 @@ def answer(model: ClaraModel, question: str, documents: Sequence[str], *, k: int
 def write(model: ClaraModel, embedded: Tensor, *, max_new_tokens: int) -> str:
     """The greedy answer after one prompt, with the adapter that is at work."""
     backbone = model.backbone
-    ids = backbone.model.generate(
-        inputs_embeds=embedded,
-        attention_mask=torch.ones(embedded.shape[:2], dtype=torch.long, device=embedded.device),
-        max_new_tokens=max_new_tokens,
-        do_sample=False,
-        use_cache=True,
-        eos_token_id=backbone.end_of_turn,
-        pad_token_id=backbone.end_of_turn,
-    )
+    with _attention_of_transformers(model):
+        ids = backbone.model.generate(
+            inputs_embeds=embedded,
+            attention_mask=torch.ones(embedded.shape[:2], dtype=torch.long, device=embedded.device),
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            use_cache=True,
+            eos_token_id=backbone.end_of_turn,
+            pad_token_id=backbone.end_of_turn,
+        )
     text: str = backbone.tokenizer.decode(ids[0], skip_special_tokens=True)
     return text.strip()
 
@@ -137,7 +140,23 @@ def write(model: ClaraModel, embedded: Tensor, *, max_new_tokens: int) -> str:
 def _whole(model: ClaraModel, embedded: Tensor, mask: Tensor) -> Any:
     """One pass of body and head, with all that the released code keeps."""
     mask = mask.to(embedded.device)
-    return model.backbone.model(inputs_embeds=embedded, attention_mask=mask, output_hidden_states=True, use_cache=True)
+    with _attention_of_transformers(model):
+        return model.backbone.model(
+            inputs_embeds=embedded, attention_mask=mask, output_hidden_states=True, use_cache=True
+        )
+
+
+@contextmanager
+def _attention_of_transformers(model: ClaraModel) -> Iterator[None]:
+    """Runs the block without our own attention, where the model has it."""
+    language_model = model.backbone.model
+    before = language_model.config.get_text_config()._attn_implementation
+    if before == NAME:
+        language_model.set_attn_implementation("sdpa")
+    try:
+        yield
+    finally:
+        language_model.set_attn_implementation(before)
 
 
 def _prompt(model: ClaraModel, ids: list[int], vectors: Tensor) -> Tensor:
