@@ -3,7 +3,8 @@
 It works as the method's released code does: every text is padded to one width and goes through alone, the head runs at
 every position, all hidden states and a cache are kept, documents are compressed anew whenever they are needed,
 questions are padded like documents, the selected memories are the product with a dense matrix, the generator's adapter
-is not merged, and attention is transformers' own. It is short and obvious on purpose; nothing but tests and benchmarks calls it.
+is not merged, and attention is transformers' own. It is short and obvious on purpose; nothing but tests and benchmarks
+calls it.
 """
 
 from collections.abc import Iterator, Sequence
