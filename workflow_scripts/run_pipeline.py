@@ -26,6 +26,7 @@ def main(argv: list[str] | None = None) -> None:
     """Takes the folder for this run and becomes Snakemake."""
     arguments = sys.argv[1:] if argv is None else argv
     folder = Path.cwd()
+    require_writable(folder)
     hold(folder)
     if any((folder / ".snakemake" / "locks").glob("*")):
         cancel_orphans(folder)
@@ -41,6 +42,13 @@ def main(argv: list[str] | None = None) -> None:
     if moved := date_now(folder / "results"):
         print(f"{moved} results are dated in the future: the clock was set back; they are dated now", file=sys.stderr)
     os.execv(SNAKEMAKE[0], [*SNAKEMAKE, *arguments])
+
+
+def require_writable(folder: Path) -> None:
+    """Snakemake ends with an error of Python's where it may not write; this ends with a sentence."""
+    for path in (folder, *(folder / name for name in ("results", "state", "logs", "benchmarks"))):
+        if path.exists() and not os.access(path, os.W_OK):
+            raise ResourceError(f"cannot write in {path}; unlock its disk or correct its rights, then run again")
 
 
 def hold(folder: Path) -> None:

@@ -43,6 +43,16 @@ def test_a_folder_in_use_is_refused_with_the_process_that_uses_it(folder: Path, 
     assert became == []
 
 
+def test_a_folder_that_may_only_be_read_is_named(
+    folder: Path, became: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "results").mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "results")  # root may write everywhere
+    with pytest.raises(ResourceError, match=r"cannot write in .*/results; unlock its disk"):
+        run_pipeline.main([])
+    assert became == []
+
+
 def test_results_of_the_future_are_dated_now_in_their_order(
     folder: Path, became: list[list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,6 +4,7 @@ The graph is configs/ci.yaml with one ratio and one benchmark.
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -92,7 +93,7 @@ def judged(harm: str, folder: Path, code: int, reference: dict[str, bytes]) -> O
         reference: path below the results → content.
     """
     said = (folder / "run.txt").read_text(errors="replace")
-    reasons = [line for line in said.splitlines() if line.startswith("logs/") and ": error: " in line]
+    reasons = [line for line in said.splitlines() if re.match(r"(logs/.*: )?error: ", line)]
     if code == 0:
         files = {name: folder / "results" / "ci" / name for name in reference}
         differing = sorted(
@@ -100,5 +101,5 @@ def judged(harm: str, folder: Path, code: int, reference: dict[str, bytes]) -> O
         )
         return Outcome(harm, "WRONG NUMBERS" if differing else SAME, ", ".join(differing[:3]))
     if reasons:
-        return Outcome(harm, SENTENCE, reasons[0].split(": error: ", 1)[1])
+        return Outcome(harm, SENTENCE, reasons[0].split("error: ", 1)[1])
     return Outcome(harm, "NO SENTENCE", (said.strip().splitlines() or ["nothing"])[-1])

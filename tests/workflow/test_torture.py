@@ -1,9 +1,11 @@
-"""The short form of torture.py's downloads: servers that misbehave, each asked until it gives the right bytes.
+"""The short form of torture.py: damaged files and a lost shard under the miniature that ran already, and servers
+that misbehave, each asked until it gives the right bytes.
 
 Kills are in test_end_to_end.py; the long form, with a hundred of them and all faults: `make torture` (docs/faults.md).
 """
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,34 @@ import pytest
 from clara.data.download import Patience
 from clara.data.fetch import fetch
 from clara.errors import ClaraError
-from tests.workflow import bad_server
+from tests.workflow import bad_server, faults, harm
 
 CONTENT = b"line of text\n" * 5000
+DAMAGED = {"flip": "evaluation/predictions/bm25.jsonl", "cut": "evaluation/metrics/bm25.json"}
+"""Files that are read, and made again, within seconds."""
+
+
+@pytest.fixture
+def ran(whole_run: Path, tmp_path: Path) -> Path:
+    """A copy of the miniature that ran."""
+    copy = Path(shutil.copytree(whole_run, tmp_path / "finished", symlinks=True))
+    (copy / "overlay.yaml").write_text("{}\n")
+    return copy
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("how", DAMAGED)
+def test_a_damaged_file_ends_in_a_sentence_that_mends_it(how: str, ran: Path, tmp_path: Path) -> None:
+    outcomes = list(faults.damaged_files(tmp_path, ran, how, harm.tables(ran), [DAMAGED[how]]))
+    assert [row.result for row in outcomes] == [harm.SENTENCE, harm.SAME], outcomes
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_lost_shard_of_a_store_ends_in_a_sentence_that_mends_it(ran: Path, tmp_path: Path) -> None:
+    outcomes = list(faults.lost_shard(tmp_path, ran, harm.tables(ran)))
+    assert [row.result for row in outcomes] == [harm.SENTENCE, harm.SAME], outcomes
 
 
 @pytest.mark.parametrize("behaviour", [name for name in bad_server.BEHAVIOURS if name != "stalls in the middle"])
