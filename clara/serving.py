@@ -14,7 +14,7 @@ from clara.files import read_json
 from clara.model import checkpoint
 from clara.model.adapters import GENERATOR, QUERY_REASONER
 from clara.model.answers import UNKNOWN, Answer, Hit, Seconds, Selection
-from clara.model.calls import require_candidates, require_count, require_memories, require_texts
+from clara.model.calls import require_candidates, require_count, require_memories, require_read, require_texts
 from clara.model.checkpoint import LoadedCheckpoint
 from clara.model.compression import compress
 from clara.model.generator import generate
@@ -92,7 +92,7 @@ class Clara:
             questions: the questions.
             documents: candidates of each question, compressed here; or
             store: a store built by this compressor, or its manifest's path, searched as a whole.
-            k: documents that the generator reads.
+            k: documents that the generator reads, 50 at most.
             max_new_tokens: tokens of an answer at most.
 
         Raises:
@@ -144,7 +144,7 @@ class Clara:
     ) -> list[Selection]:
         """What `answer` reads, without the answer: for a generator of one's own, or for `write`."""
         require_texts(questions, "answer")
-        require_count(k, "k")
+        require_read(k)
         if (documents is None) == (store is None):
             raise DataError("answer needs either documents= (candidates of each question) or store=, one of the two")
         if documents is not None:

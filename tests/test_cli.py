@@ -172,7 +172,10 @@ def test_an_imported_checkpoint_is_diagnosed(tmp_path: Path) -> None:
     found = json.loads(result.stdout)
     assert found["memory_use"]["n"] == 2
     assert found["diagnostics"]["validation_loss"] is None
+    assert found["against"] == []
     assert [len(near["nearest"]) for near in found["diagnostics"]["documents"]] == [4, 4]
+    beside = clara("diagnose", *given, "--against", tmp_path / "ours").stdout
+    assert "right +0.000 (+0.000 to +0.000), wrong - right +0.000 (+0.000 to +0.000)" in beside
     shown = clara("diagnose", *given).stdout
     assert f"right {found['memory_use']['losses']['right']['mean']:.3f}, wrong " in shown
     assert "training" not in shown

@@ -10,11 +10,16 @@ from clara.errors import ClaraError
 
 HELP = "each question stands for itself; /sources shows what was read, /k N how many passages are read, /quit ends"
 NEW_TOKENS = 128
+DIGITS = 10
+"""Of a number that is typed; a longer one is none."""
 
 
 def chat(model: Model = None, store: Store = None, k: Documents = None, calibration: Calibrated = None) -> None:
     """Ask one question after the other; answers appear as they are written."""
+    from clara.model.calls import require_read
+
     system = open_system(model, store, k, calibration)
+    require_read(system.k)
     typer.echo(f"{system.folder.resolve().name} from {system.store.folder}: {HELP}", err=True)
     number, sources = system.k, list[tuple[float, str]]()
     for line in _typed():
@@ -24,8 +29,11 @@ def chat(model: Model = None, store: Store = None, k: Documents = None, calibrat
             case ["/sources"]:
                 for place, (score, text) in enumerate(sources, 1):
                     typer.echo(cited(place, score, text))
-            case ["/k", value] if value.isdecimal() and int(value) > 0:
-                number = int(value)
+            case ["/k", value] if value.isdecimal() and len(value) < DIGITS:
+                try:
+                    number = require_read(int(value))
+                except ClaraError as error:
+                    typer.echo(f"error: {error}", err=True)
             case [word, *_] if word.startswith("/"):
                 typer.echo(HELP, err=True)
             case []:

@@ -1,7 +1,7 @@
 """The command `clara diagnose`: whether a checkpoint's memories are read, and which words they lie near."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,9 +10,7 @@ from clara.commands.shared import Checkpoint, Json, print_json
 if TYPE_CHECKING:
     from clara.evaluation.results import Diagnostics, MemoryUse
 
-SEED = 42
-CONFIDENCE = 0.95
-RESAMPLES = 2000
+BOOTSTRAP: dict[str, Any] = {"seed": 42, "confidence": 0.95, "samples": 2000}
 SHOWN = 60
 """Characters of a document or question."""
 
@@ -29,6 +27,10 @@ def diagnose(
         list[Path] | None,
         typer.Option(help="Rows that were trained on: questions about their documents are left out; may be repeated"),
     ] = None,
+    against: Annotated[
+        list[Path] | None,
+        typer.Option(help="Other checkpoint, measured on the same questions and taken off; may be repeated"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure whether a checkpoint's memories are read, and show the words that they lie near."""
@@ -44,12 +46,21 @@ def diagnose(
     )
     model = clara.load(folder).model
     history = folder / "history.jsonl"
-    used = memory_use.measure(model, chosen, seed=SEED, confidence=CONFIDENCE, samples=RESAMPLES)
+    losses = memory_use.question_losses(model, chosen)
+    used = memory_use.described(losses, **BOOTSTRAP)
     found = diagnostics.diagnose(model, chosen, history if history.exists() else None)
+    compared = []
+    for other in against or ():
+        others = memory_use.question_losses(clara.load(other).model, chosen)
+        beside = {"memory_use": memory_use.described(others, **BOOTSTRAP)}
+        compared.append(
+            {"checkpoint": other, **beside, "difference": memory_use.difference(losses, others, **BOOTSTRAP)}
+        )
     if as_json:
-        print_json({"memory_use": used, "diagnostics": found})
+        print_json({"memory_use": used, "diagnostics": found, "against": compared})
     else:
-        typer.echo("\n".join(described(MemoryUse.model_validate(used), Diagnostics.model_validate(found))))
+        lines = described(MemoryUse.model_validate(used), Diagnostics.model_validate(found))
+        typer.echo("\n".join([*lines, *(line for each in compared for line in _difference(each))]))
 
 
 def described(use: "MemoryUse", found: "Diagnostics") -> list[str]:
@@ -73,6 +84,16 @@ def described(use: "MemoryUse", found: "Diagnostics") -> list[str]:
         lines += [_short("question", lens.question), "  lens      " + " ".join(lens.words)]
         lines += ["  not in it " + " ".join(lens.new)] if lens.new else []
     return lines
+
+
+def _difference(compared: dict[str, Any]) -> list[str]:
+    """How the checkpoint differs from another one."""
+    right, gap = compared["difference"]["right"], compared["difference"]["wrong_minus_right"]
+    return [
+        f"against     {compared['checkpoint']}, which is taken off:",
+        f"            right {right['mean']:+.3f} ({right['low']:+.3f} to {right['high']:+.3f}), "
+        f"wrong - right {gap['mean']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f})",
+    ]
 
 
 def _short(name: str, text: str) -> str:

@@ -2,7 +2,7 @@
 
 import importlib.util
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,6 +12,7 @@ from clara.errors import ConfigError, ResourceError
 LOOPBACK = ("127.0.0.1", "localhost")
 STOP_SECONDS = 120
 """Time that accepted requests have when the server is told to stop."""
+EngineName = Literal["auto", "transformers", "vllm"]
 NEEDED = ("fastapi", "uvicorn", "prometheus_client")
 
 
@@ -29,6 +30,9 @@ def serve(
         str | None,
         typer.Option(envvar="CLARA_API_KEY", help="Key that clients must send; better given by the variable"),
     ] = None,
+    engine: Annotated[
+        EngineName, typer.Option(help="What writes the answers: vllm or transformers; auto: vllm on a GPU")
+    ] = "auto",
     batch: Annotated[int, typer.Option(min=1, help="Requests that the model works on together")] = 16,
     waiting: Annotated[int, typer.Option(min=1, help="Requests that wait at most; another gets status 429")] = 64,
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds that a request may take")] = 120.0,
@@ -43,14 +47,21 @@ def serve(
         )
     import uvicorn
 
+    from clara.model.calls import require_read
     from clara.server.app import LOCAL_HOSTS, create_app
+    from clara.server.continuous import writer_of
     from clara.server.explore import Served
     from clara.server.limits import Limits
 
     systems = [open_system(model, store, k, calibration), *(open_system(other, None, k) for other in compare or ())]
     served, *others = [Served(each.folder.resolve().name, each.model, each.store, each.k) for each in systems]
+    require_read(served.k)
     limits = Limits(batch=batch, waiting=waiting, timeout_seconds=timeout)
     hosts = LOCAL_HOSTS if host in LOOPBACK else None
-    app = create_app(served, limits, others=others, key=key, hosts=hosts)
-    typer.echo(f"{served.name} from {served.store.folder}; Ctrl-C stops after the requests that wait", err=True)
-    uvicorn.run(app, host=host, port=port, timeout_graceful_shutdown=STOP_SECONDS, log_level="info", access_log=False)
+    with writer_of(served.model.model, engine) as writer:
+        app = create_app(served, limits, others=others, key=key, hosts=hosts, writer=writer)
+        told = f"{served.name} from {served.store.folder}, answers by {'vllm' if writer else 'transformers'}"
+        typer.echo(f"{told}; Ctrl-C stops after the requests that wait", err=True)
+        uvicorn.run(
+            app, host=host, port=port, timeout_graceful_shutdown=STOP_SECONDS, log_level="info", access_log=False
+        )

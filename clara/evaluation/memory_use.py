@@ -5,7 +5,7 @@ with those of other questions' (wrong, the mean of up to two draws), with no bac
 documents' text (text).
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from clara.errors import DataError
-from clara.evaluation.bootstrap import generator_for, interval, resampled_means
+from clara.evaluation.bootstrap import Floats, generator_for, interval, resampled_means
 from clara.model.clara import ClaraModel
 from clara.model.compression import compress
 from clara.progress import Progress
@@ -49,7 +49,6 @@ def about_others(questions: Sequence[Question], learnt: Collection[str]) -> list
     ]
 
 
-@torch.inference_mode()
 def measure(
     model: ClaraModel, questions: Sequence[Question], *, seed: int, confidence: float, samples: int
 ) -> dict[str, Any]:
@@ -61,6 +60,53 @@ def measure(
         seed: of the bootstrap.
         confidence: coverage of the intervals.
         samples: resamples behind each.
+    """
+    return described(question_losses(model, questions), seed=seed, confidence=confidence, samples=samples)
+
+
+def described(losses: Mapping[str, Floats], *, seed: int, confidence: float, samples: int) -> dict[str, Any]:
+    """What `measure` gives, from the losses of each question."""
+    return {
+        "n": len(losses["right"]),
+        "confidence": confidence,
+        "losses": {
+            condition: _interval(losses[condition], generator_for(seed, condition), confidence, samples)
+            for condition in CONDITIONS
+        },
+        "wrong_minus_right": _interval(_gap(losses), generator_for(seed, "wrong_minus_right"), confidence, samples),
+    }
+
+
+def difference(
+    losses: Mapping[str, Floats], others: Mapping[str, Floats], *, seed: int, confidence: float, samples: int
+) -> dict[str, dict[str, float]]:
+    """How one checkpoint's losses differ from another's on the same questions, with paired bootstrap intervals.
+
+    Args:
+        losses: of the one, by condition.
+        others: of the other; its values are taken off.
+        seed: of the bootstrap.
+        confidence: coverage of the intervals.
+        samples: resamples behind each.
+
+    Returns:
+        `right`, the loss with the right memories (below zero: the one reads them better), and `wrong_minus_right`
+        (above zero: the right memories help the one more).
+    """
+    values = {"right": losses["right"] - others["right"], "wrong_minus_right": _gap(losses) - _gap(others)}
+    return {
+        name: _interval(column, generator_for(seed, f"difference of {name}"), confidence, samples)
+        for name, column in values.items()
+    }
+
+
+@torch.inference_mode()
+def question_losses(model: ClaraModel, questions: Sequence[Question]) -> dict[str, Floats]:
+    """Loss of each question's answer in nats a token, by condition, those with the shortest documents first.
+
+    Args:
+        model: compressor and generator are used.
+        questions: as `measure` takes them.
     """
     model.eval()
     right = [tuple(question.docs[index] for index in question.pos_index) for question in questions]
@@ -81,16 +127,11 @@ def measure(
             losses["none"] += _losses(model, batch, [() for _ in numbers], None)
             losses["text"] += _losses(model, batch, [right[number] for number in numbers], None)
             progress.update(start + len(numbers))
-    gap = np.array(losses["wrong"]) - np.array(losses["right"])
-    return {
-        "n": len(questions),
-        "confidence": confidence,
-        "losses": {
-            condition: _interval(losses[condition], generator_for(seed, condition), confidence, samples)
-            for condition in CONDITIONS
-        },
-        "wrong_minus_right": _interval(gap, generator_for(seed, "wrong_minus_right"), confidence, samples),
-    }
+    return {condition: np.asarray(values, dtype=np.float64) for condition, values in losses.items()}
+
+
+def _gap(losses: Mapping[str, Floats]) -> Floats:
+    return losses["wrong"] - losses["right"]
 
 
 def _interval(values: Any, chance: np.random.Generator, confidence: float, samples: int) -> dict[str, float]:

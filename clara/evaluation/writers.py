@@ -14,7 +14,7 @@ from torch import Tensor
 
 from clara.config.evaluation import Generation
 from clara.errors import ConfigError
-from clara.model import vllm_door
+from clara.model import vllm_door, vllm_writer
 from clara.model.adapters import GENERATOR
 from clara.model.backbone import LoadedBackbone
 from clara.model.clara import ClaraModel
@@ -37,19 +37,19 @@ class Writer:
     batch_size: int
 
 
-def engine_of(generation: Generation, folder: Path) -> Literal["transformers", "vllm"]:
-    """The engine that the settings name; `auto` is vLLM on a GPU where it can run the model in `folder`.
+def engine_of(
+    engine: Literal["auto", "transformers", "vllm"], folder: Path, *, setting: str = "evaluation.generation.engine"
+) -> Literal["transformers", "vllm"]:
+    """The engine that is named; `auto` is vLLM on a GPU where it can run the model in `folder`.
 
     Raises:
-        ConfigError: vLLM is named and cannot run here.
+        ConfigError: vLLM is named and cannot run here; names the `setting`.
     """
-    if generation.engine == "transformers" or (generation.engine == "auto" and not torch.cuda.is_available()):
+    if engine == "transformers" or (engine == "auto" and not torch.cuda.is_available()):
         return "transformers"
     reason = vllm_door.obstacle(folder)
-    if reason is not None and generation.engine == "vllm":
-        raise ConfigError(
-            f"evaluation.generation.engine = vllm cannot run here: {reason}; install a fitting vLLM or set transformers"
-        )
+    if reason is not None and engine == "vllm":
+        raise ConfigError(f"{setting} = vllm cannot run here: {reason}; install a fitting vLLM or set transformers")
     return "transformers" if reason is not None else "vllm"
 
 
@@ -62,7 +62,7 @@ def from_memories(model: ClaraModel, generation: Generation, scratch: Path | Non
     the CPU.
     """
     backbone, added = model.backbone, model.added
-    if engine_of(generation, backbone.card.folder) == "transformers":
+    if engine_of(generation.engine, backbone.card.folder) == "transformers":
 
         def write(prompts: Sequence[list[int]], memories: Tensor | None) -> list[str]:
             vectors = None if memories is None else backbone.put(memories)
@@ -72,16 +72,14 @@ def from_memories(model: ClaraModel, generation: Generation, scratch: Path | Non
         with model.adapters.merged(GENERATOR):
             yield Writer(write, generation.batch_size)
         return
-    with _folder(scratch) as folder:
-        with model.adapters.merged(GENERATOR):
-            _write_plain(backbone, folder)
+    with folded(model, scratch) as folder:
         device = backbone.device
         model.to(HOST)
         torch.cuda.empty_cache()
         lazy = _Lazy(folder, backbone)
 
         def write_by_vllm(prompts: Sequence[list[int]], memories: Tensor | None) -> list[str]:
-            return lazy.texts(_embedded(model, prompts, memories), generation.max_new_tokens)
+            return lazy.texts(vllm_writer.prompt_vectors(model, prompts, memories), generation.max_new_tokens)
 
         try:
             yield Writer(write_by_vllm, max(generation.batch_size, VLLM_BATCH))
@@ -94,7 +92,7 @@ def from_memories(model: ClaraModel, generation: Generation, scratch: Path | Non
 def from_text(backbone: LoadedBackbone, generation: Generation) -> Iterator[Writer]:
     """A writer of the language model alone."""
     added = AddedIds(backbone.vocab_size, 0)
-    if engine_of(generation, backbone.card.folder) == "transformers":
+    if engine_of(generation.engine, backbone.card.folder) == "transformers":
 
         def write(prompts: Sequence[list[int]], memories: Tensor | None) -> list[str]:
             return generate(backbone, None, prompts, memories, added, max_new_tokens=generation.max_new_tokens)
@@ -122,9 +120,9 @@ class _Lazy:
         self.folder, self.backbone = folder, backbone
 
     @cached_property
-    def engine(self) -> vllm_door.VllmWriter:
+    def engine(self) -> vllm_writer.VllmWriter:
         dtype = str(self.backbone.dtype).removeprefix("torch.")
-        return vllm_door.VllmWriter(self.folder, dtype=dtype, end_of_turn=self.backbone.end_of_turn)
+        return vllm_writer.VllmWriter(self.folder, dtype=dtype, end_of_turn=self.backbone.end_of_turn)
 
     def texts(self, prompts: Sequence[Any], limit: int) -> list[str]:
         ids = self.engine.write(prompts, max_new_tokens=limit)
@@ -136,26 +134,21 @@ class _Lazy:
             self.engine.close()
 
 
-@torch.inference_mode()
-def _embedded(model: ClaraModel, prompts: Sequence[list[int]], memories: Tensor | None) -> list[Tensor]:
-    """Input embeddings of prompts on the CPU, `[tokens, dim]` each."""
-    ids = torch.tensor([token for prompt in prompts for token in prompt])[None]
-    embedded = model.generator.embed(model.backbone, ids, memories, model.added)[0]
-    return list(torch.split(embedded, [len(prompt) for prompt in prompts]))
-
-
 @contextmanager
-def _folder(scratch: Path | None) -> Iterator[Path]:
+def folded(model: ClaraModel, scratch: Path | None = None) -> Iterator[Path]:
+    """A folder with the generator folded into the language model, for an engine that reads folders; removed afterwards.
+
+    Args:
+        model: is as before.
+        scratch: where; None: the system's temporary folder.
+    """
     if scratch is not None:
         scratch.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="folded-", dir=scratch))
     try:
+        with model.adapters.merged(GENERATOR):
+            model.backbone.model.save_pretrained(folder)
+            model.backbone.tokenizer.save_pretrained(folder)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _write_plain(backbone: LoadedBackbone, folder: Path) -> None:
-    """The language model as it is now, in the transformers layout, for an engine that reads folders."""
-    backbone.model.save_pretrained(folder)
-    backbone.tokenizer.save_pretrained(folder)

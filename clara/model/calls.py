@@ -8,6 +8,9 @@ from torch import Tensor
 
 from clara.errors import DataError
 
+MOST_READ = 50
+"""Documents that one answer is written from at most: far more than a generator learns to read."""
+
 
 def require_texts(texts: Any, method: str) -> Sequence[str]:
     """`texts`, which must be a list of at least one Unicode string.
@@ -68,6 +71,21 @@ def require_count(value: Any, name: str) -> int:
         count = 0
     if isinstance(value, bool) or count < 1:
         raise DataError(f"{name} = {value!r} must be a whole number of at least 1; pass one")
+    return count
+
+
+def require_read(k: Any) -> int:
+    """`k`, documents that the generator is to read for one answer.
+
+    Raises:
+        DataError: it is no whole number from 1 to `MOST_READ`.
+    """
+    count = require_count(k, "k")
+    if count > MOST_READ:
+        raise DataError(
+            f"k = {count} documents are more than the {MOST_READ} that one answer is written from; take a smaller k, "
+            "or search, which lists as many as there are"
+        )
     return count
 
 

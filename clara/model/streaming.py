@@ -3,6 +3,7 @@
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -81,14 +82,45 @@ class _Ends(StoppingCriteria):
         return torch.tensor(ended, device=input_ids.device)
 
 
+class Growing:
+    """The text of one answer, token by token.
+
+    Args:
+        backbone: its tokenizer gives the text.
+        on_text: called with what was added, after every token that adds to it.
+    """
+
+    def __init__(self, backbone: LoadedBackbone, on_text: Callable[[str], None]) -> None:
+        self._tokenizer, self._on_text = backbone.tokenizer, on_text
+        self.ids: list[int] = []
+        self._given = ""
+
+    def add(self, ids: Sequence[int], *, last: bool) -> None:
+        """Takes tokens; after the last ones everything is given."""
+        self.ids += ids
+        # All is decoded anew: a token's text may depend on the one before. Answers are short.
+        text = self._tokenizer.decode(self.ids, skip_special_tokens=True).lstrip()
+        if not last:
+            text = text.rstrip()
+            if text.endswith(UNFINISHED):
+                return
+        text = text.rstrip()
+        if len(text) > len(self._given) and text.startswith(self._given):
+            self._on_text(text[len(self._given) :])
+            self._given = text
+
+
 class _Texts:
     """What transformers tells of each new token, as text."""
 
     def __init__(self, backbone: LoadedBackbone, max_new_tokens: Sequence[int], on_text: OnText) -> None:
-        self.backbone, self.limits, self.on_text = backbone, max_new_tokens, on_text
-        self.ids: list[list[int]] = [[] for _ in max_new_tokens]
-        self.given = [""] * len(max_new_tokens)
+        self.backbone, self.limits = backbone, max_new_tokens
+        self.rows = [Growing(backbone, partial(on_text, row)) for row in range(len(max_new_tokens))]
         self.ended = [False] * len(max_new_tokens)
+
+    @property
+    def ids(self) -> list[list[int]]:
+        return [row.ids for row in self.rows]
 
     def put(self, tokens: Tensor) -> None:
         if tokens.dim() > 1:  # the prompt, which is none of the answer
@@ -97,25 +129,12 @@ class _Texts:
             self.ended[row] |= token == self.backbone.end_of_turn
             if self.ended[row]:
                 continue
-            self.ids[row].append(token)
-            self.ended[row] = len(self.ids[row]) >= self.limits[row]
-            self._give(row, last=self.ended[row])
+            self.ended[row] = len(self.rows[row].ids) + 1 >= self.limits[row]
+            self.rows[row].add([token], last=self.ended[row])
 
     def end(self) -> None:
-        for row in range(len(self.ids)):
-            self._give(row, last=True)
-
-    def _give(self, row: int, *, last: bool) -> None:
-        # All is decoded anew: a token's text may depend on the one before. Answers are short.
-        text = self.backbone.tokenizer.decode(self.ids[row], skip_special_tokens=True).lstrip()
-        if not last:
-            text = text.rstrip()
-            if text.endswith(UNFINISHED):
-                return
-        text = text.rstrip()
-        if len(text) > len(self.given[row]) and text.startswith(self.given[row]):
-            self.on_text(row, text[len(self.given[row]) :])
-            self.given[row] = text
+        for row in self.rows:
+            row.add([], last=True)
 
 
 def pieces(work: Callable[[Callable[[str], None], Callable[[], bool]], None]) -> Iterator[str]:

@@ -1,18 +1,12 @@
-"""The door to vLLM: whether it runs here, its options, and greedy answers to prompts of vectors. Nothing else starts it
-but `clara.synthesis.engine_vllm`, and both import it inside functions.
+"""The door to vLLM: whether it runs here, and its options. Only `clara.model.vllm_writer` and
+`clara.synthesis.engine_vllm` start it, and all import it inside functions.
 """
 
-import gc
 import importlib.util
 import json
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-from torch import Tensor
-
-from clara.errors import ConfigError, ResourceError
 
 CONTEXT_TOKENS = 4096
 """Prompt and reply together; a passage of 256 tokens with demonstrations stays below 1,500."""
@@ -22,6 +16,8 @@ CPU_BLOCK_TOKENS = 32
 """Tokens of a block of that cache; prefixes are shared by whole blocks, and the CPU's default of 128 shares little."""
 CPU_SEQUENCES = 64
 GPU_SEQUENCES = 512
+GPU_SHARE = 0.9
+"""Of a GPU's memory, where vLLM has it for itself."""
 
 
 def prepare_environment() -> None:
@@ -48,7 +44,7 @@ def obstacle(folder: Path) -> str | None:
     if not device:
         return "the installed vllm has no device on this machine"
     if device == "cpu":
-        config = _config(folder)
+        config = config_of(folder)
         heads = config.get("num_attention_heads", 1)
         size = config.get("head_dim") or config.get("hidden_size", 0) // heads
         if size < 32:
@@ -56,7 +52,7 @@ def obstacle(folder: Path) -> str | None:
     return None
 
 
-def engine_options(folder: Path, *, dtype: str, tensor_parallel: int) -> dict[str, Any]:
+def engine_options(folder: Path, *, dtype: str, tensor_parallel: int, gpu_share: float = GPU_SHARE) -> dict[str, Any]:
     """vLLM's options for the model in `folder` on this machine, in process or as a server."""
     from vllm.platforms import current_platform
 
@@ -66,7 +62,7 @@ def engine_options(folder: Path, *, dtype: str, tensor_parallel: int) -> dict[st
         "max_num_seqs": GPU_SEQUENCES,
         "enable_prefix_caching": True,
         "tensor_parallel_size": tensor_parallel,
-        "gpu_memory_utilization": 0.9,
+        "gpu_memory_utilization": gpu_share,
     }
     if current_platform.device_type == "cpu":
         # On a CPU the share is one of free memory at start, although the cache's size is given.
@@ -80,79 +76,11 @@ def engine_options(folder: Path, *, dtype: str, tensor_parallel: int) -> dict[st
 
 
 def _context(folder: Path) -> int:
-    config = _config(folder)
+    config = config_of(folder)
     return min(CONTEXT_TOKENS, int(config.get("max_position_embeddings", CONTEXT_TOKENS)))
 
 
-class VllmWriter:
-    """Greedy answers of a plain language model by vLLM, to prompts of token ids or of input embeddings.
-
-    Args:
-        folder: the model in the transformers layout.
-        dtype: precision of weights and arithmetic; only float32 gives the same tokens as transformers every time.
-        end_of_turn: id that ends an answer.
-
-    Raises:
-        ResourceError: vLLM cannot start with it.
-    """
-
-    def __init__(self, folder: Path, *, dtype: str, end_of_turn: int) -> None:
-        prepare_environment()
-        from vllm import LLM, SamplingParams
-
-        options = engine_options(folder, dtype=dtype, tensor_parallel=1)
-        self.context = int(options["max_model_len"])
-        self._parameters: Any = SamplingParams
-        self.end_of_turn = end_of_turn
-        self.hidden = int(_config(folder)["hidden_size"])
-        try:
-            self._engine: Any = LLM(
-                str(folder), enable_prompt_embeds=True, skip_tokenizer_init=True, generation_config="vllm", seed=0,
-                disable_log_stats=True, **options,
-            )  # fmt: skip
-        except (ValueError, RuntimeError) as error:
-            raise ResourceError(
-                f"vllm cannot start with {folder}: {error}; free memory or set the engine to transformers"
-            ) from error
-
-    def write(self, prompts: Sequence[Tensor] | Sequence[list[int]], *, max_new_tokens: int) -> list[list[int]]:
-        """Tokens of each answer, its end excluded.
-
-        Args:
-            prompts: ids, or input embeddings `[tokens, dim]`, of each.
-            max_new_tokens: tokens of an answer at most.
-
-        Raises:
-            ConfigError: a prompt and its answer are longer than the engine's context, or of another width; vLLM itself
-                would hang.
-        """
-        longest = max(map(len, prompts))
-        if longest + max_new_tokens > self.context:
-            raise ConfigError(
-                f"a prompt of {longest} tokens with {max_new_tokens} of answer exceeds vllm's context of "
-                f"{self.context}; lower evaluation.top_k or set evaluation.generation.engine: transformers"
-            )
-        greedy = self._parameters(
-            temperature=0.0, max_tokens=max_new_tokens, stop_token_ids=[self.end_of_turn], ignore_eos=True,
-            detokenize=False,
-        )  # fmt: skip
-        asked = [
-            {"prompt_embeds": prompt.detach().cpu()} if isinstance(prompt, Tensor) else {"prompt_token_ids": prompt}
-            for prompt in prompts
-        ]
-        for prompt in prompts:
-            if isinstance(prompt, Tensor) and prompt.shape[1] != self.hidden:
-                raise ConfigError(f"the model reads vectors of {self.hidden} numbers, not of {prompt.shape[1]}")
-        found = self._engine.generate(asked, greedy, use_tqdm=False)
-        answers = [list(output.outputs[0].token_ids) for output in found]
-        return [ids[:-1] if ids and ids[-1] == self.end_of_turn else ids for ids in answers]
-
-    def close(self) -> None:
-        """Drops the engine and its memory."""
-        del self._engine
-        gc.collect()
-
-
-def _config(folder: Path) -> dict[str, Any]:
+def config_of(folder: Path) -> dict[str, Any]:
+    """The `config.json` of a model in the transformers layout."""
     content: dict[str, Any] = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
     return content

@@ -18,8 +18,10 @@ from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from clara.errors import ClaraError, ConfigError
+from clara.model.vllm_writer import VllmWriter
 from clara.server import wire
 from clara.server.batching import Batcher, Busy, Stopping
+from clara.server.continuous import Continuous
 from clara.server.explore import Served
 from clara.server.guard import Guard, Metrics
 from clara.server.jobs import Job, Piece, Written
@@ -38,6 +40,7 @@ def create_app(
     others: Sequence[Served] = (),
     key: str | None = None,
     hosts: list[str] | None = None,
+    writer: VllmWriter | None = None,
 ) -> FastAPI:
     """The application, which starts its model thread and ends it with every accepted request answered.
 
@@ -48,9 +51,13 @@ def create_app(
         key: that clients must send; None for none.
         hosts: names under which the server is asked; others are refused, so that a page on the web cannot reach a
             server without key through a name of its own. None takes any.
+        writer: writes the answers; None: transformers does, batch by batch.
     """
     metrics = Metrics()
-    batcher = Batcher(served, limits, others=others, on_batch=metrics.batch.observe)
+    if writer is None:
+        batcher = Batcher(served, limits, others=others, on_batch=metrics.batch.observe)
+    else:
+        batcher = Continuous(served, limits, writer=writer, others=others, on_batch=metrics.batch.observe)
     metrics.waiting.set_function(lambda: batcher.waiting)
 
     @asynccontextmanager

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from clara.errors import ResourceError
+from clara.model.answers import Selection
 from clara.server.explore import Served, explore
 from clara.server.jobs import Job, Piece, Written
 from clara.server.limits import Limits
@@ -73,22 +74,26 @@ class Batcher:
 
     def _run(self) -> None:
         while batch := self._collect():
-            wanted = [job for job in batch if not job.gone.is_set()]
-            self.on_batch(len(wanted))
-            for kind, work in (
-                ("compress", self._compress),
-                ("search", self._search),
-                ("answer", self._answer),
-                ("explore", self._explore),
-            ):
-                _guarded(work, [job for job in wanted if job.kind == kind])
+            self._work(batch)
 
-    def _collect(self) -> list[Job]:
-        """The next batch; empty when the server ends and nothing waits."""
+    def _work(self, batch: Sequence[Job]) -> None:
+        wanted = [job for job in batch if not job.gone.is_set()]
+        self.on_batch(len(wanted))
+        for kind, work in (
+            ("compress", self._compress),
+            ("search", self._search),
+            ("answer", self._answer),
+            ("explore", self._explore),
+        ):
+            _guarded(work, [job for job in wanted if job.kind == kind])
+
+    def _collect(self, under_way: int = 0) -> list[Job]:
+        """The next batch; empty when the server ends and nothing waits, or nothing waits and others are under way."""
         with self._changed:
-            self._changed.wait_for(lambda: self._jobs or self._closed)
-            full = self.limits.batch
-            self._changed.wait_for(lambda: len(self._jobs) >= full or self._closed, self.limits.wait_seconds)
+            full = self.limits.batch - under_way
+            if not under_way:
+                self._changed.wait_for(lambda: self._jobs or self._closed)
+                self._changed.wait_for(lambda: len(self._jobs) >= full or self._closed, self.limits.wait_seconds)
             return [self._jobs.popleft() for _ in range(min(full, len(self._jobs)))]
 
     def _compress(self, jobs: Sequence[Job]) -> None:
@@ -105,16 +110,7 @@ class Batcher:
             job.give(hits[: job.k])
 
     def _answer(self, jobs: Sequence[Job]) -> None:
-        stored = [job for job in jobs if job.candidates is None]
-        own = [job for job in jobs if job.candidates is not None]
-        chosen = []
-        if stored:
-            questions, most = [job.texts[0] for job in stored], max(job.k for job in stored)
-            chosen += self.model.find(questions, store=self.store, k=most)
-        for job in own:  # k decides what a checkpoint without a reasoner can do: each by itself
-            chosen += self.model.find([job.texts[0]], documents=[job.candidates or []], k=job.k)
-        ordered = [*stored, *own]
-        chosen = [found.first(job.k) for job, found in zip(ordered, chosen, strict=True)]
+        ordered, chosen = self._chosen(jobs)
         started = time.perf_counter()
         counts = self.model.write(
             [job.texts[0] for job in ordered],
@@ -126,6 +122,19 @@ class Batcher:
         seconds = time.perf_counter() - started
         for job, found, tokens in zip(ordered, chosen, counts, strict=True):
             job.give(Written(found, tokens, tokens >= job.max_new_tokens, seconds))
+
+    def _chosen(self, jobs: Sequence[Job]) -> tuple[list[Job], list[Selection]]:
+        """The jobs, in an order of their own, and what is read for each."""
+        stored = [job for job in jobs if job.candidates is None]
+        own = [job for job in jobs if job.candidates is not None]
+        chosen = list[Selection]()
+        if stored:
+            questions, most = [job.texts[0] for job in stored], max(job.k for job in stored)
+            chosen += self.model.find(questions, store=self.store, k=most)
+        for job in own:  # k decides what a checkpoint without a reasoner can do: each by itself
+            chosen += self.model.find([job.texts[0]], documents=[job.candidates or []], k=job.k)
+        ordered = [*stored, *own]
+        return ordered, [found.first(job.k) for job, found in zip(ordered, chosen, strict=True)]
 
     def _explore(self, jobs: Sequence[Job]) -> None:
         for job in jobs:

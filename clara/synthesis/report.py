@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from clara.data.tally import distribution
 from clara.records import Pair
 from clara.synthesis.loop import Work
 from clara.synthesis.rows import Outcome, Rejected
@@ -29,8 +30,8 @@ class Tally:
     kinds: Counter[str] = field(default_factory=Counter)
     sources: Counter[str] = field(default_factory=Counter)
     rounds: Counter[str] = field(default_factory=Counter)
-    question_words: Counter[str] = field(default_factory=Counter)
-    answer_words: Counter[str] = field(default_factory=Counter)
+    words: dict[str, dict[str, Counter[int]]] = field(default_factory=dict)
+    """By kind and part: how many questions and answers have so many words."""
     accepted: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
@@ -40,8 +41,9 @@ class Tally:
         self.kinds[pair.kind] += 1
         self.sources[pair.source or "published"] += 1
         self.rounds[f"{pair.kind} round {pair.round}"] += 1
-        self.question_words[pair.kind] += len(pair.question.split())
-        self.answer_words[pair.kind] += len(pair.answer.split())
+        lengths = self.words.setdefault(pair.kind, {"question": Counter(), "answer": Counter()})
+        lengths["question"][len(pair.question.split())] += 1
+        lengths["answer"][len(pair.answer.split())] += 1
         self.accepted[_maker(pair)] += 1
 
     def reject(self, pair: Rejected) -> None:
@@ -59,12 +61,9 @@ class Tally:
             "by_kind": _sorted(self.kinds),
             "by_source": _sorted(self.sources),
             "by_round": _sorted(self.rounds),
-            "mean_words": {
-                kind: {
-                    "question": ratio(self.question_words[kind], number),
-                    "answer": ratio(self.answer_words[kind], number),
-                }
-                for kind, number in sorted(self.kinds.items())
+            "words": {
+                kind: {part: distribution(list(lengths.elements())) for part, lengths in parts.items()}
+                for kind, parts in sorted(self.words.items())
             },
             "acceptance": {
                 name: ratio(self.accepted[name], self.accepted[name] + self.rejected[name])

@@ -29,3 +29,21 @@ def test_questions_are_answered_in_turn_until_the_end(workplace: Path) -> None:
 
 def test_the_end_of_the_input_ends_the_chat(workplace: Path) -> None:
     assert CliRunner().invoke(app, ["chat"], input="").exit_code == 0
+
+
+def test_more_passages_than_an_answer_is_written_from_are_refused_and_the_chat_goes_on(workplace: Path) -> None:
+    typed = f"/k 51\n/k 0\n/k {'9' * 5000}\n/k 1\nWho left?\n/sources\n"
+    done = CliRunner().invoke(app, ["chat"], input=typed)
+    assert done.exit_code == 0, done.output
+    assert (
+        "error: k = 51 documents are more than the 50 that one answer is written from; take a smaller k" in done.stderr
+    )
+    assert "error: k = 0 must be a whole number of at least 1" in done.stderr
+    assert done.stdout.count("[") == 1
+    for command in (["ask", "Who left?"], ["chat"], ["serve"]):
+        refused = CliRunner().invoke(app, [*command, "--k", "100000"])
+        assert refused.exit_code == 2, command
+        assert refused.stderr.startswith("error: k = 100000 documents are more than the 50"), refused.stderr
+    found = CliRunner().invoke(app, ["search", "Who left?", "--k", "100000"])
+    assert found.exit_code == 0, found.output
+    assert len(found.stdout.splitlines()) == 6

@@ -1,10 +1,11 @@
 """Which questions the memory-use diagnostic takes, and what it measures."""
 
+import numpy as np
 import pytest
 import torch
 
 from clara.errors import DataError
-from clara.evaluation.memory_use import about_others, choose, measure
+from clara.evaluation.memory_use import about_others, choose, difference, measure
 from clara.model.adapters import COMPRESSOR
 from clara.model.clara import ClaraModel
 from clara.records import Question
@@ -77,3 +78,12 @@ def test_a_document_that_two_questions_share_is_wrong_for_neither(model: ClaraMo
     both = tiny.question(0, docs=[0, 1], gold=[0]), tiny.question(1, docs=[2, 0], gold=[1])
     with pytest.raises(DataError, match="questions about different documents"):
         measure(model, both, seed=1, confidence=0.9, samples=100)
+
+
+def test_a_difference_is_paired_by_question() -> None:
+    one = {"right": np.array([1.0, 5.0, 3.0]), "wrong": np.array([2.0, 6.0, 4.0])}
+    other = {"right": one["right"] + 0.5, "wrong": one["wrong"]}
+    found = difference(one, other, seed=1, confidence=0.9, samples=100)
+    # Every question differs by the same, so the interval has no width, far as the questions lie apart.
+    assert found["right"] == {"mean": -0.5, "low": -0.5, "high": -0.5}
+    assert found["wrong_minus_right"] == {"mean": 0.5, "low": 0.5, "high": 0.5}

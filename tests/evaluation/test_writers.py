@@ -12,7 +12,7 @@ import torch
 from clara.config.evaluation import Generation
 from clara.errors import ConfigError
 from clara.evaluation import writers
-from clara.model import backbone, checkpoint, vllm_door
+from clara.model import backbone, checkpoint, vllm_door, vllm_writer
 from clara.model.backbone import LoadedBackbone
 from clara.model.clara import ClaraModel
 from tests import tiny
@@ -81,7 +81,7 @@ def test_vllm_writes_from_memories_what_transformers_writes(tmp_path: Path) -> N
 def test_vllm_by_name_is_refused_where_it_cannot_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(vllm_door, "obstacle", lambda folder: "the package vllm is not installed")
     with pytest.raises(ConfigError, match="engine = vllm cannot run here: the package vllm is not installed; install"):
-        writers.engine_of(generation("vllm"), tmp_path)
+        writers.engine_of("vllm", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -95,11 +95,11 @@ def test_vllm_by_name_is_refused_where_it_cannot_run(monkeypatch: pytest.MonkeyP
     ],
 )
 def test_the_setting_chooses_the_engine(
-    engine: str, gpu: bool, reason: str | None, chosen: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    engine: Any, gpu: bool, reason: str | None, chosen: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(vllm_door, "obstacle", lambda folder: reason)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
-    assert writers.engine_of(generation(engine), tmp_path) == chosen
+    assert writers.engine_of(engine, tmp_path) == chosen
 
 
 def test_a_fault_in_between_leaves_neither_a_folder_nor_a_changed_model(
@@ -115,7 +115,7 @@ def test_a_fault_in_between_leaves_neither_a_folder_nor_a_changed_model(
             assert any(folder.glob("*.safetensors"))
             raise RuntimeError("broken")
 
-    monkeypatch.setattr(vllm_door, "VllmWriter", Broken)
+    monkeypatch.setattr(vllm_writer, "VllmWriter", Broken)
     prompt = model.tokens.answer_prompt("Who?", None)
 
     def write() -> None:

@@ -41,10 +41,11 @@ def world(make_model: Callable[..., ClaraModel], tmp_path: Path) -> World:
 
 
 @contextmanager
-def serving(world: World, *, key: str | None = None, **limits: Any) -> Iterator[str]:
+def serving(world: World, *, key: str | None = None, writer: Any = None, **limits: Any) -> Iterator[str]:
     """The address of a server that runs as long as the block."""
     served = Served("tiny", world.model, world.store, 2)
-    app = create_app(served, Limits(**limits), others=[served._replace(name="other")], key=key, hosts=LOCAL_HOSTS)
+    others = [served._replace(name="other")]
+    app = create_app(served, Limits(**limits), others=others, key=key, hosts=LOCAL_HOSTS, writer=writer)
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))

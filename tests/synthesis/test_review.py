@@ -9,6 +9,7 @@ from clara.files import write_json
 from clara.records import Pair
 from clara.synthesis import tables
 from clara.synthesis.leaks import Leaks
+from clara.synthesis.report import Tally
 from clara.synthesis.review import review, samples
 from clara.synthesis.rows import Rejected, pair_row
 
@@ -35,7 +36,10 @@ def test_samples_of_one_stream_have_their_own_tests_and_sizes() -> None:
 def made(folder: Path, accepted: list[Pair], rejected: list[Rejected], questions: list[str]) -> tuple[dict, str]:
     tables.write(Pair, folder / "pairs.parquet", accepted)
     tables.write(Rejected, folder / "rejected.parquet", rejected)
-    write_json(folder / "report.json", {"accepted": len(accepted), "rejected": len(rejected)})
+    tally = Tally()
+    for pair in accepted:
+        tally.accept(pair)
+    write_json(folder / "report.json", {"accepted": len(accepted), "rejected": len(rejected)} | tally.content())
     review(
         pairs=folder / "pairs.parquet", rejected=folder / "rejected.parquet", report=folder / "report.json",
         leaks=Leaks(questions), seed=1, summary=folder / "review.json", page=folder / "samples.html",
@@ -68,6 +72,17 @@ def test_leaks_are_reported_and_the_rows_stay(tmp_path: Path) -> None:
     assert report["leaks"]["rows_by_question"] == 1
     assert report["leaks"]["first"] == [f"{pair.id}: who founded Aldermoor"]
     assert list(tables.read(Pair, tmp_path / "pairs.parquet")) == [pair]
+
+
+def test_lengths_are_shown_as_they_are_spread(tmp_path: Path) -> None:
+    answers = ["a"] * 18 + ["a b", " ".join("abcdefghi")]
+    rows = [Pair(**pair_row(DOCUMENT, "simple", "Who is it?", answer)) for answer in answers]
+    report, page = made(tmp_path, [*rows, Pair(**pair_row(DOCUMENT, "paraphrase", "", "a b c d"))], [], ["Who?"])
+    assert report["words"]["simple"]["answer"] == {"mean": 1.45, "min": 1, "p5": 1, "p50": 1, "p95": 2, "max": 9}
+    cells = "".join(f"<td>{value}</td>" for value in (1.45, 1, 1, 1, 2, 9))
+    assert f"<th>simple, answer</th>{cells}" in page
+    assert "<th>paraphrase</th><td>4.0</td>" in page
+    assert "paraphrase, question" not in page
 
 
 def test_nothing_made_makes_an_empty_page(tmp_path: Path) -> None:

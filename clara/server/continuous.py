@@ -1,0 +1,123 @@
+"""Continuous batching: vLLM writes the answers, and a request joins those under way at their next token."""
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from clara.errors import ClaraError
+from clara.evaluation.writers import engine_of, folded
+from clara.model.answers import UNKNOWN, Selection
+from clara.model.clara import ClaraModel
+from clara.model.streaming import Growing
+from clara.model.vllm_writer import VllmWriter, prompt_vectors
+from clara.server.batching import Batcher
+from clara.server.explore import Served
+from clara.server.jobs import Job, Piece, Written
+from clara.server.limits import Limits
+
+GPU_SHARE = 0.7
+"""vLLM's of a GPU's memory, where the checkpoint, which compresses and searches, lies there too."""
+
+EngineName = Literal["auto", "transformers", "vllm"]
+
+
+@contextmanager
+def writer_of(model: ClaraModel, engine: EngineName) -> Iterator[VllmWriter | None]:
+    """The vLLM that writes this model's answers, its generator folded in; None where transformers does.
+
+    Raises:
+        ConfigError: vLLM is named and cannot run here.
+        ResourceError: it cannot start.
+    """
+    backbone = model.backbone
+    if engine_of(engine, backbone.card.folder, setting="--engine") == "transformers":
+        yield None
+        return
+    dtype = str(backbone.dtype).removeprefix("torch.")
+    with folded(model) as folder:
+        writer = VllmWriter(folder, dtype=dtype, end_of_turn=backbone.end_of_turn, gpu_share=GPU_SHARE)
+    with closing(writer):
+        yield writer
+
+
+@dataclass
+class _UnderWay:
+    """An answer that is being written."""
+
+    job: Job
+    found: Selection
+    text: Growing
+    started: float
+
+
+class Continuous(Batcher):
+    """As `Batcher`, but answers are written by `writer`, as many together as `limits.batch`."""
+
+    def __init__(
+        self,
+        served: Served,
+        limits: Limits,
+        *,
+        writer: VllmWriter,
+        others: Sequence[Served] = (),
+        on_batch: Callable[[int], None],
+    ) -> None:
+        super().__init__(served, limits, others=others, on_batch=on_batch)
+        self._writer = writer
+        self._under_way: dict[str, _UnderWay] = {}
+        self._numbers = itertools.count()
+
+    def _run(self) -> None:
+        while (batch := self._collect(len(self._under_way))) or self._under_way:
+            if batch:
+                self._work(batch)
+            self._advance()
+
+    def _answer(self, jobs: Sequence[Job]) -> None:
+        for job, found in zip(*self._chosen(jobs), strict=True):
+            try:
+                self._begin(job, found)
+            except Exception as error:  # the thread must live on; the client is told
+                job.give(error)
+
+    def _begin(self, job: Job, found: Selection) -> None:
+        if found.unknown:
+            job.give(Piece(UNKNOWN))
+            job.give(Written(found, 0, False, 0.0))
+            return
+        model = self.model.model
+        prompt = model.tokens.answer_prompt(job.texts[0], len(found.documents))
+        memories = torch.stack(found.memories).to(model.backbone.device) if found.memories else None
+        (vectors,) = prompt_vectors(model, [prompt], memories)
+        key = str(next(self._numbers))
+        self._writer.add(key, vectors, max_new_tokens=job.max_new_tokens)
+        text = Growing(model.backbone, lambda text: job.give(Piece(text)))
+        self._under_way[key] = _UnderWay(job, found, text, time.perf_counter())
+
+    def _advance(self) -> None:
+        """One token further with every answer that somebody waits for."""
+        if gone := [key for key, each in self._under_way.items() if each.job.gone.is_set()]:
+            self._writer.drop(gone)
+            for key in gone:
+                del self._under_way[key]
+        if not self._under_way:
+            return
+        try:
+            steps = self._writer.step()
+        except ClaraError as error:
+            for each in self._under_way.values():
+                each.job.give(error)
+            self._under_way.clear()
+            return
+        for step in steps:
+            each = self._under_way[step.key]
+            each.text.add(step.ids, last=step.ended)
+            if step.ended:
+                seconds = time.perf_counter() - each.started
+                each.job.give(Written(each.found, len(each.text.ids), step.cut, seconds))
+                del self._under_way[step.key]
