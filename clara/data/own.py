@@ -1,6 +1,7 @@
 """Own documents: text, Markdown, JSON lines, Parquet or folders of them, split to passages as a corpus is."""
 
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -75,7 +76,7 @@ def own_passages(sources: Sequence[Path], counter: TokenCounter, *, words: int, 
             raise DataError(f"{', '.join(map(str, sources))}: there is no text in the documents; name others")
         limits = Limits(words=words, per_article=None, max_articles=None, max_tokens=max_tokens)
         passages = list(split_passages(rows, kind="jsonl", limits=limits, counter=counter, tally=Tally()))
-    return OwnPassages(passages, len(read), [str(file) for file in files if file not in set(read)])
+    return OwnPassages(passages, len(read), [_name(file) for file in files if file not in set(read)])
 
 
 def _files(source: Path) -> list[Path]:
@@ -84,7 +85,7 @@ def _files(source: Path) -> list[Path]:
         return [path for path in found if not any(part.startswith(".") for part in path.relative_to(source).parts)]
     if not source.exists():
         raise DataError(f"{source} does not exist; check its path")
-    if not _is(source, KNOWN):
+    if not (_is(source, KNOWN) and source.is_file()):
         raise DataError(f"{source}: expected a folder or a file that ends with {', '.join(KNOWN)}; convert it")
     return [source]
 
@@ -95,9 +96,9 @@ def _is(file: Path, endings: tuple[str, ...]) -> bool:
 
 def _sections(file: Path) -> Iterator[Section]:
     if _is(file, PLAIN):
-        yield Section(file.stem, _text(file))
+        yield Section(_name(Path(file.stem)), _text(file))
     elif _is(file, MARKDOWN):
-        yield from _markdown(file.stem, _text(file))
+        yield from _markdown(_name(Path(file.stem)), _text(file))
     else:
         yield from (Section(row.title or "", row.text) for row in read_rows(Document, file))
 
@@ -114,16 +115,27 @@ def _markdown(name: str, text: str) -> Iterator[Section]:
     document, title, lines, fenced = "", name, list[str](), False
     for line in text.splitlines():
         fenced ^= line.lstrip().startswith(("```", "~~~"))
-        heading = None if fenced else re.fullmatch(r"#{1,6}\s+(.*?)\s*#*", line)
+        heading = None if fenced else _heading(line)
         if heading is None:
             lines.append(line)
             continue
         if any(lines):
             yield Section(title, "\n".join(lines).strip())
-        document, lines = document or heading[1], []
-        title = heading[1] if heading[1] == document else f"{document}: {heading[1]}"
+        document, lines = document or heading, []
+        title = heading if heading == document else f"{document}: {heading}"
     if any(lines):
         yield Section(title, "\n".join(lines).strip())
+
+
+def _heading(line: str) -> str | None:
+    """The words of a heading, without the signs around them; None where the line is none."""
+    signs = re.match(r"#{1,6}\s", line)
+    return None if signs is None else line[signs.end() :].strip().rstrip("#").rstrip()
+
+
+def _name(path: Path) -> str:
+    """A path in letters that can be written, whatever bytes the file system holds."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def _fitting(section: Section, counter: TokenCounter, max_tokens: int) -> Section:

@@ -5,12 +5,14 @@
 import re
 
 _END = re.compile(
-    r"""(?P<word>\S*?)[.!?]["'”’»)\]]*      # terminator, closing quotes and brackets
+    r"""(?P<word>[^\s。！？]{0,40}?)[.!?]["'”’»)\]]*  # terminator, closing quotes and brackets; a bounded word
         (?=\s+["'“‘«(\[]*[^\Wa-z_]|\s*$)    # then a capital, a digit, or the end
       | [。！？]["'”’»)\]]*                  # terminators that no space follows
     """,
     re.VERBOSE,
 )
+
+# The word is bounded: scripts without spaces have runs of any length, and each start would scan to the end of its run.
 
 _ABBREVIATIONS = frozenset(
     """
@@ -32,9 +34,9 @@ def sentences(text: str) -> list[str]:
     Doubtful stops (`U.S. The`, initials) do not split: a sentence too long does less harm than a torn one.
     """
     found = []
-    start = 0
+    start, last = 0, len(text.rstrip())
     for end in _END.finditer(text):
-        if end.end() < len(text.rstrip()) and _shortens(end, text):
+        if end.end() < last and _shortens(end, text):
             continue
         piece = text[start : end.end()].strip()
         if piece:

@@ -9,7 +9,6 @@ from typing import Literal
 
 import torch
 
-from clara.errors import ClaraError
 from clara.evaluation.writers import engine_of, folded
 from clara.model.answers import UNKNOWN, Selection
 from clara.model.clara import ClaraModel
@@ -109,13 +108,15 @@ class Continuous(Batcher):
             return
         try:
             steps = self._writer.step()
-        except ClaraError as error:
+        except Exception as error:  # the thread must live on; the clients are told
             for each in self._under_way.values():
                 each.job.give(error)
             self._under_way.clear()
             return
         for step in steps:
-            each = self._under_way[step.key]
+            each = self._under_way.get(step.key)
+            if each is None:  # dropped meanwhile
+                continue
             each.text.add(step.ids, last=step.ended)
             if step.ended:
                 seconds = time.perf_counter() - each.started

@@ -1,6 +1,7 @@
 """Own documents become passages that the compressor reads whole."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,23 @@ def test_what_cannot_be_read_is_refused_by_name(counter: TokenCounter, tmp_path:
         read(tmp_path / "blank.txt")
     with pytest.raises(DataError, match="nowhere does not exist"):
         read(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "pipe.txt")  # would be waited for without end
+    with pytest.raises(DataError, match=r"pipe.txt: expected a folder or a file"):
+        read(tmp_path / "pipe.txt")
+
+
+def test_a_name_of_any_bytes_becomes_letters(counter: TokenCounter, tmp_path: Path) -> None:
+    for name in (b"caf\xe9.txt", b"caf\xe9.png"):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_text("Bo left.")
+    found = own_passages([tmp_path], counter, words=10, max_tokens=16)
+    assert [row.title for row in found.passages] == ["caf\ufffd"]
+    assert found.skipped == [f"{tmp_path}/caf\ufffd.png"]
+
+
+@pytest.mark.timeout(20)
+def test_headings_are_read_without_their_signs(counter: TokenCounter, tmp_path: Path) -> None:
+    lines = ["# A #", "x.", "## C#", "x.", "# # #", "x.", "#none", "####### none", f"# wide{' ' * 50_000}space"]
+    (tmp_path / "h.md").write_text("\r\n".join([*lines, "x."]))
+    found = own_passages([tmp_path], counter, words=10, max_tokens=16)
+    assert [row.title for row in found.passages][:3] == ["A", "A: C", "A: #"]
+    assert [row.text for row in found.passages][2] == "x.\n#none\n####### none"

@@ -22,6 +22,7 @@ from clara.data.sentences import sentences
         ("She and I. Then all.", ["She and I.", "Then all."]),
         ("Born Jan. 5 in May. Died soon.", ["Born Jan. 5 in May.", "Died soon."]),
         ("第一句。第二句！", ["第一句。", "第二句！"]),  # noqa: RUF001
+        ("他说 OK. Yes。好吗？", ["他说 OK.", "Yes。", "好吗？"]),  # noqa: RUF001
         ("  \n ", []),
         ("", []),
     ],
@@ -32,4 +33,11 @@ def test_sentences_end_where_a_reader_sees_their_end(text, expected):
 
 def test_no_character_but_spaces_is_lost():
     text = "Mr. A. said: “Go!” (He went.) Then… 5 p.m. came. Vol. 3 is out? yes.no  Fin"
+    assert "".join("".join(sentences(text)).split()) == "".join(text.split())
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("text", ["反照率" * 60_000, "a" * 200_000, "a. " * 60_000, "." * 100_000])
+def test_a_text_of_any_size_takes_time_in_proportion(text):
+    # Each start of a run without spaces used to be scanned to the run's end: ten minutes for the first of these.
     assert "".join("".join(sentences(text)).split()) == "".join(text.split())
