@@ -27,6 +27,8 @@ def calibrate(
     from clara.evaluation.answerable import calibrate as fit
     from clara.records import Question, read_rows
 
+    if not output.name or output.is_dir():
+        raise DataError(f"{output} is a folder; name a file that takes the calibration")
     system = open_system(model, store, None)
     rows = [row for path in questions for row in read_rows(Question, path) if row.pos_index]
     whole, without = _scores(system, rows)

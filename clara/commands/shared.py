@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, ParamSpec
 
 import typer
 
-from clara.errors import CheckpointError, ClaraError
+from clara.errors import CheckpointError, ClaraError, DataError
 from clara.files import read_json
 from clara.program import bound_primitives, refusal
 
@@ -43,6 +43,7 @@ def answers_errors(command: Callable[Parameters, None]) -> Callable[Parameters, 
     def wrapped(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
         bound_primitives()
         try:
+            _require_letters(kwargs)
             command(*args, **kwargs)
         except (ClaraError, OSError) as error:
             sentence = refusal(error) if isinstance(error, OSError) else str(error)
@@ -52,6 +53,23 @@ def answers_errors(command: Callable[Parameters, None]) -> Callable[Parameters, 
             raise typer.Exit(EXIT_ERROR) from error
 
     return wrapped
+
+
+def _require_letters(given: Mapping[str, Any]) -> None:
+    """Refuses arguments of bytes that are no UTF-8: they can be neither printed nor read by every library.
+
+    Raises:
+        DataError: names the argument.
+    """
+    for name, value in given.items():
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str | Path) and not str(text).isascii():
+                try:
+                    str(text).encode("utf-8")
+                except UnicodeEncodeError as error:
+                    raise DataError(
+                        f"{name} {str(text)!a} holds bytes that are no UTF-8; rename the file, or name its folder"
+                    ) from error
 
 
 class System(NamedTuple):

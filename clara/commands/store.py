@@ -43,6 +43,7 @@ def compress(
     as_json: Json = False,
 ) -> None:
     """Compress own documents into a store; only passages that it lacks are compressed, an interrupted run goes on."""
+    _require_place(store)
     loaded, _ = load(model)
     own = _split(sources, loaded, words)
     if estimate:
@@ -206,6 +207,20 @@ def _write(
         manifest = folder / "manifest.json"
         build_store(loaded.loaded, documents, manifest, state=state, dtype=dtype, previous=previous, **OPTIONS)
     shutil.rmtree(state)
+
+
+def _require_place(store: Path) -> None:
+    """Refuses a place whose content a new store would take the place of.
+
+    Raises:
+        DataError: it is a file, or a folder that holds something else than a store.
+    """
+    if store.name in ("", ".."):
+        raise DataError(f"{store} has no name of its own, under which a store could be put; name a folder")
+    if (store / "manifest.json").exists() or not store.exists():
+        return
+    if not store.is_dir() or any(store.iterdir()):
+        raise DataError(f"{store} is there already and is no store; name a new folder, or remove it")
 
 
 def _opened(store: Path, loaded: "Clara") -> "MemoryStore":

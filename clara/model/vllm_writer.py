@@ -72,11 +72,12 @@ class VllmWriter:
                 would hang.
             ResourceError: vLLM broke down.
         """
-        for prompt in prompts:
+        keyed: dict[str, Any] = {str(number): prompt for number, prompt in enumerate(prompts)}
+        for prompt in keyed.values():
             self._check(prompt, max_new_tokens)
-        answers: dict[str, list[int]] = {str(number): [] for number in range(len(prompts))}
-        for key, prompt in zip(answers, prompts, strict=True):
+        for key, prompt in keyed.items():
             self.add(key, prompt, max_new_tokens=max_new_tokens)
+        answers: dict[str, list[int]] = {key: [] for key in keyed}
         left = len(answers)
         while left:
             for step in self.step():

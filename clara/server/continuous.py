@@ -114,11 +114,11 @@ class Continuous(Batcher):
             self._under_way.clear()
             return
         for step in steps:
-            each = self._under_way.get(step.key)
-            if each is None:  # dropped meanwhile
+            answer = self._under_way.get(step.key)
+            if answer is None:  # dropped meanwhile
                 continue
-            each.text.add(step.ids, last=step.ended)
+            answer.text.add(step.ids, last=step.ended)
             if step.ended:
-                seconds = time.perf_counter() - each.started
-                each.job.give(Written(each.found, len(each.text.ids), step.cut, seconds))
+                seconds = time.perf_counter() - answer.started
+                answer.job.give(Written(answer.found, len(answer.text.ids), step.cut, seconds))
                 del self._under_way[step.key]

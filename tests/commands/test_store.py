@@ -1,6 +1,7 @@
 """`clara compress` and `clara store`."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -135,3 +136,22 @@ def test_what_would_spoil_a_store_is_refused(given: Path, make_model: Callable[.
         "store", "add", store, given / "wrong.jsonl", *model
     )
     assert "would be left empty" in refused("store", "remove", store, given / "first.jsonl", *model)
+
+
+def test_a_store_takes_no_other_folders_place(given: Path) -> None:
+    documents = given / "documents"
+    documents.mkdir()
+    (documents / "a.txt").write_text("Bo left.")
+    model = ["--model", given / "checkpoint"]
+    for place in (documents, documents / "a.txt", given / "checkpoint"):
+        assert f"{place} is there already and is no store" in refused("compress", documents, "--store", place, *model)
+    assert "has no name of its own" in refused("compress", documents, "--store", "", *model)
+    assert (documents / "a.txt").read_text() == "Bo left."
+    (given / "new").mkdir()
+    run("compress", documents, "--store", given / "new", *model)
+
+
+def test_an_argument_that_is_no_utf_8_is_refused_in_a_sentence(given: Path) -> None:
+    place = os.fsdecode(b"caf\xe9")
+    told = refused("compress", given / "first.jsonl", "--store", place, "--model", given / "checkpoint")
+    assert r"store 'caf\udce9' holds bytes that are no UTF-8; rename the file" in told
