@@ -21,7 +21,7 @@ def test_every_command_of_the_page_works(workplace: Path, monkeypatch: pytest.Mo
     assert len(COMMANDS) > 10
     for program, *words in COMMANDS:
         assert program == "clara"
-        if words[0] == "export-small":  # needs a backbone that others have; see test_small_folder.py
+        if "checkpoints/demo" in " ".join(words):  # needs a backbone that others have; see test_small_folder.py
             continue
         done = CliRunner().invoke(app, words, input="")
         assert done.exit_code == 0, (words, done.output)
