@@ -4,7 +4,7 @@ import base64
 import time
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from clara.errors import DataError
@@ -16,6 +16,16 @@ DEFAULT_NEW_TOKENS = 64
 
 class BadRequest(DataError):
     """What a client sent cannot be served."""
+
+
+def _words(text: str) -> str:
+    if not text.strip():
+        raise ValueError("expected words, got an empty text; leave it out")
+    return text
+
+
+Text = Annotated[str, Field(min_length=1), AfterValidator(_words)]
+"""A document as a client sends it."""
 
 
 class Request(BaseModel):
@@ -69,7 +79,7 @@ class ChatRequest(Request):
     stream_options: StreamOptions | None = None
     k: Annotated[int | None, Field(ge=1)] = None
     """Passages read; not OpenAI's."""
-    documents: list[str] | None = None
+    documents: list[Text] | None = None
     """Candidates of the client's own retriever instead of the store; not OpenAI's."""
 
     @property
@@ -100,7 +110,7 @@ class SearchRequest(Request):
 class CompressRequest(Request):
     """`POST /compress`."""
 
-    texts: Annotated[list[str], Field(min_length=1)]
+    texts: Annotated[list[Text], Field(min_length=1)]
 
 
 def completion(name: str, model: str, text: str, end: Written, prompt_tokens: int) -> dict[str, Any]:

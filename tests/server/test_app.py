@@ -126,6 +126,14 @@ def test_the_explorer_is_told_candidates_answers_and_words(world: World) -> None
         ("/search", {"question": " "}, 400, "got spaces"),
         ("/compress", {"texts": ["x"] * 65}, 400, "at most 64 texts"),
         ("/compress", {"texts": []}, 400, "at least 1 item"),
+        ("/compress", {"texts": ["x", " "]}, 400, "texts.1: Value error, expected words"),
+        ("/compress", {"texts": [""]}, 400, "at least 1 character"),
+        (
+            "/v1/chat/completions",
+            asked("x") | {"documents": ["x", "\n"]},
+            400,
+            "documents.1: Value error, expected words",
+        ),
         ("/nowhere", {}, 404, ""),
     ],
 )
@@ -136,6 +144,14 @@ def test_a_bad_request_is_refused_in_one_sentence(
         found = httpx.post(f"{address}{path}", json=body)
     assert found.status_code == status, found.text
     assert message in found.text
+
+
+def test_half_a_surrogate_pair_is_refused(world: World) -> None:
+    with serving(world) as address:
+        found = httpx.post(
+            f"{address}/compress", content=b'{"texts": ["\\ud800"]}', headers={"content-type": "application/json"}
+        )
+    assert (found.status_code, "texts.0" in found.text) == (400, True), found.text
 
 
 def test_what_is_no_json_or_too_large_is_refused_and_the_server_lives_on(world: World) -> None:
