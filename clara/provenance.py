@@ -10,6 +10,9 @@ from clara.files import read_json, sha256_file
 State = Literal["asked for", "as recorded", "changed", "missing"]
 FOLDER_RECORD = "environment.json"
 """Of a checkpoint or store: its folder is one result."""
+DATED_ANEW_NS = 300 * 10**9
+"""By how much later than its record a file may be dated that nobody edited, in nanoseconds: that a job of a cluster has
+ended is seen some minutes later at most."""
 
 
 class Link(NamedTuple):
@@ -75,7 +78,8 @@ def record_of(file: Path) -> dict[str, Any] | None:
 def require_as_made(file: Path, digest: str) -> None:
     """Fails where a record beside `file` names another hash: a bit that flipped on the disk would move a number.
 
-    A record that is older than the file says nothing: the file was edited or brought by `dvc checkout` since.
+    A record that is older than the file by more than five minutes says nothing: the file was edited or brought by
+    `dvc checkout` since. By less it counts: Snakemake dates what a job made anew when it sees that the job has ended.
 
     Args:
         digest: the SHA-256 of the file.
@@ -87,7 +91,7 @@ def require_as_made(file: Path, digest: str) -> None:
     if file.with_name("settings.json").exists():  # else an environment.json beside it is somebody else's
         records.append(file.with_name(FOLDER_RECORD))
     for path in records:
-        if path.is_file() and path.stat().st_mtime_ns >= file.stat().st_mtime_ns:
+        if path.is_file() and path.stat().st_mtime_ns + DATED_ANEW_NS >= file.stat().st_mtime_ns:
             record = read_record(path)
             if record.get("outputs", {}).get(file.name, digest) != digest:
                 maker = record["command"][0] if record["command"] else "its program"

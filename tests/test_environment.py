@@ -82,9 +82,17 @@ def test_a_bit_that_flipped_since_a_file_was_written_is_found_by_its_reader(writ
 
 def test_an_edit_after_the_record_is_the_users(written: Path) -> None:
     (written / "first.jsonl").write_text("mine")
-    later = (written / "provenance" / "first.json").stat().st_mtime_ns + 10**9
+    later = (written / "provenance" / "first.json").stat().st_mtime_ns + 301 * 10**9
     os.utime(written / "first.jsonl", ns=(later, later))
     assert len(environment.hashes([written / "first.jsonl"])) == 1
+
+
+def test_a_file_that_snakemake_dated_anew_after_its_job_is_compared_all_the_same(written: Path) -> None:
+    (written / "first.jsonl").write_text("contenu")
+    later = (written / "provenance" / "first.json").stat().st_mtime_ns + 60 * 10**9
+    os.utime(written / "first.jsonl", ns=(later, later))
+    with pytest.raises(DataError, match="is not as"):
+        environment.hashes([written / "first.jsonl"])
 
 
 def test_a_users_own_environment_file_is_no_record(tmp_path: Path) -> None:
