@@ -470,11 +470,13 @@ def test_a_student_learns_what_the_teacher_answers_from_text(world: World, tmp_p
     assert [question.golden_answers for question in taught] == [["said q0"], ["said q1"], ["said q3"]]
     with pytest.raises(DataError, match="no answer to 1 of 4 questions, first q0"):
         answered_by_teacher(tiny.questions(), rows[1:])
-    write_rows(answers, said)
+    ours = tmp_path / "ours" / "answers.jsonl"  # not in the folder whose record names the teacher's own
+    ours.parent.mkdir()
+    write_rows(ours, said)
     tune_instructions.main(
         world.flags(
             settings("tune_instructions"), checkpoint=world.pretraining, candidates=world.candidates["train.oracle"],
-            teacher=answers, state=tmp_path / "state", card=tmp_path / "card.json",
+            teacher=ours, state=tmp_path / "state", card=tmp_path / "card.json",
         )
     )  # fmt: skip
     first, other = (json.loads((folder / "history.jsonl").read_text().splitlines()[0]) for folder in
