@@ -87,6 +87,7 @@ def train(
     steps = ahead(load, range(done + 1, plan.steps + 1))
     with _stop_requested(launched=accelerator.num_processes > 1) as stopped, closing(steps):
         started, logged = time.perf_counter(), done
+        log.begin(done)
         for step, chosen in steps:
             for group in optimizer.param_groups:
                 group["lr"] = _rate(step, plan)

@@ -23,16 +23,19 @@ class RunLog:
         self.label = label
         self.steps = steps
         self.quiet = quiet
+        self.begin(0)
+
+    def begin(self, done: int) -> None:
+        """Starts the clock, after `done` steps of an earlier process."""
         self._started = time.monotonic()
-        self._steps_here = 0
+        self._done = done
 
     def add(self, step: int, split: str, numbers: dict[str, float]) -> None:
         """Adds a row and prints it."""
         self.rows.append({"step": step, "split": split, **{k: round(v, 8) for k, v in numbers.items()}})
-        self._steps_here += split == "train"
         rest = ""
-        if split == "train" and self._steps_here:
-            each = (time.monotonic() - self._started) / self._steps_here
+        if split == "train":
+            each = (time.monotonic() - self._started) / max(step - self._done, 1)
             rest = f", {each:.1f} s a step, {max(self.steps - step, 0) * each / 60:.1f} min left"
         shown = ", ".join(
             f"{name} {value:.4g}"
