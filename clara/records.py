@@ -5,8 +5,9 @@ import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Literal, TypeVar
+from typing import IO, Any, BinaryIO, Literal, TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -242,6 +243,47 @@ def read_numbered(kind: type[RecordType], path: Path, numbers: Sequence[int]) ->
     return [parse_row(kind, row, f"{path} row {number + 1}") for number, row in rows]
 
 
+class StoredRows(Sequence[RecordType]):
+    """The records of a Parquet file in blocks of ROW_GROUP, as `write_rows` makes it, read when they are asked for.
+
+    Args:
+        kind: of the records.
+        path: the file.
+
+    Raises:
+        DataError: as `read_rows`; or its blocks are others.
+    """
+
+    def __init__(self, kind: type[RecordType], path: Path) -> None:
+        self.kind, self.path = kind, path
+        with _parquet(path) as file:
+            sizes: list[int] = [
+                file.metadata.row_group(number).num_rows for number in range(file.metadata.num_row_groups)
+            ]
+        if any(size != ROW_GROUP for size in sizes[:-1]) or (sizes and sizes[-1] > ROW_GROUP):
+            raise DataError(
+                f"{path} has blocks of {max(sizes)} rows, not of {ROW_GROUP}; run the step that writes it again"
+            )
+        self._count = sum(sizes)
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> RecordType: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[RecordType]: ...
+    def __getitem__(self, index: int | slice) -> RecordType | list[RecordType]:
+        numbers = range(self._count)[index]
+        if isinstance(numbers, int):
+            return read_numbered(self.kind, self.path, [numbers])[0]
+        return read_numbered(self.kind, self.path, numbers)
+
+    def __iter__(self) -> Iterator[RecordType]:
+        for first in range(0, self._count, ROW_GROUP):
+            yield from self[first : first + ROW_GROUP]
+
+
 def read_column(path: Path, name: str) -> Iterator[Any]:
     """One column of a Parquet file, a block in memory at a time.
 
@@ -283,17 +325,26 @@ def _parquet(path: Path) -> Iterator[Any]:
 
 
 def write_rows(path: Path, rows: Iterable[Record]) -> None:
-    """Writes records as JSON lines, gzipped or not, or as Parquet, by the ending of `path`; whole or not at all."""
+    """Writes records as JSON lines, gzipped or not, or as Parquet, by the ending of `path`; whole or not at all.
+
+    A block of them is in memory at a time.
+    """
     path = Path(path)
     if path.suffix == ".parquet":
         import pyarrow
         import pyarrow.parquet
 
-        table = pyarrow.Table.from_pylist([row.model_dump() for row in rows])
+        left = iter(rows)
+        table = pyarrow.Table.from_pylist([row.model_dump() for row in islice(left, ROW_GROUP)])
+        if "null" in str(table.schema):  # a column whose type the first rows do not tell
+            table = pyarrow.Table.from_pylist([*table.to_pylist(), *(row.model_dump() for row in left)])
         with atomic_path(path) as temporary:
-            pyarrow.parquet.write_table(
-                table, temporary, compression="zstd", write_page_checksum=True, row_group_size=ROW_GROUP
-            )
+            with pyarrow.parquet.ParquetWriter(
+                temporary, table.schema, compression="zstd", write_page_checksum=True
+            ) as writer:
+                writer.write_table(table, row_group_size=ROW_GROUP)
+                while group := [row.model_dump() for row in islice(left, ROW_GROUP)]:
+                    writer.write_table(pyarrow.Table.from_pylist(group, schema=table.schema))
         return
     with atomic_path(path) as temporary, temporary.open("wb") as plain, _packed(plain, path) as file:
         for row in rows:

@@ -3,6 +3,7 @@
 Light: no torch, no network. Upper bounds throughout: texts count as long as the settings let them be.
 """
 
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -79,12 +80,12 @@ SHARE_OF_POOLS = 1 / 8
 class Pass(NamedTuple):
     """One forward pass over texts."""
 
-    texts: int
+    texts: float
     length: int
     """Tokens of each."""
 
     @property
-    def tokens(self) -> int:
+    def tokens(self) -> float:
         """Of all texts."""
         return self.texts * self.length
 
@@ -154,23 +155,24 @@ class Sizes:
         plan, b = section["optimization"], BYTES[config["backbone"]["dtype"]]
         # Eager attention keeps weights in two precisions, our own on a CPU in one, the fused kernels of a GPU none.
         scores = 2 * (config["backbone"]["attention"] == "eager") if self.site.node_gpus else 1
-        passes, memories = _examples(rule, config, section, ratio, plan["micro_batch_size"])
+        passes, memories, targets = _micro_batch(rule, config, section, ratio)
         per_layer = [p.tokens * (10 * model.width + 4 * model.inner + scores * model.heads * p.length) for p in passes]
         if plan["gradient_checkpointing"]:
             kept = model.layers * model.width * sum(p.tokens for p in passes) + max(per_layer)
         else:
             kept = model.layers * sum(per_layer)
-        logits = plan["micro_batch_size"] * section["max_target_tokens"] * model.vocabulary * (8 + b)
+        logits = targets * model.vocabulary * (8 + b)
         adapter = model.adapter(config["lora"]["rank"])
         trained = adapter * (2 * 16 + 3 * 4) / 1e6
         weights = model.parameters * b / 1e6
         peak = weights + trained + SLACK * (kept * b + logits + 4 * memories * model.width) / 1e6
-        tokens = sum(p.tokens for p in passes) / plan["micro_batch_size"]
+        tokens = sum(p.tokens for p in _examples(rule, config, section, ratio, 1))
         validations = 2 + plan["steps"] // plan["validate_every"]
         learn = plan["steps"] * plan["batch_size"] * tokens * (6 if plan["gradient_checkpointing"] else 4)
         work = model.parameters * (learn + 2 * validations * plan["validation_examples"] * tokens)
         disk = adapter * (3 * 4 + 2 * 2 * 12) / 1e6
-        gpus = self._gpus(work / GPU_FLOPS / 3600, plan["batch_size"] // plan["micro_batch_size"])
+        micro_batches = math.ceil(plan["batch_size"] * tokens / sum(p.tokens for p in passes))
+        gpus = self._gpus(work / GPU_FLOPS / 3600, micro_batches)
         return self._size(weights, peak, work, gpus, disk)
 
     def _gpus(self, hours: float, micro_batches: int) -> int:
@@ -210,16 +212,33 @@ def _memory(config: dict[str, Any], ratio: int) -> int:
     return max(1, int(config["memory"]["document_max_tokens"]) // ratio)
 
 
-def _examples(rule: str, config: dict[str, Any], section: dict[str, Any], ratio: int, n: int) -> tuple[list[Pass], int]:
-    """The passes of one micro-batch of `n` examples, and the stored memory vectors that it reads."""
+def _examples(rule: str, config: dict[str, Any], section: dict[str, Any], ratio: int, n: float) -> list[Pass]:
+    """The passes over `n` examples as long as they can be."""
     m, document = _memory(config, ratio), config["memory"]["document_max_tokens"] + 2
     k, answer = section.get("top_k", 1), PROMPT_TOKENS + section["max_target_tokens"]
     generator = Pass(n, k * m + answer)
-    if rule == "train_joint":
-        return [Pass(n, PROMPT_TOKENS + m), generator], n * (
-            config["candidates"]["train_size"] or config["candidates"]["size"]
-        ) * m
-    return [Pass(n * k, document + m), generator], 0
+    return [Pass(n, PROMPT_TOKENS + m) if rule == "train_joint" else Pass(n * k, document + m), generator]
+
+
+def _micro_batch(
+    rule: str, config: dict[str, Any], section: dict[str, Any], ratio: int
+) -> tuple[list[Pass], float, float]:
+    """The passes of the largest micro-batch, the stored memory vectors that it reads, and its target tokens."""
+    plan, target = section["optimization"], section["max_target_tokens"]
+    n: float = plan["micro_batch_size"]
+    most, targets = n, n * target
+    if plan["micro_batch_tokens"] is not None:
+        n = min(n, plan["batch_size"])
+        one = sum(p.tokens for p in _examples(rule, config, section, ratio, 1))
+        held = min(max(plan["micro_batch_tokens"], one), n * one)
+        # Short documents and questions leave room for more examples, whose targets can still be long.
+        slots = section.get("top_k", 1) * _memory(config, ratio)
+        frame = slots + (_memory(config, ratio) if rule == "train_joint" else slots)
+        most, targets = min(n, held / frame), min(n, held / (frame + target)) * target
+        n = held / one
+    pools = config["candidates"]["train_size"] or config["candidates"]["size"]
+    memories = most * pools * _memory(config, ratio) if rule == "train_joint" else 0
+    return _examples(rule, config, section, ratio, n), memories, targets
 
 
 def _inference(rule: str, config: dict[str, Any], ratio: int, model: Model) -> tuple[list[Pass], float, float]:

@@ -45,6 +45,37 @@ def test_memory_of_a_training_by_hand() -> None:
     assert size("pretrain", config).mem_mb == round(900 + (2e5 * 4 + trained + 1.25 * kept) / 1e6)
 
 
+def by_tokens(stage: str, tokens: int | None, **plan: Any) -> dict[str, Any]:
+    return {stage: {"optimization": {"micro_batch_size": 512, "micro_batch_tokens": tokens, **plan}}}
+
+
+def test_a_budget_of_whole_examples_takes_as_much_as_their_number_but_for_targets_and_candidates() -> None:
+    # The longest example of the demo's pretraining at ratio 4: 256 + 2 + 64 and 64 + 64 + 128 positions.
+    counted = size("pretrain", pretraining={"optimization": {"micro_batch_size": 32, "batch_size": 64}})
+    bounded = size("pretrain", **by_tokens("pretraining", 32 * 578, batch_size=64))
+    # As if no document had a token: 18,496 // (2 * 64 + 128) targets of 128 tokens each, and not more than 64.
+    vocabulary = model_of(DEMO["backbone"]["source"]).vocabulary
+    more = 1.25 * (64 - 32) * 128 * vocabulary * 10 / 1e6
+    assert bounded.mem_mb - counted.mem_mb == pytest.approx(more, abs=2)
+    assert bounded.seconds == pytest.approx(size("pretrain", pretraining={"optimization": {"batch_size": 64}}).seconds)
+
+
+def test_a_budget_below_one_example_takes_one_and_above_the_batch_the_batch() -> None:
+    one = size("pretrain", PAPER, **by_tokens("pretraining", 64), site=Site(node_gpus=1))
+    counted = {"pretraining": {"optimization": {"micro_batch_tokens": None, "micro_batch_size": 1}}}
+    assert one.gpu_mem_mb >= size("pretrain", PAPER, **counted, site=Site(node_gpus=1)).gpu_mem_mb
+    whole = [by_tokens("pretraining", tokens, batch_size=8) for tokens in (10**6, 10**9)]
+    assert size("pretrain", **whole[0]) == size("pretrain", **whole[1])
+
+
+@pytest.mark.parametrize("rule", ["pretrain", "tune_instructions", "train_joint"])
+def test_a_larger_budget_never_takes_less(rule: str) -> None:
+    stage = {"pretrain": "pretraining", "tune_instructions": "instruction", "train_joint": "joint"}[rule]
+    sizes = [size(rule, **by_tokens(stage, n, batch_size=512)).mem_mb for n in (64, 2048, 16384, 65536, 10**6)]
+    assert sizes == sorted(sizes)
+    assert sizes[-1] > sizes[-2] > sizes[1]
+
+
 def test_recomputed_layers_take_a_fraction() -> None:
     changes = {"pretraining": {"optimization": {"micro_batch_size": 32}}}
     kept = size("pretrain", **changes)

@@ -149,9 +149,10 @@ def question_examples(made: ClaraModel, *, top_k: int = 2) -> list[Example]:
 def plan(**changes: Any) -> Optimization:
     """A few steps over batches of four."""
     values: dict[str, Any] = {
-        "steps": 6, "batch_size": 4, "micro_batch_size": 2, "learning_rate": 1e-2, "schedule": "cosine",
-        "min_learning_rate_ratio": 0.1, "warmup_ratio": 0.2, "weight_decay": 0.0, "max_grad_norm": 1.0,
-        "gradient_checkpointing": False, "log_every": 1, "validate_every": 3, "save_every": 2, "validation_examples": 2,
+        "steps": 6, "batch_size": 4, "micro_batch_size": 2, "micro_batch_tokens": None, "learning_rate": 1e-2,
+        "schedule": "cosine", "min_learning_rate_ratio": 0.1, "warmup_ratio": 0.2, "weight_decay": 0.0,
+        "max_grad_norm": 1.0, "gradient_checkpointing": False, "log_every": 1, "validate_every": 3, "save_every": 2,
+        "validation_examples": 2,
     }  # fmt: skip
     return Optimization(**{**values, **changes})
 

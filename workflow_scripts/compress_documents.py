@@ -12,7 +12,7 @@ are kept in --state.
 from clara import program
 from clara.config.rules import CompressDocuments, parse_settings
 from clara.environment import write_provenance
-from clara.records import Passage, read_rows
+from clara.records import Passage, StoredRows
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -22,7 +22,7 @@ def main(argv: list[str] | None = None) -> None:
     program.add_paths(flags, "--checkpoint", "--documents", "--state", "--manifest")
     given = flags.parse_args(argv)
     settings = parse_settings(CompressDocuments, given.settings)
-    documents = read_rows(Passage, given.documents)
+    documents = StoredRows(Passage, given.documents)
 
     from clara.model import checkpoint
     from clara.model.compression import build_store

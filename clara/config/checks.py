@@ -73,10 +73,10 @@ def between(config: "Config") -> Iterator[str]:
             yield f"ratios = {ratio}: should lie between 1 and memory.document_max_tokens = {limit}"
     for stage in ("pretraining", "instruction", "joint"):
         plan = getattr(config, stage).optimization
-        if plan.batch_size % plan.micro_batch_size:
+        if plan.micro_batch_tokens is None and plan.batch_size % plan.micro_batch_size:
             yield (
                 f"{stage}.optimization.batch_size = {plan.batch_size}: should be a multiple of micro_batch_size "
-                f"= {plan.micro_batch_size}"
+                f"= {plan.micro_batch_size}, or set micro_batch_tokens"
             )
         if plan.gradient_checkpointing and config.backbone.compile:
             yield (

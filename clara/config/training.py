@@ -13,7 +13,10 @@ class Optimization(Strict):
     batch_size: int = Field(ge=1)
     """Examples of one optimizer step, over all processes and accumulated micro-batches."""
     micro_batch_size: int = Field(ge=1)
-    """Examples of one forward pass; bounds memory, does not change results beyond rounding."""
+    """Examples of one micro-batch at most; bounds memory, does not change results beyond rounding."""
+    micro_batch_tokens: int | None = Field(ge=64)
+    """Positions of all forward passes over one micro-batch at most, padding included, of examples sorted by length; a
+    longer example goes alone. null: no such bound, and every micro-batch has micro_batch_size examples."""
     learning_rate: float = Field(gt=0)
     """Peak learning rate of AdamW; paper 1e-4 (pretraining, instruction), 5e-6 (joint)."""
     schedule: Literal["cosine", "constant"]

@@ -42,6 +42,9 @@ class ClaraModel(nn.Module):
         seed: of the added rows.
     """
 
+    centre: Tensor
+    """What late interaction takes from every vector, `[dim]`."""
+
     def __init__(self, backbone: LoadedBackbone, shape: Shape, *, seed: int = 0) -> None:
         super().__init__()
         self.backbone = backbone
@@ -67,7 +70,8 @@ class ClaraModel(nn.Module):
             }
         ).to(backbone.device)
         # Pooled memories are near input embeddings, two thirds of whose length is common to all words.
-        self.centre = backbone.sample_embeddings().mean(0) * (shape.form == "pooled")
+        centre = backbone.sample_embeddings().mean(0) * (shape.form == "pooled")
+        self.register_buffer("centre", centre, persistent=False)
         self.learning: tuple[str, ...] = ()
         """Roles that learn, as `set_learning` left them."""
 
@@ -156,7 +160,8 @@ class ClaraModel(nn.Module):
         """Scores of each question's candidates, float32, at most 1; absent ones (`valid` false) score 0."""
         if self.shape.score == "flattened":
             return cosine_scores(questions, candidates, valid)
-        return late_interaction_scores(questions, candidates, self.centre, valid)
+        # Memories are compared where they lie: of a search, on the host.
+        return late_interaction_scores(questions, candidates, self.centre.to(questions.device), valid)
 
     def losses(
         self,

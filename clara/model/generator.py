@@ -47,7 +47,8 @@ class Generator(nn.Module):
             return embedded
         # Places are found on the host: a mask's places on a device would have to be waited for.
         slots = backbone.put((ids == added.slot).flatten().nonzero()[:, 0])
-        filled = embedded.flatten(0, 1).index_copy(0, slots, memories.flatten(0, 1).to(embedded.dtype))
+        vectors = backbone.put(memories).flatten(0, 1).to(embedded.dtype)
+        filled = embedded.flatten(0, 1).index_copy(0, slots, vectors)
         return filled.view_as(embedded)
 
     def losses(

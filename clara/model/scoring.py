@@ -1,5 +1,6 @@
 """How the memories of a question and of a document are compared: the paper's cosine, or late interaction."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -43,6 +44,19 @@ def late_interaction_scores(
     with torch.autocast(question.device.type, enabled=False):
         scores = torch.einsum("bqd,bnmd->bnqm", question, candidate).amax(-1).mean(-1)
     return scores if valid is None else scores.where(valid, 0.0)
+
+
+def pad_pools(
+    memories: Float[Tensor, "documents memory dim"], sizes: Sequence[int]
+) -> tuple[Float[Tensor, "batch candidates memory dim"], Bool[Tensor, "batch candidates"]]:
+    """Pools of these sizes, whose documents lie one pool after the other, as one tensor, and where it holds any.
+
+    On a device what is real travels alone, and the places of it are found on the host.
+    """
+    valid = torch.arange(max(sizes)) < torch.tensor(sizes)[:, None]
+    places = valid.flatten().nonzero()[:, 0].to(memories.device, non_blocking=True)
+    padded = memories.new_zeros(valid.numel(), *memories.shape[1:]).index_copy(0, places, memories)
+    return padded.view(*valid.shape, *memories.shape[1:]), valid.to(memories.device, non_blocking=True)
 
 
 def _unit(vectors: Tensor) -> Tensor:

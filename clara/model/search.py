@@ -21,10 +21,12 @@ WIDTH = 256
 """Numbers a document has in the index."""
 RESCORED = 200
 """Best documents of the index whose exact score is taken."""
-BLOCK = 1024
-"""Stored documents scored together; bounds the memory of an exact search and of an index's build."""
+SEARCH_BYTES, BUILD_BYTES = 4 * 2**20, 64 * 2**20
+"""Memories taken at once, as float32: what a processor's cache holds for a search, more for the build of an index."""
 INDEX_BLOCK = 65536
-"""The same for rows of the index."""
+"""Rows of the index among which the best are looked for at once."""
+ROWS_AT_ONCE = 2048
+"""Rows of the index that are made float32 at once: the cache holds them until they are compared."""
 LISTS_FROM = 2_000_000
 """Documents from which on an index has lists by itself: the scan of fewer is fast enough and misses nothing."""
 FITTED = 400_000
@@ -50,11 +52,12 @@ def exact(
     store: MemoryStore, questions: Float[Tensor, "questions memory dim"], *, k: int, score: Score = cosine_scores
 ) -> Found:
     """The k best of all documents by their exact score; the store is streamed, so its size costs time alone."""
-    best = _none(len(questions))
-    for first, block in store.blocks(BLOCK):
+    best, wanted = _none(len(questions)), _unit(questions.flatten(1))
+    for first, block in store.blocks(_documents(store, SEARCH_BYTES)):
         # One question at a time only where a score needs all vectors; the cosine of all questions is one product.
         if score is cosine_scores:
-            scores = _unit(questions.flatten(1)) @ _unit(block.flatten(1)).T
+            flat = block.flatten(1).float()
+            scores = wanted @ flat.T / flat.norm(dim=1).clamp(min=1e-12)
         else:
             scores = torch.cat([score(question[None], block[None]) for question in questions])
         best = _merge(best, scores, first, k)
@@ -83,7 +86,7 @@ def build_index(store: MemoryStore, *, width: int = WIDTH, kind: IndexKind | Non
     keep = values.argsort(descending=True)[: min(width, len(sample))]
     directions = (vectors - mean).T @ left[:, keep] / values[keep].clamp(min=1e-9).sqrt()
     rows = torch.empty(total, directions.shape[1], dtype=torch.float16)
-    for first, block in store.blocks(BLOCK):
+    for first, block in store.blocks(_documents(store, BUILD_BYTES)):
         rows[first : first + len(block)] = ((_unit(block.flatten(1)) - mean) @ directions).half()
     path, lists = store.folder / INDEX, store.folder / inverted.FILE
     path.unlink(missing_ok=True)
@@ -144,7 +147,8 @@ class Index:
         assert self.rows is not None
         near = _none(len(wanted))
         for first in range(0, len(self.rows), INDEX_BLOCK):
-            near = _merge(near, wanted @ self.rows[first : first + INDEX_BLOCK].float().T, first, count)
+            parts = torch.split(self.rows[first : first + INDEX_BLOCK], ROWS_AT_ONCE)
+            near = _merge(near, torch.cat([wanted @ part.float().T for part in parts], dim=1), first, count)
         return near.rows
 
     def _rescored(self, question: Tensor, rows: Tensor, k: int, score: Score) -> Found:
@@ -152,6 +156,11 @@ class Index:
         scores = score(question[None], self.store.rows(rows.tolist())[None])
         best = _merge(_none(1), scores, 0, k)
         return Found(rows[best.rows[0]], best.scores[0])
+
+
+def _documents(store: MemoryStore, size: int) -> int:
+    """Documents whose memories take so many bytes as float32, at least one."""
+    return max(1, size // (4 * store.manifest.num_memory * store.manifest.dim))
 
 
 def _none(questions: int) -> Found:

@@ -125,7 +125,8 @@ def _memory(run: Run) -> Check:
             "ok", "memory", f"{total:,} MB here, {most.resources['mem_mb'] if most else 0:,} MB for the largest job"
         )
     text = f"{most.name} needs about {most.resources['mem_mb']:,} MB, this machine has {total:,} MB"
-    return Check("fail", "memory", text, "smaller micro_batch_size or batch_size, or gradient_checkpointing: true")
+    remedy = "smaller micro_batch_size, micro_batch_tokens or batch_size, or gradient_checkpointing: true"
+    return Check("fail", "memory", text, remedy)
 
 
 def _gpus(run: Run) -> list[Check]:
@@ -156,7 +157,7 @@ def _gpu_memory(run: Run) -> list[Check]:
                 "fail",
                 "GPU memory",
                 text,
-                "smaller micro_batch_size, or synthesis.tensor_parallel; gpu_gb if it is more",
+                "smaller micro_batch_size or micro_batch_tokens, or synthesis.tensor_parallel; gpu_gb if it is more",
             )
         ]
     return [Check("ok" if needed < 0.9 * gpu_gb else "warn", "GPU memory", text)]

@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from clara.losses import marginal_losses, ranking_losses
 from clara.model.adapters import QUERY_REASONER
 from clara.model.clara import ClaraModel
+from clara.model.scoring import pad_pools
 from clara.model.topk import Selection, gather_selected, gumbel_noise, top_k
 from clara.training.examples import Example
+from clara.training.micro_batches import Load
 from clara.training.objectives import Outcome, Totals
 
 SelectionForm = Literal["straight_through", "gumbel", "soft", "marginal"]
@@ -96,6 +98,12 @@ class JointObjective(nn.Module):
         recall = recall_sum(examples, chosen) / max(totals.with_gold, 1)
         return Outcome(ce, {"ce": ce.detach(), **sharpness(chosen, totals), f"recall@{self.k}": recall})
 
+    def load(self, example: Example) -> Load:
+        """Its question, and its prompt with the target, with `marginal` once for each document that is read."""
+        readers = min(self.k, len(example.documents)) if self.selection == "marginal" else 1
+        question = len(example.to_ask(self.model.tokens).ids)
+        return Load({}, ((1, question), (readers, len(example.prompt) + len(example.target))))
+
     def _marginal_losses(
         self, examples: Sequence[Example], pools: ScoredPools, chosen: Selection, temperature: float
     ) -> Float[Tensor, " batch"]:
@@ -147,13 +155,17 @@ class RankingObjective(nn.Module):
         recall = recall_sum(examples, chosen) / max(totals.with_gold, 1)
         return Outcome(loss, {**sharpness(chosen, totals), f"recall@{self.k}": recall})
 
+    def load(self, example: Example) -> Load:
+        """Its question."""
+        return Load({}, ((1, len(example.to_ask(self.model.tokens).ids)),))
+
 
 def score_pools(model: ClaraModel, store: MemorySource, examples: Sequence[Example]) -> ScoredPools:
     """The candidates of each example with their scores by the query reasoner (eq. 3.1)."""
     inputs = [example.to_ask(model.tokens) for example in examples]
     questions = model.encode(QUERY_REASONER, inputs).vectors
-    pools, valid = pad_pools([store.memories(example.documents) for example in examples])
-    pools, valid = model.backbone.put(pools), model.backbone.put(valid)
+    memories = torch.cat([store.memories(example.documents) for example in examples])
+    pools, valid = pad_pools(model.backbone.put(memories), [len(example.documents) for example in examples])
     return ScoredPools(pools, model.scores(questions, pools, valid), valid)
 
 
@@ -190,14 +202,3 @@ def real_slots(examples: Sequence[Example], k: int) -> Tensor:
     """Places, row by row, of the slots that a candidate is left for among `[batch, k]`, on the host."""
     sizes = torch.tensor([len(example.documents) for example in examples])
     return (torch.arange(k) < sizes[:, None]).flatten().nonzero()[:, 0]
-
-
-def pad_pools(pools: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Pools of unequal size as one tensor `[batch, candidates, memory, dim]` and its validity mask."""
-    width = max(len(pool) for pool in pools)
-    padded = pools[0].new_zeros(len(pools), width, *pools[0].shape[1:])
-    valid = torch.zeros(len(pools), width, dtype=torch.bool)
-    for number, pool in enumerate(pools):
-        padded[number, : len(pool)] = pool
-        valid[number, : len(pool)] = True
-    return padded, valid

@@ -17,6 +17,7 @@ from clara.errors import ConfigError, DataError, ResourceError
 from clara.model.clara import ClaraModel
 from clara.training import optim, state
 from clara.training.examples import Example
+from clara.training.micro_batches import micro_batches, padding
 from clara.training.objectives import Objective, Totals
 from clara.training.prefetch import ahead
 from clara.training.processes import any_process, join_launch, sum_gradients, total
@@ -95,7 +96,7 @@ def train(
             watch.see(step, chosen, outcome["grad_norm"])
             if step % plan.log_every == 0 or step == plan.steps:
                 watch.check()
-                numbers = _numbers(outcome, step, chosen)
+                numbers = _numbers(outcome, step, chosen) | _batching(chosen, plan, objective, accelerator)
                 each = (time.perf_counter() - started) / (step - logged)
                 log.add(step, "train", numbers | {"learning_rate": _rate(step, plan), "seconds": round(each, 3)})
             last = step == plan.steps
@@ -136,13 +137,11 @@ def optimizer_step(
     totals = Totals.of(examples)
     mine = examples[accelerator.process_index :: accelerator.num_processes]
     sums: dict[str, Tensor] = {}
-    for number, start in enumerate(range(0, len(mine), plan.micro_batch_size)):
+    for number, part in enumerate(micro_batches(mine, plan, objective)):
         micro_seed = _seed(seed, step, number, accelerator.process_index)
         torch.manual_seed(micro_seed)
         with _autocast(model):
-            outcome = objective(
-                mine[start : start + plan.micro_batch_size], totals, progress=(step - 1) / plan.steps, seed=micro_seed
-            )
+            outcome = objective(part, totals, progress=(step - 1) / plan.steps, seed=micro_seed)
         outcome.loss.backward()  # type: ignore[no-untyped-call]
         for name, value in {"loss": outcome.loss.detach(), **outcome.metrics}.items():
             sums[name] = sums.get(name, 0) + value
@@ -164,9 +163,9 @@ def validate(
     model.eval()
     totals = Totals.of(examples)
     sums: dict[str, Tensor] = {}
-    for start in range(0, len(examples), plan.micro_batch_size):
+    for part in micro_batches(examples, plan, objective):
         with _autocast(model):
-            outcome = objective(examples[start : start + plan.micro_batch_size], totals, progress=1.0, seed=0)
+            outcome = objective(part, totals, progress=1.0, seed=0)
         for name, value in {"loss": outcome.loss, **outcome.metrics}.items():
             sums[name] = sums.get(name, 0) + value.double()
     return {name: float(value) for name, value in sums.items()}
@@ -218,6 +217,17 @@ def _numbers(outcome: dict[str, Tensor], step: int, examples: Sequence[Example])
             f"step {step}: the loss is not finite; its examples are {_keys(examples)}; lower the learning rate"
         )
     return numbers
+
+
+def _batching(
+    examples: Sequence[Example], plan: Optimization, objective: Objective, accelerator: Accelerator
+) -> dict[str, float]:
+    """Of a step by tokens: its micro-batches over all processes, and the share of their positions that is padding."""
+    if plan.micro_batch_tokens is None:
+        return {}
+    shares = [examples[first :: accelerator.num_processes] for first in range(accelerator.num_processes)]
+    parts = [part for share in shares for part in micro_batches(share, plan, objective)]
+    return {"micro_batches": len(parts), "padding": padding(parts, objective)}
 
 
 class _Watch:

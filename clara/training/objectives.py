@@ -10,6 +10,7 @@ from clara.losses import alignment_losses
 from clara.model.adapters import COMPRESSOR
 from clara.model.clara import ClaraModel
 from clara.training.examples import Example
+from clara.training.micro_batches import Load
 
 
 class Totals(NamedTuple):
@@ -41,6 +42,10 @@ class Objective(Protocol):
 
     def __call__(self, examples: Sequence[Example], totals: Totals, *, progress: float, seed: int) -> Outcome:
         """The share of `examples`; `progress` runs from 0 to 1 over training, `seed` names step and micro-batch."""
+        ...
+
+    def load(self, example: Example) -> Load:
+        """What `example` brings to the forward passes."""
         ...
 
 
@@ -84,6 +89,12 @@ class CompressionObjective(nn.Module):
         mse = (alignment.index_select(0, used) * share).sum() / totals.examples
         return Outcome(ce + self.mse_weight * mse, {"ce": ce.detach(), "mse": mse.detach()})
 
+    def load(self, example: Example) -> Load:
+        """Its documents, which the compressor reads, and its prompt with the target."""
+        read = example.to_compress(self.model.tokens)
+        lengths = {text: len(item.ids) for text, item in zip(example.documents, read, strict=True)}
+        return Load(lengths, ((1, len(example.prompt) + len(example.target)),))
+
 
 class TextObjective(nn.Module):
     """Tuning on prompts that show documents as text: CE of the target, and no memories anywhere.
@@ -101,3 +112,7 @@ class TextObjective(nn.Module):
         prompts, targets = [item.prompt for item in examples], [item.target for item in examples]
         ce = self.model.losses(prompts, targets, None).sums.sum() / totals.tokens
         return Outcome(ce, {"ce": ce.detach()})
+
+    def load(self, example: Example) -> Load:
+        """Its prompt with the target."""
+        return Load({}, ((1, len(example.prompt) + len(example.target)),))

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -42,11 +43,21 @@ def total(value: Tensor, accelerator: Accelerator) -> Tensor:
         found: Any = accelerator.reduce(value, reduction="sum")
         summed: Tensor = found
     except RuntimeError as error:  # of gloo and NCCL alike
-        raise ResourceError(
-            f"process {accelerator.process_index} of {accelerator.num_processes} lost another one, which was killed or "
-            "failed (its own message, if it left one, says why); launch again to go on from the last saved state"
-        ) from error
+        raise _lost(accelerator) from error
     return summed
+
+
+def _lost(accelerator: Accelerator) -> ResourceError:
+    return ResourceError(
+        f"process {accelerator.process_index} of {accelerator.num_processes} lost another one, which was killed or "
+        "failed (its own message, if it left one, says why); launch again to go on from the last saved state"
+    )
+
+
+@cache
+def _hosts() -> Any:
+    """The launch's processes once more, to exchange what lies on the host."""
+    return torch.distributed.new_group(backend="gloo")
 
 
 def sum_gradients(parameters: Sequence[nn.Parameter], accelerator: Accelerator) -> None:
@@ -64,7 +75,13 @@ def any_process(flag: bool, accelerator: Accelerator) -> bool:
     """Whether the flag is up anywhere: all processes stop after the same step, or they would wait for each other."""
     if accelerator.num_processes == 1:
         return flag
-    return bool(total(torch.tensor(float(flag), device=accelerator.device), accelerator) > 0)
+    count = torch.tensor(float(flag))
+    try:
+        # Between the hosts: on a GPU this would wait at every step for all that is under way.
+        torch.distributed.all_reduce(count, group=_hosts())
+    except RuntimeError as error:
+        raise _lost(accelerator) from error
+    return bool(count > 0)
 
 
 def wait_for_all(accelerator: Accelerator) -> None:

@@ -2,7 +2,7 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from clara.training.examples import Example
 
@@ -36,7 +36,7 @@ class Sampler:
     def step(self, step: int) -> list[Example]:
         """The examples of optimizer step `step`, counted from 1."""
         first = (step - 1) * self.batch_size
-        return _by_length([self._at(position) for position in range(first, first + self.batch_size)])
+        return by_length([self._at(position) for position in range(first, first + self.batch_size)], _length)
 
     def _at(self, position: int) -> Example:
         epoch, index = divmod(position, len(self.examples))
@@ -55,11 +55,12 @@ class Sampler:
         return [index for run in runs for index in run]
 
 
-def _by_length(examples: Sequence[Example]) -> list[Example]:
+def by_length(examples: Sequence[Example], length: Callable[[Example], int]) -> list[Example]:
+    """`examples`, the shortest first, those of the same documents together, by the longest of them."""
     runs: dict[tuple[str, ...], list[Example]] = defaultdict(list)
     for example in examples:
         runs[example.documents].append(example)
-    return [example for run in sorted(runs.values(), key=lambda run: max(map(_length, run))) for example in run]
+    return [example for run in sorted(runs.values(), key=lambda run: max(map(length, run))) for example in run]
 
 
 def _length(example: Example) -> int:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from clara.model.scoring import cosine_scores, late_interaction_scores
+from clara.model.scoring import cosine_scores, late_interaction_scores, pad_pools
 
 
 def test_late_interaction_by_hand() -> None:
@@ -54,6 +54,13 @@ def test_absent_candidates_score_zero(form: str) -> None:
     else:
         scores = late_interaction_scores(question, documents, torch.zeros(4), valid)
     torch.testing.assert_close(scores, torch.tensor([[1.0, 0.0, 1.0]]))
+
+
+def test_pools_of_unequal_size_are_padded_and_marked() -> None:
+    padded, valid = pad_pools(torch.arange(1.0, 5.0)[:, None, None].expand(4, 2, 3), [1, 3])
+    assert padded[:, :, 1, 2].tolist() == [[1, 0, 0], [2, 3, 4]]
+    assert padded.shape == (2, 3, 2, 3)
+    assert valid.tolist() == [[True, False, False], [True, True, True]]
 
 
 def test_late_interaction_gradient_reaches_every_vector_of_the_question() -> None:

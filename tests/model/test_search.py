@@ -29,8 +29,10 @@ def world(tmp_path: Path) -> tuple[MemoryStore, torch.Tensor]:
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search, "BLOCK", 16)
+    for name in ("SEARCH_BYTES", "BUILD_BYTES"):
+        monkeypatch.setattr(search, name, 16 * 4 * 4 * 64)  # 16 documents
     monkeypatch.setattr(search, "INDEX_BLOCK", 32)
+    monkeypatch.setattr(search, "ROWS_AT_ONCE", 7)
 
 
 def test_an_exact_search_in_blocks_is_a_sort_of_all_scores(world: tuple[MemoryStore, torch.Tensor]) -> None:
@@ -69,6 +71,23 @@ def test_rescoring_all_is_the_exact_search(world: tuple[MemoryStore, torch.Tenso
     store, questions = world
     build_index(store, width=2)
     assert torch.equal(Index(store).search(questions, k=5, rescored=COUNT).rows, exact(store, questions, k=5).rows)
+
+
+def test_the_memory_of_a_search_and_of_a_build_is_bounded_in_bytes(
+    world: tuple[MemoryStore, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, questions = world
+    asked: list[int] = []
+    blocks = MemoryStore.blocks
+    monkeypatch.setattr(MemoryStore, "blocks", lambda self, size: asked.append(size) or blocks(self, size))
+    document = 4 * 4 * 64  # bytes as float32
+    monkeypatch.setattr(search, "SEARCH_BYTES", 6 * document - 1)
+    monkeypatch.setattr(search, "BUILD_BYTES", 3 * document)
+    wanted = exact(store, questions, k=5).rows
+    build_index(store, width=16)
+    monkeypatch.setattr(search, "SEARCH_BYTES", document // 2)
+    assert torch.equal(exact(store, questions, k=5).rows, wanted)
+    assert asked == [5, 3, 1]
 
 
 def test_more_than_there_are_gives_all(world: tuple[MemoryStore, torch.Tensor]) -> None:

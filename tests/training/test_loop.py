@@ -55,10 +55,16 @@ def run(
 
 
 def one_step(
-    model: ClaraModel, objective: Objective, examples: Sequence[Example], learns: list[str], micro: int
+    model: ClaraModel,
+    objective: Objective,
+    examples: Sequence[Example],
+    learns: list[str],
+    micro: int,
+    *,
+    tokens: int | None = None,
 ) -> None:
     parameters = model.set_learning(learns)
-    plan = tiny.plan(batch_size=len(examples), micro_batch_size=micro)
+    plan = tiny.plan(batch_size=len(examples), micro_batch_size=micro, micro_batch_tokens=tokens)
     # Plain gradient descent: Adam's first step is the sign of the gradient, which magnifies rounding.
     optimizer = torch.optim.SGD(parameters, lr=1.0)
     optimizer_step(model, objective, examples, optimizer, parameters, 1, plan, 5, Accelerator(cpu=True))
@@ -207,6 +213,7 @@ class Interrupting:
 
     def __init__(self, model: ClaraModel, call: int, how: Callable[[], None]) -> None:
         self.inner, self.model = CompressionObjective(model, mse_weight=0.1), model
+        self.load = self.inner.load
         self.left, self.how = call, how
 
     def __call__(self, examples: Sequence[Example], totals: Totals, *, progress: float, seed: int) -> Outcome:

@@ -12,8 +12,9 @@ from accelerate import Accelerator
 from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
 from clara.model.clara import ClaraModel
 from clara.training import loop, optim
+from clara.training.examples import instruction_examples
 from clara.training.joint import JointObjective, RankingObjective
-from clara.training.objectives import CompressionObjective, Objective
+from clara.training.objectives import CompressionObjective, Objective, TextObjective
 from tests import tiny
 
 
@@ -27,6 +28,8 @@ class Memories:
 def objective(model: ClaraModel, kind: str) -> Objective:
     if kind == "compression":
         return CompressionObjective(model, mse_weight=0.1)
+    if kind == "text":
+        return TextObjective(model)
     tau = (0.02, 0.02)
     if kind == "ranking":
         return RankingObjective(model, store=Memories(), top_k=2, temperature=tau)
@@ -39,7 +42,24 @@ def objective(model: ClaraModel, kind: str) -> Objective:
 def test_a_step_reads_nothing_from_the_device(
     kind: str, form: str, make_model: Callable[..., ClaraModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = make_model(form=form, dropout=0.1)
+    outcome = step(make_model(form=form, dropout=0.1), kind, monkeypatch)
+    watch = loop._Watch()
+    watch.see(1, [], outcome["grad_norm"])
+    with pytest.raises(RuntimeError, match="meta"):
+        watch.check()  # this is where it waits
+
+
+@pytest.mark.parametrize("kind", ["compression", "text", "straight_through"])
+def test_nor_does_it_with_other_settings(
+    kind: str, make_model: Callable[..., ClaraModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model(form="pooled", score="late_interaction")
+    model.checkpoint_layers()
+    step(model, kind, monkeypatch, micro_batch_tokens=100, gradient_checkpointing=True)
+
+
+def step(model: ClaraModel, kind: str, monkeypatch: pytest.MonkeyPatch, **plan: Any) -> dict[str, torch.Tensor]:
+    """What a step on the meta device gives; it cannot read a number there."""
     model.add_query_reasoner("compressor")
     model.set_salience(tiny.TEXTS)
     assert model.backbone.embedding_scale > 0  # read once, when the model is loaded
@@ -48,17 +68,17 @@ def test_a_step_reads_nothing_from_the_device(
     examples = tiny.pair_examples(model)[:4] if kind == "compression" else tiny.question_examples(model)
     if kind == "marginal":
         examples = tiny.question_examples(model, top_k=1)
-    learns = [COMPRESSOR, GENERATOR] if kind == "compression" else [QUERY_REASONER, GENERATOR]
-    parameters = model.set_learning(learns[:1] if kind == "ranking" else learns)
+    if kind == "text":
+        questions = tiny.questions()
+        examples = instruction_examples(questions, model.tokens, top_k=2, max_target_tokens=9, seed=1, as_text=True)
+    learns = {"compression": [COMPRESSOR, GENERATOR], "ranking": [QUERY_REASONER], "text": [GENERATOR]}
+    parameters = model.set_learning(learns.get(kind, [QUERY_REASONER, GENERATOR]))
     optimizer = optim.build(parameters, learning_rate=1e-3, weight_decay=0.0)
     outcome = loop.optimizer_step(
-        model, objective(model, kind), examples, optimizer, parameters, 1, tiny.plan(), 5, Accelerator(cpu=True)
+        model, objective(model, kind), examples, optimizer, parameters, 1, tiny.plan(**plan), 5, Accelerator(cpu=True)
     )
     assert {value.device.type for value in outcome.values()} == {"meta"}
-    watch = loop._Watch()
-    watch.see(1, examples, outcome["grad_norm"])
-    with pytest.raises(RuntimeError, match="meta"):
-        watch.check()  # this is where it waits
+    return outcome
 
 
 def test_a_fault_between_two_logged_steps_is_named_with_its_step(

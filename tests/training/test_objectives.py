@@ -12,7 +12,7 @@ from clara.model.clara import ClaraModel
 from clara.model.compression import compress
 from clara.model.scoring import cosine_scores
 from clara.model.store import MemoryStore
-from clara.training.joint import JointObjective, pad_pools
+from clara.training.joint import JointObjective
 from clara.training.objectives import CompressionObjective, Totals
 from tests import tiny
 
@@ -185,9 +185,3 @@ def test_the_temperature_moves_geometrically(model: ClaraModel, monkeypatch: pyt
     for progress in (0.0, 0.5, 1.0):
         objective(examples, Totals.of(examples), progress=progress, seed=0)
     assert seen == pytest.approx([1.0, 0.1, 0.01])
-
-
-def test_pools_of_unequal_size_are_padded_and_marked() -> None:
-    padded, valid = pad_pools([torch.ones(1, 2, 3), torch.full((3, 2, 3), 2.0)])
-    assert padded[:, :, 0, 0].tolist() == [[1, 0, 0], [2, 2, 2]]
-    assert valid.tolist() == [[True, False, False], [True, True, True]]

@@ -17,9 +17,10 @@ from clara.errors import ResourceError
 from clara.model import checkpoint
 from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
 from clara.model.clara import ClaraModel
+from clara.training import processes
 from clara.training.examples import instruction_examples
 from clara.training.objectives import CompressionObjective
-from clara.training.processes import join_launch, wait_for_all
+from clara.training.processes import any_process, join_launch, wait_for_all
 from tests import tiny
 from tests.training.test_joint import ranking
 from tests.training.test_loop import one_step, weights
@@ -161,6 +162,21 @@ def test_a_process_lost_at_the_end_is_named_as_well() -> None:
 
     with pytest.raises(ResourceError, match="process 1 of 2 lost another one, which was killed or failed"):
         wait_for_all(Alone())  # type: ignore[arg-type]
+
+
+def test_whether_to_stop_is_asked_between_the_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+    class OnDevice:
+        process_index, num_processes, device = 0, 2, torch.device("meta")
+
+    def other_process_says_yes(value: torch.Tensor, group: object) -> None:
+        assert value.device.type == "cpu"
+        value += 1
+
+    monkeypatch.setattr(processes, "_hosts", lambda: None)
+    monkeypatch.setattr(torch.distributed, "all_reduce", other_process_says_yes)
+    assert any_process(False, OnDevice())  # type: ignore[arg-type]
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda value, group: None)
+    assert not any_process(False, OnDevice())  # type: ignore[arg-type]
 
 
 def test_a_launch_after_a_kill_goes_on_to_the_same_bits(two: Launches) -> None:
