@@ -111,3 +111,4 @@ rule report_all:
 rule paper:
     input:
         paper_files(paper_tables()),
+        expand("results/{run}/figures/{figure}.svg", run=RUN, figure=FIGURES),

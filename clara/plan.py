@@ -64,6 +64,7 @@ BEFORE = {
         "review_pairs",
         "make_paper_table",
         "make_scorecard",
+        "draw_figure",
     ),
     "predict_given": ("compress_documents",),
     "predict_given_text": ("make_candidates",),
@@ -77,7 +78,7 @@ BEFORE = {
     "measure_data": ("review_pairs", "collect_documents"),
     "aggregate_seeds": ("score",),
     "collect_training": ("train_joint",),
-    "draw_figure": ("measure_memory_use", "score_by_k", "measure_states"),
+    "draw_figure": ("score", "measure_memory_use", "score_by_k", "measure_states"),
 }
 """Rule → the rules whose results it reads; compression reads the initial checkpoint as well, and memory use is measured
 of all checkpoints."""

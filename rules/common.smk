@@ -33,6 +33,7 @@ try:
     merged = configuration.merge(configuration.load(Path("config.yaml")), config)
     merged = configuration.overridden(merged, workflow.config_settings.config)
     configuration.validate(merged)
+    configuration.require_below(merged, workflow.overwrite_configfiles)
     merged = configuration.with_seeds(merged)
 except ClaraError as error:
     raise WorkflowError(str(error)) from None
@@ -96,6 +97,17 @@ MODEL_RULES = (
 )
 
 
+FIGURES = (
+    "validation_loss",
+    "joint_training",
+    "recall_bars",
+    "logit_lens",
+    "by_k",
+    "states",
+)
+"""The paper's figures; the report draws the bars of recall as well."""
+
+
 wildcard_constraints:
     run=RUN,
     benchmark="|".join(config["benchmarks"]),
@@ -109,7 +121,7 @@ wildcard_constraints:
     method="hard_words|llmlingua2",
     ranker="dense|cross_encoder",
     released=r"\w+",
-    figure="validation_loss|joint_training|logit_lens|by_k|states",
+    figure="|".join(FIGURES),
     shard=r"\d+",
     shards=r"\d+",
     table=r"table_\d+|ablation_[a-z]+",
@@ -261,8 +273,7 @@ def measurement_files(measurement):
     if measurement == "data":
         return [f"{folder}/data.json"]
     if measurement == "figures":
-        drawn = expand(f"results/{RUN}/figures/{{figure}}.svg", figure=figures())
-        return [f"{folder}/training.csv", *drawn]
+        return [f"{folder}/training.csv", *drawn_figures()]
     if measurement == "given":
         given = ["text", *measured_names("given", stages_before_joint())]
         return expand(
@@ -285,11 +296,13 @@ def data_file():
     return [f"results/{RUN}/measurements/data.json"] if measures else []
 
 
-def figures():
-    """The figures that can be drawn of what is measured."""
+def drawn_figures():
+    """The files of the figures that can be drawn of what is measured, but for the report's own; none where none is asked for."""
     which = config["measurements"]["which"]
     drawn = ["validation_loss", "joint_training", "logit_lens"]
-    return drawn + [name for name in ("by_k", "states") if name in which]
+    drawn += [name for name in ("by_k", "states") if name in which]
+    asked = drawn if "figures" in which else []
+    return expand("results/{run}/figures/{figure}.svg", run=RUN, figure=asked)
 
 
 def candidates(split, kinds):

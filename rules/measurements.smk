@@ -356,9 +356,20 @@ rule collect_training:
 rule draw_figure:
     input:
         script=program("draw_figure"),
-        histories=lambda w: [] if w.figure == "logit_lens" else histories(),
+        histories=lambda w: (
+            [] if w.figure in ("logit_lens", "recall_bars") else histories()
+        ),
         diagnostics=lambda w: (
             every("joint", "diagnostics.json") if w.figure == "logit_lens" else []
+        ),
+        metrics=lambda w: (
+            expand(
+                "results/{run}/evaluation/metrics/{system}.json",
+                run=RUN,
+                system=systems(),
+            )
+            if w.figure == "recall_bars"
+            else []
         ),
         measured=lambda w: (
             measurement_files(w.figure)
@@ -382,6 +393,6 @@ rule draw_figure:
         "Drawing {wildcards.figure}"
     shell:
         "python {input.script} --settings {params.settings:q}"
-        " --histories {input.histories:q} --diagnostics {input.diagnostics:q} --measured {input.measured:q}"
-        " --figure {output.svg:q}"
+        " --histories {input.histories:q} --diagnostics {input.diagnostics:q} --metrics {input.metrics:q}"
+        " --measured {input.measured:q} --figure {output.svg:q}"
         " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"

@@ -49,6 +49,7 @@ rule make_scorecard:
         json=report("results/{run}/paper/scorecard.json", category="Paper"),
         markdown="results/{run}/paper/scorecard.md",
         csv="results/{run}/paper/scorecard.csv",
+        latex="results/{run}/paper/scorecard.tex",
     log:
         "logs/{run}/make_scorecard.log",
     benchmark:
@@ -64,5 +65,6 @@ rule make_scorecard:
         "Testing the paper's claims"
     shell:
         "python {input.script} --settings {params.settings:q} --claims {input.claims:q} --values {input.values:q}"
-        " --predictions {input.predictions:q} --equal {params.equal:q} --json {output.json:q} --markdown {output.markdown:q} --csv {output.csv:q}"
+        " --predictions {input.predictions:q} --equal {params.equal:q} --json {output.json:q} --markdown {output.markdown:q}"
+        " --csv {output.csv:q} --latex {output.latex:q}"
         " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"

@@ -1,11 +1,11 @@
 """Draws one figure of the measurements, as SVG and PNG, of what there is; one that has nothing to show says so.
 
     python workflow_scripts/draw_figure.py --settings '{}' --histories results/demo/*/*/history.jsonl \\
-        --diagnostics results/demo/joint/*/diagnostics.json --measured results/demo/measurements/by_k/*.json \\
-        --figure results/demo/figures/by_k.svg
+        --diagnostics results/demo/joint/*/diagnostics.json --metrics results/demo/evaluation/metrics/*.json \\
+        --measured results/demo/measurements/by_k/*.json --figure results/demo/figures/by_k.svg
 
-The name of --figure says which: validation_loss, joint_training, logit_lens, by_k or states; the PNG lies beside it.
---measured takes the files of by_k or states, and may be empty.
+The name of --figure says which: validation_loss, joint_training, recall_bars, logit_lens, by_k or states; the PNG lies
+beside it. --measured takes the files of by_k or states, and may be empty: the figure then shows the command.
 """
 
 from pathlib import Path
@@ -13,7 +13,8 @@ from pathlib import Path
 from clara import program
 from clara.config.rules import DrawFigure, parse_settings
 from clara.environment import record
-from clara.evaluation.results import read_diagnostics
+from clara.evaluation.paper.commands import Run, command_for
+from clara.evaluation.results import read_diagnostics, read_scores
 from clara.files import read_json
 
 
@@ -21,7 +22,7 @@ def main(argv: list[str] | None = None) -> None:
     """Parses the flags and draws."""
     flags = program.parser(__doc__)
     flags.add_argument("--settings", required=True)
-    for name in ("--histories", "--diagnostics", "--measured"):
+    for name in ("--histories", "--diagnostics", "--metrics", "--measured"):
         flags.add_argument(name, type=Path, nargs="*", default=[])
     program.add_paths(flags, "--figure")
     given = flags.parse_args(argv)
@@ -33,8 +34,12 @@ def main(argv: list[str] | None = None) -> None:
     found = {
         name: [read_json(path) for path in given.measured if path.parent.name == name] for name in figures.MEASURED
     }
-    figures.draw(given.figure, courses, read_diagnostics(given.diagnostics), found)
-    inputs = [*given.histories, *given.diagnostics, *given.measured]
+    scores = read_scores(given.metrics) if given.metrics else []
+    run = Run(given.figure.parent.parent.name, [], [], [])
+    which = [f"measurements={{which: [{given.figure.stem}]}}"]
+    command = command_for([str(given.figure)], run, systems=[], settings=which)
+    figures.draw(given.figure, courses, read_diagnostics(given.diagnostics), scores, found, command=command)
+    inputs = [*given.histories, *given.diagnostics, *given.metrics, *given.measured]
     record(given.figure, settings, inputs=inputs, others=[given.figure.with_suffix(".png")])
 
 

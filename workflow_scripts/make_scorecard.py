@@ -3,9 +3,9 @@
 Example (of whatever a run has answered so far):
     python workflow_scripts/make_scorecard.py --settings "$SETTINGS" --claims paper/claims.yaml \\
         --values paper/values/*.csv --predictions results/small/evaluation/predictions/*.jsonl \\
-        --json scorecard.json --markdown scorecard.md --csv scorecard.csv
+        --json scorecard.json --markdown scorecard.md --csv scorecard.csv --latex scorecard.tex
 
-Makes: the three files. A claim whose systems are not among the predictions is `not run`, with the commands that run it.
+Makes: the four files. A claim whose systems are not among the predictions is `not run`, with the commands that run it.
 """
 
 import json
@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> None:
     flags.add_argument("--settings", required=True, help="settings of the rule as JSON")
     flags.add_argument("--predictions", type=Path, nargs="*", default=[], help="a file a system")
     flags.add_argument("--equal", default="{}", help="systems that are another's under another name, as JSON")
-    program.add_paths(flags, "--claims", "--json", "--markdown", "--csv", many=("--values",))
+    program.add_paths(flags, "--claims", "--json", "--markdown", "--csv", "--latex", many=("--values",))
     given = flags.parse_args(argv)
     settings = parse_settings(MakeScorecard, given.settings)
     plan = settings.scoring
@@ -46,8 +46,9 @@ def main(argv: list[str] | None = None) -> None:
     write_json(given.json, content)
     write_text(given.markdown, scorecard.as_markdown(content))
     write_text(given.csv, scorecard.as_csv(content))
+    write_text(given.latex, scorecard.as_latex(content))
     inputs = [given.claims, *given.values, *given.predictions]
-    record(given.json, settings, inputs=inputs, others=[given.markdown, given.csv])
+    record(given.json, settings, inputs=inputs, others=[given.markdown, given.csv, given.latex])
 
 
 if __name__ == "__main__":

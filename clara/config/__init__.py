@@ -128,6 +128,25 @@ def load(path: Path) -> dict[str, Any]:
     return value
 
 
+def require_below(values: Mapping[str, Any], files: Sequence[str | Path]) -> None:
+    """Refuses a run whose configuration lies over files that were not given.
+
+    Args:
+        values: a whole configuration as plain data.
+        files: the configuration files that were given; where they lie does not matter.
+
+    Raises:
+        ConfigError: names those that lack.
+    """
+    given = {Path(file).name for file in files}
+    lacking = [file for file in values["paper"]["lies_over"] if Path(file).name not in given]
+    if lacking:
+        raise ConfigError(
+            f"the configuration of run {values['run']} lies over {', '.join(lacking)} (paper.lies_over); give that as "
+            f"well, before its own: --configfile {' '.join(lacking)} …"
+        )
+
+
 def validate(values: dict[str, Any]) -> Config:
     """The typed configuration; every variant is merged and checked as well.
 

@@ -92,6 +92,8 @@ class Paper(Strict):
         ]
     ]
     """Tables for which every number is made that ratios, inits and variants name, whatever else is asked for."""
+    lies_over: Distinct[Text]
+    """Configuration files that a run's own lies over: a run without them is refused, and commands name them first."""
 
 
 class Report(Strict):

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from statistics import median
@@ -33,6 +33,18 @@ from clara.evaluation.scoring import AVERAGE
 
 PAPER_FORMS = (".csv", ".md", ".tex", ".diff.md", ".macros.tex")
 """Endings of a filled table's files."""
+SCORECARD_FORMS = (".csv", ".md", ".tex", ".json")
+"""Endings of the scorecard's files."""
+PAPER_FIGURES = {
+    "logit_lens": "Figure 4: words that the language model's head reads from a question's memories; those that the "
+    "question does not hold stand out.",
+    "recall_bars": "Figure 5: supporting documents among the first k of the ranking, with intervals over questions.",
+    "validation_loss": "Figure 6: validation loss of pretraining by step, and at its end by compression ratio.",
+    "joint_training": "Figure 7: loss and recall on held-out questions while query reasoner and generator learn.",
+    "by_k": "Figure 8: answers and recall by the number of documents that are read, with intervals over questions.",
+    "states": "Figure 9: mean states of documents and of their memories, projected together; nothing is moved apart.",
+}
+"""What each figure of the paper shows, in the paper's order."""
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -58,7 +70,7 @@ class Content(NamedTuple):
     history_files: Sequence[Path]
     corpus_report: Mapping[str, Any]
     synthesis_report: Mapping[str, Any]
-    figures: Mapping[str, Path]
+    figures: dict[str, Path]
     links: Sequence[tuple[str, str]]
     scorecard: Scorecard
     paper: Sequence[Shown]
@@ -67,8 +79,11 @@ class Content(NamedTuple):
     """`R/evaluation/metrics/{system}.json`, from which every score comes."""
     folder: Path
     """Of the page, which its links start from."""
+    scorecard_files: Sequence[Path]
     effective: Effective | None = None
     """Effective ratios, where they are measured."""
+    paper_figures: Sequence[Path] = ()
+    """SVG, with a PNG beside each."""
 
 
 class SettingTables(NamedTuple):
@@ -107,6 +122,7 @@ class Sizes(NamedTuple):
 def render(content: Content) -> str:
     """The page as HTML."""
     besides = read_besides(content.history_files)
+    drawn = {path.stem: path for path in content.paper_figures}
     return _template().render(
         content=content,
         sizes=_sizes(content),
@@ -124,9 +140,15 @@ def render(content: Content) -> str:
         panels=panels,
         backbone_names=BACKBONES,
         paper_files=_paper_files(content),
+        scorecard_files=_addresses(content.scorecard_files, content.folder),
+        paper_figures=[
+            (name, caption, _addresses([drawn[name], drawn[name].with_suffix(".png")], content.folder))
+            for name, caption in PAPER_FIGURES.items()
+            if name in drawn
+        ],
         births=births(content.metrics_files, overlays_of(content.run)),
         words={lens.question: lens for row in content.diagnostics for lens in row.found.questions},
-        svg={name: inline_svg(path, name) for name, path in content.figures.items()},
+        svg={name: inline_svg(path, name) for name, path in (content.figures | drawn).items()},
         metric_label=metric_label,
         setting_label=setting_label,
         system_label=system_label,
@@ -150,14 +172,18 @@ def _template() -> "Template":
 
 
 def _paper_files(content: Content) -> dict[str, list[tuple[str, str]]]:
-    """Table → names and addresses, relative to the page, of its files and forms."""
-    found = {}
-    for shown in content.paper:
-        files = [shown.csv.with_name(shown.csv.stem + ending) for ending in PAPER_FORMS]
-        found[shown.filled.table.table] = [
-            (file.name, Path(os.path.relpath(file, content.folder)).as_posix()) for file in files
-        ]
-    return found
+    """Table → names and addresses of its files and forms."""
+    return {
+        shown.filled.table.table: _addresses(
+            [shown.csv.with_name(shown.csv.stem + ending) for ending in PAPER_FORMS], content.folder
+        )
+        for shown in content.paper
+    }
+
+
+def _addresses(files: Iterable[Path], folder: Path) -> list[tuple[str, str]]:
+    """Names and addresses of files, relative to the page's folder."""
+    return [(file.name, Path(os.path.relpath(file, folder)).as_posix()) for file in files]
 
 
 def _setting_tables(scores: Sequence[SystemScore]) -> list[SettingTables]:

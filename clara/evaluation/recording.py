@@ -11,7 +11,9 @@ from clara.errors import DataError
 from clara.evaluation.results import read_histories
 from clara.files import atomic_path, read_json, write_text
 
-KEPT = ("report/tables/*.csv", "report/tables/*.md", "report/figures/*.svg", "paper/*.csv", "paper/*.md")
+KEPT = (
+    "report/tables/*.csv", "report/tables/*.md", "report/figures/*.svg", "paper/*.csv", "paper/*.md", "figures/*.svg",
+)  # fmt: skip
 """Below a run's folder; what a run does not have is left out."""
 ENVIRONMENTS = ("*/*/environment.json", "**/provenance/*.json")
 

@@ -54,6 +54,8 @@ class Inputs(NamedTuple):
     """Of these tables, `paper/tables/*.yaml`."""
     data: Sequence[Path] = ()
     """`measurements/data.json`, where it is measured."""
+    paper_figures: Sequence[Path] = ()
+    """The paper's figures of this run, SVG with a PNG beside each."""
 
 
 class Outputs(NamedTuple):
@@ -130,11 +132,13 @@ def build_report(inputs: Inputs, outputs: Outputs, options: Options) -> None:
         },
         links=_links(outputs),
         scorecard=scorecard,
+        scorecard_files=[inputs.scorecard.with_suffix(ending) for ending in page.SCORECARD_FORMS],
         paper=read_tables(inputs.paper_tables, inputs.specifications, scorecard),
         costs=read_costs(inputs.corpus_report.parents[1]),
         metrics_files=inputs.metrics,
         folder=outputs.page.parent,
         effective=read_effective(inputs.data),
+        paper_figures=inputs.paper_figures,
     )
     write_text(outputs.page, page.render(content))
 

@@ -1,4 +1,4 @@
-"""Figures of the measurements: loss by ratio, joint training, answers by k, states, and the logit lens' case study."""
+"""Figures of the paper: loss by ratio, joint training, recall, answers by k, states, and the logit lens' case study."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from clara.errors import DataError
 from clara.evaluation.figure_style import INK, Palette, drawing, say_nothing
+from clara.evaluation.figures import draw_bars
 from clara.evaluation.labels import metric_label, setting_label, system_name
-from clara.evaluation.results import CheckpointDiagnostics
+from clara.evaluation.results import CheckpointDiagnostics, SystemScore
 from clara.evaluation.scoring import AVERAGE
 from clara.measurements.training import Course
 
@@ -26,30 +27,47 @@ def draw(
     path: Path,
     courses: Sequence[Course],
     diagnostics: Sequence[CheckpointDiagnostics],
+    scores: Sequence[SystemScore],
     measured: Mapping[str, Sequence[Mapping[str, Any]]],
+    *,
+    command: str = "",
 ) -> None:
     """The figure that the name of `path` says, as SVG there and as PNG beside it.
 
     Args:
-        path: `validation_loss.svg`, `joint_training.svg`, `logit_lens.svg`, `by_k.svg` or `states.svg`.
+        path: `validation_loss.svg`, `joint_training.svg`, `recall_bars.svg`, `logit_lens.svg`, `by_k.svg` or
+            `states.svg`.
         courses: training of every checkpoint.
         diagnostics: of the checkpoints of joint training.
+        scores: of every system.
         measured: `by_k` and `states` → the contents of their files.
+        command: that measures what a figure of `MEASURED` shows, said where nothing is measured.
 
     Raises:
         DataError: there is no such figure.
     """
-    palette = Palette([course.checkpoint.name for course in courses])
+    ours = [name for row in scores if (name := system_name(row.system))]
+    palette = Palette(ours + [course.checkpoint.name for course in courses])
     drawings = {
         "validation_loss": lambda: draw_validation_loss(path, courses, palette),
         "joint_training": lambda: draw_joint_training(path, courses, palette),
+        "recall_bars": lambda: draw_recall_bars(path, scores, palette),
         "logit_lens": lambda: draw_logit_lens(path, diagnostics),
         "by_k": lambda: draw_by_k(path, measured["by_k"], palette),
         "states": lambda: draw_states(path, measured["states"]),
     }
     if path.stem not in drawings:
         raise DataError(f"there is no figure {path.stem}; the figures are {', '.join(drawings)}")
-    drawings[path.stem]()
+    if path.stem in MEASURED and not measured[path.stem]:
+        _draw_lacking(path, command)
+    else:
+        drawings[path.stem]()
+
+
+def _draw_lacking(path: Path, command: str) -> None:
+    with drawing(path, 1, 1, size=(9.6, 1.2)) as (_, (axes,)):
+        wrapped = textwrap.fill(command, 100, break_long_words=False, break_on_hyphens=False)
+        say_nothing(axes, f"This run measures nothing that this figure shows. What measures and draws it:\n{wrapped}")
 
 
 def draw_validation_loss(path: Path, courses: Sequence[Course], palette: Palette) -> None:
@@ -83,15 +101,19 @@ def draw_joint_training(path: Path, courses: Sequence[Course], palette: Palette)
         _legend(figure, loss)
 
 
+def draw_recall_bars(path: Path, scores: Sequence[SystemScore], palette: Palette) -> None:
+    """Recall of every system that ranks, by benchmark (Fig. 5)."""
+    found = {row.score.metric for row in scores if row.score.metric.startswith("recall@")}
+    cuts = sorted(found, key=lambda metric: int(metric.removeprefix("recall@")))
+    draw_bars(path, scores, cuts, palette)
+
+
 def draw_by_k(path: Path, found: Sequence[Mapping[str, Any]], palette: Palette) -> None:
     """Answers and recall by the number of documents read, macro mean over benchmarks (Fig. 8)."""
     rows = [row for one in found for row in one["rows"]]
     settings = list(dict.fromkeys(row["setting"] for row in rows))
-    size = (3.1 * len(BY_K_METRICS), 0.7 + 2.7 * max(1, len(settings)))
-    with drawing(path, max(1, len(settings)), len(BY_K_METRICS), size=size) as (
-        figure,
-        panels,
-    ):
+    size = (3.1 * len(BY_K_METRICS), 0.7 + 2.7 * len(settings))
+    with drawing(path, len(settings), len(BY_K_METRICS), size=size) as (figure, panels):
         places = [(setting, metric) for setting in settings for metric in BY_K_METRICS]
         for axes, (setting, metric) in zip(panels, places, strict=False):
             title = metric_label(metric) if metric != "recall" else "Recall@k"
@@ -103,8 +125,6 @@ def draw_by_k(path: Path, found: Sequence[Mapping[str, Any]], palette: Palette) 
                     if (row["benchmark"], row["setting"], row["metric"]) == (AVERAGE, setting, metric)
                 ]
                 _band(axes, one["system"], mine, palette)
-        if not places:
-            say_nothing(panels[0], "no answers by k measured: measurements.which")
         _legend(figure, panels[0])
 
 
@@ -121,12 +141,9 @@ def _band(axes: "Axes", system: str, rows: Sequence[Mapping[str, Any]], palette:
 
 def draw_states(path: Path, found: Sequence[Mapping[str, Any]]) -> None:
     """Mean states of documents and of their memories in two dimensions, a panel a checkpoint (Fig. 9)."""
-    columns = min(COLUMNS, max(1, len(found)))
-    rows = -(-max(1, len(found)) // columns)
-    with drawing(path, rows, columns, size=(3.2 * columns, 0.6 + 3.2 * rows)) as (
-        figure,
-        panels,
-    ):
+    columns = min(COLUMNS, len(found))
+    rows = -(-len(found) // columns)
+    with drawing(path, rows, columns, size=(3.2 * columns, 0.6 + 3.2 * rows)) as (figure, panels):
         for axes, one in zip(panels, found, strict=False):
             for kind, (colour, marker) in (("document", DOCUMENT), ("memory", MEMORY)):
                 across, up = zip(*one[kind], strict=True)
@@ -137,7 +154,7 @@ def draw_states(path: Path, found: Sequence[Mapping[str, Any]]) -> None:
             axes.set_xticks([])
             axes.set_yticks([])
         for axes in panels[len(found) :]:
-            say_nothing(axes, "" if found else "no states measured: measurements.which")
+            say_nothing(axes, "")
         _legend(figure, panels[0])
 
 

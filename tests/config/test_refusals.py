@@ -127,3 +127,12 @@ def test_every_variant_is_run_again_under_every_further_seed() -> None:
     assert variants["soft_seed8"] == {"joint": {"selection": "soft"}, "seed": 8}
     assert list(merged["variants"]) == ["base", "soft"]
     configuration.validate(configuration.with_seeds(merged | {"seeds": []}))
+
+
+def test_a_configuration_is_refused_without_those_that_it_lies_over() -> None:
+    given = configuration.load(Path(__file__).parents[2] / "configs" / "small-cpu.yaml")
+    merged = configuration.merge(BASE, given)
+    configuration.require_below(merged, ["/elsewhere/small.yaml", "configs/small-cpu.yaml"])
+    configuration.require_below(BASE, [])
+    with pytest.raises(ConfigError, match=r"run small_cpu lies over configs/small.yaml .*--configfile configs/small.y"):
+        configuration.require_below(merged, ["configs/small-cpu.yaml"])

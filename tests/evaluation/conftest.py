@@ -17,13 +17,16 @@ from clara.evaluation.paper.measured import read_measured
 from clara.evaluation.paper.specs import read_table
 from clara.evaluation.paper.values import read_values
 from clara.evaluation.paper.writing import table_csv
-from clara.evaluation.report import Inputs, Options, Outputs
+from clara.evaluation.report import Inputs, Options, Outputs, build_report
 from clara.evaluation.scoring import Resampling, score_file
 from clara.files import write_json, write_text
+from clara.measurements.figures import draw
 from clara.records import Prediction, Question, write_rows
 
 PROJECT = Path(__file__).parents[2]
 RESAMPLING = Resampling(samples=100, confidence=0.95, seed=3)
+SCRIPT = "<script>alert('x')</script>"
+"""What a question, an answer and a document of the made-up report hold."""
 SYSTEMS = ("no_retrieval", "text_rag", "bm25", "instruction-cr4-base", "instruction-cr16-base")
 
 
@@ -50,6 +53,7 @@ class Run:
             scorecard=folder / "paper/scorecard.json",
             paper_tables=[folder / "paper/table_2.csv", folder / "paper/table_7.csv"],
             specifications=sorted((PROJECT / "paper/tables").glob("*.yaml")),
+            paper_figures=[folder / "figures/states.svg", folder / "figures/logit_lens.svg"],
         )
 
     def write(self) -> "Run":
@@ -85,6 +89,8 @@ class Run:
         findings = judge(claims, answered, values, ratios=run.ratios, resampling=RESAMPLING)
         content = scorecard.as_json(findings, run=run, backbone="mistral", confidence=RESAMPLING.confidence)
         write_json(self.inputs.scorecard, content)
+        for path in self.inputs.paper_figures:
+            draw(path, [], [], [], {"states": []}, command="snakemake the states")
         for path in self.inputs.paper_tables:
             table = read_table(PROJECT / f"paper/tables/{path.stem}.yaml")
             ours = read_measured(table.source, self.inputs.metrics)
@@ -173,3 +179,22 @@ def options() -> Options:
         recall_cuts=[1, 3],
         resampling=RESAMPLING,
     )
+
+
+@pytest.fixture(scope="session")
+def run_with_markup(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run whose first questions, answers and documents hold markup."""
+    run = Run(tmp_path_factory.mktemp("markup"))
+    for pool in run.pools.values():
+        row = pool[0]
+        documents = [f"{SCRIPT}\n{SCRIPT} &amp; more", *row.docs[1:]]
+        pool[0] = row.model_copy(update={"question": SCRIPT, "golden_answers": [SCRIPT], "docs": documents})
+    return run.write()
+
+
+@pytest.fixture(scope="session")
+def built(run_with_markup: Run, options: Options, tmp_path_factory: pytest.TempPathFactory) -> Outputs:
+    """The report of that run."""
+    outputs = run_with_markup.outputs(tmp_path_factory.mktemp("report"))
+    build_report(run_with_markup.inputs, outputs, options)
+    return outputs

@@ -33,7 +33,12 @@ def test_times_span_the_steps_and_memory_is_the_largest() -> None:
 
 def test_a_record_holds_tables_figures_and_every_logged_loss(tmp_path: Path) -> None:
     run, target = tmp_path / "results" / "x", tmp_path / "record"
-    for name in ("report/tables/results.md", "report/tables/results.tex", "report/figures/loss.svg"):
+    for name in (
+        "report/tables/results.md",
+        "report/tables/results.tex",
+        "report/figures/loss.svg",
+        "figures/by_k.svg",
+    ):
         (run / name).parent.mkdir(parents=True, exist_ok=True)
         (run / name).write_text(name)
     with pytest.raises(DataError, match=r"has no report/index.html, so it is not finished"):
@@ -44,7 +49,7 @@ def test_a_record_holds_tables_figures_and_every_logged_loss(tmp_path: Path) -> 
     points = [{"step": 0, "split": "validation", "loss": 2.5}, {"step": 1, "split": "train", "loss": 2.25}]
     (checkpoint / "history.jsonl").write_text("".join(f"{json.dumps(point)}\n" for point in points))
     (checkpoint / "environment.json").write_text(json.dumps(environment("2026-01-02T03:00:00Z", 1.0)))
-    assert record_run(run, target, command="c") == ["results.md", "loss.svg", "curves.csv", "run.md"]
+    assert record_run(run, target, command="c") == ["results.md", "loss.svg", "by_k.svg", "curves.csv", "run.md"]
     assert (target / "results.md").read_text() == "report/tables/results.md"
     assert (target / "curves.csv").read_text().splitlines() == [
         "stage,checkpoint,split,step,loss",

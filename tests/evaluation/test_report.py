@@ -1,8 +1,6 @@
 """The report as a whole, from a made-up run."""
 
 import re
-import shutil
-import subprocess
 from collections.abc import Callable
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -12,12 +10,11 @@ from typing import Any
 import pytest
 
 from clara.errors import DataError
-from clara.evaluation.page import PAPER_FORMS
+from clara.evaluation.page import PAPER_FORMS, SCORECARD_FORMS
 from clara.evaluation.report import Options, Outputs, build_report
 from clara.records import Prediction, read_rows, write_rows
+from tests.evaluation.conftest import SCRIPT
 
-BROWSER = next((found for name in ("chromium", "google-chrome") if (found := shutil.which(name))), "")
-SCRIPT = "<script>alert('x')</script>"
 VOID = {"meta", "br", "input", "link", "img", "hr"}
 
 
@@ -44,25 +41,6 @@ class Page(HTMLParser):
 
     def values(self, attribute: str) -> list[str]:
         return [str(attributes[attribute]) for _, attributes in self.tags if attribute in attributes]
-
-
-@pytest.fixture(scope="module")
-def run_with_markup(make_run: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A run whose first questions, answers and documents hold markup."""
-    run = make_run(tmp_path_factory.mktemp("markup"))
-    for pool in run.pools.values():
-        row = pool[0]
-        documents = [f"{SCRIPT}\n{SCRIPT} &amp; more", *row.docs[1:]]
-        pool[0] = row.model_copy(update={"question": SCRIPT, "golden_answers": [SCRIPT], "docs": documents})
-    return run.write()
-
-
-@pytest.fixture(scope="module")
-def built(run_with_markup: Any, options: Options, tmp_path_factory: pytest.TempPathFactory) -> Outputs:
-    """The report of that run."""
-    outputs: Outputs = run_with_markup.outputs(tmp_path_factory.mktemp("report"))
-    build_report(run_with_markup.inputs, outputs, options)
-    return outputs
 
 
 def test_every_output_is_made(built: Outputs) -> None:
@@ -100,7 +78,11 @@ def test_links_lead_to_the_files_beside_the_page(built: Outputs, run_with_markup
     links = [value for value in Page(built.page.read_text()).values("href") if not value.startswith(("#", "http"))]
     folder = run_with_markup.folder / "paper"
     forms = [folder / f"{name}{ending}" for name in ("table_2", "table_7") for ending in PAPER_FORMS]
-    drawn = [path.with_suffix(".png") for path in built if path.suffix == ".svg"]
+    forms += [folder / f"scorecard{ending}" for ending in SCORECARD_FORMS]
+    forms += run_with_markup.inputs.paper_figures
+    drawn = [
+        path.with_suffix(".png") for path in [*built, *run_with_markup.inputs.paper_figures] if path.suffix == ".svg"
+    ]
     samples = built.page.parent.parent / "synthesis" / "samples.html"
     expected = sorted([*built[1:], *drawn, *forms, samples])
     assert sorted((built.page.parent / link).resolve() for link in links) == expected
@@ -128,8 +110,8 @@ def test_tables_have_captions_or_labels_and_their_heads_have_scopes(built: Outpu
     assert all(attributes.get("scope") in ("col", "row") for tag, attributes in page.tags if tag == "th")
     regions = [attributes for _, attributes in page.tags if attributes.get("role") == "region"]
     assert all(attributes.get("aria-label") for attributes in regions)
-    assert [tag for tag, _ in page.tags].count("svg") == 4
-    assert [tag for tag, _ in page.tags].count("figcaption") == 4
+    assert [tag for tag, _ in page.tags].count("svg") == 6
+    assert [tag for tag, _ in page.tags].count("figcaption") == 6
 
 
 def test_the_scorecard_stands_first_and_names_what_runs_the_other_claims(built: Outputs) -> None:
@@ -149,6 +131,23 @@ def test_a_table_of_the_paper_shows_ours_the_papers_and_quoted_rows(built: Outpu
     assert ours
     assert re.search(r'\d\.\d <span class="quote">\([\d.]+\)</span>', ours[0])
     assert re.search(r">Δ [+\u2212]\d+\.\d</span>", ours[0])
+
+
+def test_the_papers_figures_stand_in_its_order_with_what_measures_those_that_lack(built: Outputs) -> None:
+    text = built.page.read_text()
+    assert "The paper's tables and figures" in text.replace("&#39;", "'")
+    places = [text.index(said) for said in ('id="caption-logit_lens">Figure 4', 'id="caption-states">Figure 9')]
+    assert places == sorted(places)
+    assert "snakemake the states" in text
+
+
+def test_a_run_without_figures_of_the_paper_has_no_section_of_them(
+    make_run: Callable[..., Any], options: Options, tmp_path: Path
+) -> None:
+    run = make_run(tmp_path).write()
+    outputs = run.outputs(tmp_path / "report")
+    build_report(run.inputs._replace(paper_figures=[]), outputs, options)
+    assert "tables and figures" not in outputs.page.read_text()
 
 
 def test_costs_are_summed_by_program_and_origins_name_file_hash_and_command(built: Outputs) -> None:
@@ -171,53 +170,6 @@ def test_a_question_lists_its_candidates_with_scores(
     best = rows[0].ranking or []
     assert f"{0.125 * best[0]:.3f} Town {best[0]}" in text
     assert text.count("Candidates with their scores") == len(rows)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not BROWSER, reason="there is no Chromium")
-@pytest.mark.parametrize("width", [1200, 420])
-def test_in_a_browser_tables_sort_and_questions_filter(built: Outputs, tmp_path: Path, width: int) -> None:
-    program = """
-      document.querySelector("#filters [name=words]").value = "hotpotqa-0";
-      document.querySelector("#filters").dispatchEvent(new Event("input"));
-      document.querySelector("table.sortable thead button").click();
-      const wide = document.documentElement.scrollWidth > document.documentElement.clientWidth;
-      document.title = [wide ? "too wide" : "fits", document.querySelectorAll("[aria-sort]").length,
-        document.getElementById("matches").textContent].join(", ");
-    """
-    assert in_browser(built, program, tmp_path, width) == "fits, 1, 2 questions"
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not BROWSER, reason="there is no Chromium")
-def test_in_a_browser_keys_reach_everything_and_a_screen_reader_has_a_name_for_it(
-    built: Outputs, tmp_path: Path
-) -> None:
-    # Names and roles are those of the browser's accessibility tree, which screen readers are given.
-    program = """
-      for (const details of document.querySelectorAll("details")) details.open = true;
-      const reached = [...document.querySelectorAll("a[href], button, input, select, summary, [tabindex='0']")];
-      const lost = reached.filter(item => { item.focus(); return document.activeElement !== item; });
-      const named = [...reached, ...document.querySelectorAll("table, form")];
-      const nameless = named.filter(item => !item.computedName);
-      const roles = ["#matches", "th[scope=col]", "th[scope=row]", "table", "nav", "main"].map(
-        place => document.querySelector(place).computedRole);
-      document.title = [reached[0].className, reached.length > 50, lost.length, nameless.length, ...roles].join(" ");
-    """
-    found = in_browser(built, program, tmp_path, 420, "--enable-blink-features=ComputedAccessibilityInfo")
-    assert found == "skip true 0 0 status columnheader rowheader table navigation main"
-
-
-def in_browser(built: Outputs, program: str, folder: Path, width: int, *flags: str) -> str:
-    """The title that `program` gives the page in a window of that width."""
-    page = folder / "page.html"
-    page.write_text(built.page.read_text().replace("</script>\n</body>", f"{program}</script>\n</body>"))
-    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/browser", *flags]
-    command += [f"--window-size={width},900", "--virtual-time-budget=5000", "--dump-dom", page.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    title = re.search(r"<title>(.*?)</title>", done.stdout)
-    assert title
-    return title[1]
 
 
 def test_headings_descend_without_a_gap(built: Outputs) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from clara.errors import DataError
 from clara.evaluation.labels import checkpoint_of
-from clara.evaluation.results import CheckpointDiagnostics, Diagnostics
+from clara.evaluation.results import CheckpointDiagnostics, Diagnostics, Score, SystemScore
 from clara.measurements import figures
 from clara.measurements.training import Course, as_csv, read_courses
 
@@ -64,9 +64,18 @@ MEASURED = {
         for variant in ("base", "no_mse")
     ],
 }  # fmt: skip
+SCORES = [
+    SystemScore(
+        system, 0.95, Score(benchmark=benchmark, setting="oracle", metric=f"recall@{k}", value=k, low=0, high=60, n=4)
+    )
+    for system in ("bm25", "instruction-cr4-base")
+    for benchmark in ("nq", "average")
+    for k in (1, 3, 10)
+]
 SAID = {
     "validation_loss": "compression ratio, nominal",
     "joint_training": "Recall@3",
+    "recall_bars": "Recall@10, Oracle pool",
     "logit_lens": "new: league",
     "by_k": "Recall@k, Oracle pool",
     "states": "pretraining CR 4, no_mse",
@@ -77,16 +86,26 @@ SAID = {
 def test_a_figure_is_drawn_twice_the_same(name: str, courses: list[Course], tmp_path: Path) -> None:
     path = tmp_path / "figures" / f"{name}.svg"
     files = path, path.with_suffix(".png")
-    figures.draw(path, courses, [DIAGNOSED], MEASURED)
+    figures.draw(path, courses, [DIAGNOSED], SCORES, MEASURED)
     first = [file.read_bytes() for file in files]
     assert SAID[name] in path.read_text()
     assert first[1].startswith(b"\x89PNG")
-    figures.draw(path, courses, [DIAGNOSED], MEASURED)
+    figures.draw(path, courses, [DIAGNOSED], SCORES, MEASURED)
     assert [file.read_bytes() for file in files] == first
-    figures.draw(path, [], [], {"by_k": [], "states": []})
+    figures.draw(path, [], [], [], {"by_k": [], "states": []}, command="snakemake it")
     assert path.read_bytes() != first[0]
+    assert ("snakemake it" in path.read_text()) == (name in figures.MEASURED)
 
 
 def test_an_unknown_figure_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is no figure bars; the figures are validation_loss, joint_training"):
-        figures.draw(tmp_path / "bars.svg", [], [], MEASURED)
+        figures.draw(tmp_path / "bars.svg", [], [], [], MEASURED)
+
+
+def test_bars_of_recall_stand_in_the_order_of_their_cuts_with_every_system_that_ranks(tmp_path: Path) -> None:
+    figures.draw(tmp_path / "recall_bars.svg", [], [], SCORES[::-1], MEASURED)
+    text = (tmp_path / "recall_bars.svg").read_text()
+    titles = [text.index(f">Recall@{k}, Oracle pool<") for k in (1, 3, 10)]
+    assert titles == sorted(titles)
+    assert "BM25" in text
+    assert "CLaRa CR 4" in text

@@ -1,6 +1,7 @@
 """The programs that need a model, in their order on tiny files, called as a rule calls them."""
 
 import json
+import re
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -401,6 +402,9 @@ def test_costs_states_and_figures_of_a_run(world: World) -> None:
     diagnosed = folder / "joint/instruction-cr8-base/diagnostics.json"
     flags = world.flags(settings("draw_figure"), diagnostics=diagnosed, measured=states, figure=svg)
     draw_figure.main([*flags, *histories])
+    lacking = svg.with_name("by_k.svg")
+    draw_figure.main(world.flags(settings("draw_figure"), figure=lacking))
+    assert "measurements={which: [by_k]}" in " ".join(re.findall(r">([^<>]+)</text>", lacking.read_text()))
     collect_training.main([*world.flags(settings("collect_training"), course=folder / "training.csv"), *histories])
     assert "pretraining CR 8" in svg.read_text()
     assert svg.with_suffix(".png").exists()

@@ -30,11 +30,14 @@ def test_the_two_paper_configurations_differ_in_backbone_and_names_only() -> Non
 @pytest.mark.slow
 @pytest.mark.parametrize("path", [None, *OVERLAYS], ids=lambda path: path.stem if path else "demo")
 def test_a_shipped_configuration_gives_a_graph(finished: Path, path: Path | None) -> None:
-    overlay = ["--configfile", str(path)] if path else []
+    below = configuration.load(path).get("paper", {}).get("lies_over", []) if path else []
+    overlay = ["--configfile", *below, str(path)] if path else []
     profile = "profiles/gpu" if path and path.stem.startswith("paper") else "profiles/local"
     jobs = planned(finished, "--forceall", "--profile", profile, *overlay)
     config = configuration.load(ROOT / "config.yaml")
-    plan = Plan(configuration.merge(config, configuration.load(path)) if path else config, ROOT)
+    for file in [*(ROOT / name for name in below), path] if path else []:
+        config = configuration.merge(config, configuration.load(file))
+    plan = Plan(config, ROOT)
     owners = {plan.owner("pretraining", name) for name in plan.variants}
     ratios = len(plan.variants["base"]["ratios"])
     assert ratios == (6 if profile == "profiles/gpu" else 1 if path and path.stem == "ablation-synthesis" else 2)
@@ -104,6 +107,10 @@ REFUSED = {
     "a word that YAML reads as false": ("backbone: {attention: off}", "backbone.attention = False.*quotes"),
     "an octal number": ("seed: 012", "overlay.yaml line 1: YAML 1.1 reads 012 as an octal number"),
     "a key that stands twice": ("seed: 1\nseed: 2", "overlay.yaml line 2: the key seed stands twice"),
+    "a configuration without the one that it lies over": (
+        "run: upper\npaper: {lies_over: [configs/lower.yaml]}",
+        "the configuration of run upper lies over configs/lower.yaml .*--configfile configs/lower.yaml",
+    ),
     "a run that is no folder name": ("run: ../../etc", "the name '../../etc' must be letters"),
     "a benchmark that could be shell": ('benchmarks: {"x; touch hacked": {test: y}}', "must be letters|is missing"),
     "a variant of what all share": (

@@ -18,6 +18,7 @@ from tests.workflow.checkout import CI, ROOT, planned, planned_for_each
 GRAPH_KEYS = (
     "run", "ratios", "inits", "variants", "synthesis.shards", "synthesis.exports", "evaluation.baselines",
     "candidates.settings", "seeds", "measurements.which", "paper.complete",
+    "paper.lies_over",
     "evaluation.released",
 )  # fmt: skip
 """Keys that say which files there are; docs/rerun.md lists them apart."""

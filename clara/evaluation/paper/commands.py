@@ -27,6 +27,7 @@ def command_for(
     *,
     systems: Sequence[str] | None = None,
     complete: str | None = None,
+    settings: Sequence[str] = (),
     configs: Path = Path("configs"),
 ) -> str:
     """The Snakemake command that makes `targets`, with the ratios, starts and variants that the run itself lacks.
@@ -36,17 +37,18 @@ def command_for(
         run: the run's configuration.
         systems: what they need; null: the systems that the targets are named by.
         complete: a table, or `scorecard`, that is to be made with all of them.
+        settings: other keys of the command's `--config`.
         configs: folder of the overlays.
     """
     named = [Path(target).stem for target in targets] if systems is None else systems
     parts = [found.groups() for name in named if (found := NAME.fullmatch(name))]
-    files = overlays_of(run.name, configs)
+    files = [*overlays_of(run.name, configs)]
     lacking = {variant for _, _, variant in parts} - {*run.variants}
-    for file, (name, has) in _overlays(configs).items():
-        if name is None and has & lacking:
-            files.append(file)
-            lacking -= has
-    keys = []
+    for overlay in _overlays(configs):
+        if overlay.run is None and overlay.variants & lacking:
+            files += overlay.files
+            lacking -= overlay.variants
+    keys = [*settings]
     if complete:
         keys.append(f"paper={{complete: [{complete}]}}")
     # With `complete` the run's own stay beside the new ones; a single number needs its own alone.
@@ -61,15 +63,25 @@ def command_for(
 
 
 def overlays_of(run: str, configs: Path = Path("configs")) -> list[str]:
-    """The configuration file that names `run`; none where it is the default's."""
-    return [file for file, (name, _) in _overlays(configs).items() if name == run][:1]
+    """The configuration files of `run`: the one that names it, after those that it lies over; none for the default."""
+    return next((named.files for named in _overlays(configs) if named.run == run), [])
+
+
+class Overlay(NamedTuple):
+    """A file of `configs/`."""
+
+    files: list[str]
+    """Itself, after the files that it lies over."""
+    run: str | None
+    """The run that it names, if any."""
+    variants: frozenset[str]
 
 
 @cache
-def _overlays(configs: Path) -> dict[str, tuple[str | None, frozenset[str]]]:
-    """File → the run that it names, if any, and the variants that it adds."""
-    found = {}
+def _overlays(configs: Path) -> list[Overlay]:
+    found = []
     for path in sorted(configs.glob("*.yaml")):
         content = load(path)
-        found[str(path)] = (content.get("run"), frozenset(content.get("variants") or {}))
+        below = content.get("paper", {}).get("lies_over", [])
+        found.append(Overlay([*below, str(path)], content.get("run"), frozenset(content.get("variants") or {})))
     return found

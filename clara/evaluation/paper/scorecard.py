@@ -12,6 +12,7 @@ from clara.evaluation.paper.commands import Run, command_for
 from clara.evaluation.paper.judging import Finding, SystemScores, Verdict
 from clara.evaluation.paper.writing import BACKBONES
 from clara.evaluation.scoring import check
+from clara.evaluation.tables import escape_latex
 from clara.records import Prediction, read_rows
 
 WORDS: dict[Verdict, str] = {
@@ -133,3 +134,17 @@ def as_markdown(content: dict[str, Any]) -> str:
         *([f"All of them, and the scorecard with them: `{content['command']}`"] if missing else []),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def as_latex(content: dict[str, Any]) -> str:
+    """The same for the package booktabs, without tests and commands."""
+    caption = escape_latex(f"Claims of the paper on run {content['run']}, differences in points")
+    out = [r"\begin{table}", rf"\caption{{{caption}}}", r"\begin{tabular}{p{.5\linewidth}lrr}", r"\toprule"]
+    out += [r"Claim & Verdict & Difference & Paper's \\", r"\midrule"]
+    for row in content["claims"]:
+        ours = "--"
+        if row["difference"] is not None:
+            ours = rf"{row['difference']:+.1f} {{\scriptsize [{row['low']:.1f}, {row['high']:.1f}]}}"
+        paper = "--" if row["paper_difference"] is None else f"{row['paper_difference']:+.1f}"
+        out.append(" & ".join([escape_latex(row["claim"]), row["verdict"], ours, paper]) + r" \\")
+    return "\n".join([*out, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])

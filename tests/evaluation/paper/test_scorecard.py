@@ -134,6 +134,10 @@ def test_files_tell_verdict_numbers_and_what_to_run() -> None:
     assert "d,not run,So is that,Table 1,em,oracle,instruction-cr32-base,bm25,0.0,,,,0,,snakemake " in scorecard.as_csv(
         content
     )
+    latex = scorecard.as_latex(content)
+    assert r"It is so & holds & +100.0 {\scriptsize [100.0, 100.0]} & -- \\" in latex
+    assert r"So is that & not run & -- & -- \\" in latex
+    assert latex.count("{tabular}") == 2
 
 
 def test_scores_of_questions_come_from_predictions(tmp_path: Path) -> None:

@@ -152,6 +152,13 @@ def test_a_command_adds_what_the_run_does_not_have(target: str, words: str) -> N
     assert command_for([target], RUN._replace(name="demo")).count("small.yaml") == 0
 
 
+def test_a_command_names_first_what_the_runs_configuration_lies_over() -> None:
+    target = "results/small_cpu/evaluation/metrics/instruction-cr4-tau_1.json"
+    files = "configs/small.yaml configs/small-cpu.yaml configs/ablations.yaml"
+    said = command_for([target], RUN._replace(name="small_cpu"), settings=["seed=7"])
+    assert said == f"snakemake {target} --profile profiles/local --configfile {files} --config seed=7"
+
+
 def test_values_are_those_of_the_backbone_and_of_neither(tmp_path: Path) -> None:
     path = tmp_path / "table_1.csv"
     lines = ["mistral,a,oracle,nq,em,1.5,", 'phi4,a,oracle,nq,em,2.5,"x, y"', ",b,oracle,nq,em,3,"]
