@@ -30,7 +30,7 @@ def write_small_folder(
         target: a folder that is empty or not there yet.
         init: checkpoint that joint training started from.
         variant: of the run.
-        bits: of a number of the adapters, 4 or 8.
+        bits: precision of the layers' updates, 2 to 8: they are off by 2^-bits of their size.
         command: that made the run.
         data: what it learned from, and the licences of that, in a sentence or two.
 
@@ -57,8 +57,8 @@ def _ratio(card: Path) -> int:
     return int(card.parent.name.split("-")[1].removeprefix("cr"))
 
 
-def _write_checkpoint(card: Path, folder: Path, bits: int) -> float:
-    """Gives the relative error of the adapters' numbers."""
+def _write_checkpoint(card: Path, folder: Path, bits: int) -> packed.Errors:
+    """Gives what packing took from the adapters."""
     said = checkpoint.read_card(card)
     settings = public_settings(card.parent)
     source = str(settings.get("backbone", {}).get("source", ""))
@@ -74,14 +74,18 @@ def _write_checkpoint(card: Path, folder: Path, bits: int) -> float:
     kept = replace(said, backbone="../backbone/card.json", backbone_source=source, weights_hash=sha256_file(weights))
     write_json(folder / "card.json", asdict(kept))
     write_json(folder / "settings.json", settings)
-    rounded = packed.read(weights)
-    adapters = [key for key in tensors if ".adapter." in key]
-    lost = sum(float((tensors[key] - rounded[key]).square().sum()) for key in adapters)
-    return float((lost / sum(float(tensors[key].square().sum()) for key in adapters)) ** 0.5)
+    return packed.errors(tensors, packed.read(weights))
 
 
 def _readme(
-    run: Path, cards: list[Path], sizes: dict[str, int], errors: dict[str, float], *, bits: int, command: str, data: str
+    run: Path,
+    cards: list[Path],
+    sizes: dict[str, int],
+    errors: dict[str, packed.Errors],
+    *,
+    bits: int,
+    command: str,
+    data: str,
 ) -> str:
     said: CheckpointCard = checkpoint.read_card(cards[0])
     backbone = read_json(checkpoint.read_backbone(cards[0], said).path)
@@ -91,19 +95,21 @@ def _readme(
     for name, card in zip(sizes, cards, strict=True):
         one = checkpoint.read_card(card)
         memory = f"{one.shape.num_memory} vectors for up to {one.shape.document_max_tokens} tokens"
-        size, rounding = f"{sizes[name] / 1e6:.1f} MB", f"{100 * errors[name]:.1f} %"
+        size, lost = f"{sizes[name] / 1e6:.1f} MB", errors[name]
+        rounding = f"{100 * lost.updates:.0f} % | {100 * lost.learned:.0f} %"
         rows.append(f"| `{name}` | {memory} | {size} | {rounding} | `{one.weights_hash[:16]}` |")
     return f"""# A small checkpoint of our own
 
 CLaRa (compressor, query reasoner, generator) on {Path(source).name}, from the run `{run.name}`.
 It shows the mechanism on a language model of a laptop's size; what its answers are worth stands below.
 
-| folder | a document becomes | size | rounding | weights of the run, SHA-256 |
-| --- | --- | --: | --: | --- |
+| folder | a document becomes | size | updates off by | what the reasoner learned off by | weights of the run, SHA-256 |
+| --- | --- | --: | --: | --: | --- |
 {chr(10).join(rows)}
 
-Adapters of rank {said.shape.rank} in {bits} bits a number (groups of {packed.GROUP}, `clara/model/packed.py`), the
-query reasoner as its difference from the compressor; rounding is the relative error of the adapters' numbers.
+Adapters of rank {said.shape.rank}, kept as the singular vectors of the layers' updates in {bits} bits and less
+(`clara/model/packed.py`): the updates are off by the share that the table says, which is the price of the size. What
+the query reasoner learned is its difference from the compressor, which it started as.
 The language model is not in here: it is made from `{source}`
 on first use and kept in `~/.cache/clara` (or `$CLARA_CACHE`).
 

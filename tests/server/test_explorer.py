@@ -1,7 +1,6 @@
 """The Explorer page, by itself and in a real browser."""
 
 import re
-import shutil
 import subprocess
 import urllib.parse
 from collections.abc import Callable
@@ -15,15 +14,11 @@ from clara.model.clara import ClaraModel
 from clara.model.compression import build_store
 from clara.model.store import MemoryStore
 from clara.records import Passage, document_id
-from clara.server.app import PAGE
 from clara.serving import load
 from tests import tiny
+from tests.browser import BROWSER, WITHOUT, opened
 from tests.server.conftest import World, serving
 
-BROWSER = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), ""
-)
-WITHOUT = "the page is not tried in a browser: install the package chromium"
 EVIL = "<img src=x onerror=\"document.title='broken into'\">"
 
 
@@ -69,27 +64,24 @@ def test_a_question_in_a_browser_shows_answers_and_candidates(world: World, tmp_
 
 @pytest.mark.slow
 @pytest.mark.skipif(not BROWSER, reason=WITHOUT)
-def test_by_keyboard_on_a_phone_the_page_answers_and_fits(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    program = """
-      const shown = show;
-      show = (found) => {
-        shown(found);
-        document.querySelectorAll("summary").forEach((each) => each.parentElement.open = true);
-        const root = document.documentElement;
-        document.title = root.scrollWidth > root.clientWidth ? "too wide" : "fits";
-      };
-      by("question").value = "Where does the river end?";
-      by("form").requestSubmit();  // what Enter does
-    """
-    page = tmp_path / "page.html"
-    page.write_text(PAGE.read_text().replace("</script>", f"{program}</script>"))
-    monkeypatch.setattr("clara.server.app.PAGE", page)
-    with serving(world) as address:
-        found = shown(address, tmp_path, width=420)
-    assert "<title>fits</title>" in found
-    assert "<details open" in found
+def test_by_keyboard_on_a_phone_the_page_answers_and_fits(world: World, tmp_path: Path) -> None:
+    with serving(world) as address, opened(f"{address}/", tmp_path) as page:
+        page.screen(420, 900, phone=True)
+        if not page.evaluate("document.activeElement.matches('#question')"):
+            page.tab_to("#question", most=5)
+        page.type("Where does the river end?")
+        page.press("Enter")
+        page.wait("!document.getElementById('found').hidden")
+        page.tab_to("#candidates summary", most=10)
+        page.press("Enter")
+        assert page.evaluate("document.querySelector('#candidates details').open")
+        assert page.evaluate("[innerWidth, document.documentElement.scrollWidth]") == [420, 420]
+        controls = [
+            node for node in page.tree() if node.role in ("button", "textbox", "searchbox", "DisclosureTriangle")
+        ]
+        assert len(controls) > len(tiny.TEXTS)
+        assert [node for node in controls if not node.name] == []
+        assert page.errors == []
 
 
 @pytest.mark.slow
