@@ -14,7 +14,7 @@ class Optimization(Strict):
     """Examples of one optimizer step, over all processes and accumulated micro-batches."""
     micro_batch_size: int = Field(ge=1)
     """Examples of one micro-batch at most; bounds memory, does not change results beyond rounding."""
-    micro_batch_tokens: int | None = Field(ge=64)
+    micro_batch_tokens: int | None = Field(ge=1)
     """Positions of all forward passes over one micro-batch at most, padding included, of examples sorted by length; a
     longer example goes alone. null: no such bound, and every micro-batch has micro_batch_size examples."""
     learning_rate: float = Field(gt=0)

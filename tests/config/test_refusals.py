@@ -36,7 +36,7 @@ REFUSED = {
     "corpus: {source: {sha256: abc}}": "corpus.source.sha256 = 'abc': should be 64 hexadecimal digits",
     "seed: 4294967296": "seed = 4294967296: input should be less than or equal to 4294967295",
     "joint: {optimization: {micro_batch_size: 3}}": "joint.optimization.batch_size = .*: should be a multiple of micro",
-    "joint: {optimization: {micro_batch_tokens: 63}}": "micro_batch_tokens = 63: input should be greater than or equal",
+    "joint: {optimization: {micro_batch_tokens: 0}}": "micro_batch_tokens = 0: input should be greater than or equal",
     "synthesis: {kinds: []}": "synthesis.kinds = ..: list should have at least 1 item",
     "synthesis: {kinds: [riddle]}": "synthesis.kinds.0 = 'riddle': input should be 'simple', 'complex' or 'paraphrase'",
     "synthesis: {kinds: [complex]}": "pretraining.kinds = .'simple'.: should be among synthesis.kinds = .'complex'.",
