@@ -65,7 +65,7 @@ def export_small(
     data: Annotated[str, typer.Option(help="What it learned from and under which licences, for the card")],
     init: Annotated[str, typer.Option(help="What joint training started from")] = "instruction",
     variant: Annotated[str, typer.Option(help="Which variant of the run")] = "base",
-    bits: Annotated[int, typer.Option(help="Precision, 2 to 8: updates of layers are off by 2^-bits")] = 2,
+    bits: Annotated[int, typer.Option(help="Precision, 1 to 8: updates of layers are off by 2^-bits")] = 2,
     as_json: Json = False,
 ) -> None:
     """Write a run's last checkpoints without the language model, in few bits, with a card."""

@@ -30,7 +30,7 @@ def write_small_folder(
         target: a folder that is empty or not there yet.
         init: checkpoint that joint training started from.
         variant: of the run.
-        bits: precision of the layers' updates, 2 to 8: they are off by 2^-bits of their size.
+        bits: precision of the layers' updates, 1 to 8: they are off by 2^-bits of their size.
         command: that made the run.
         data: what it learned from, and the licences of that, in a sentence or two.
 

@@ -25,7 +25,7 @@ from clara.errors import CheckpointError
 from clara.model.adapters import COMPRESSOR, QUERY_REASONER
 from clara.model.factors import Product, inner, off, product, step_for
 
-BITS = range(2, 9)
+BITS = range(1, 9)
 """Precisions on offer: the update of a layer is off by 2^-bits of its size."""
 LAYOUT = "clara.packed.2"
 """Key of the file's metadata; its value is JSON: `bits`, the `blocks` and the names of `all` tensors."""
