@@ -157,7 +157,9 @@ def _version(name: str) -> str | None:
 
 
 def _threads() -> int:
-    """Threads of one process: OpenMP's setting, whose first number counts where it is a list such as 4,2."""
+    """Threads of one process: torch's, or OpenMP's setting, of whose numbers (such as 4,2) the first counts."""
+    if torch := sys.modules.get("torch"):
+        return int(torch.get_num_threads())
     first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     return int(first) if first.isdecimal() and len(first) < 10 else os.cpu_count() or 1
 

@@ -120,10 +120,14 @@ def _writing(path: Path, temporary: Path) -> Iterator[None]:
             ) from error
         raise
     except Exception as error:
-        said = [os.strerror(code) for code in sorted(NO_ROOM) if os.strerror(code) in str(error)]
-        if said:  # safetensors and Arrow have errors of their own
-            raise ResourceError(f"cannot write {path}: {said[0]}; free or unlock the disk and run again") from error
+        if said := no_room(error):
+            raise ResourceError(f"cannot write {path}: {said}; free or unlock the disk and run again") from error
         raise
+
+
+def no_room(error: Exception) -> str | None:
+    """The system's words for a full or locked disk in an error of a library's own, as safetensors and Arrow have."""
+    return next((os.strerror(code) for code in sorted(NO_ROOM) if os.strerror(code) in str(error)), None)
 
 
 def _flush(path: Path) -> None:

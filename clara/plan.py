@@ -216,7 +216,7 @@ def failures(logs: Path, since: float) -> list[str]:
     found = []
     for log in sorted(logs.rglob("*.log")):
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        if log.stat().st_mtime >= since and lines and re.match(r"error: |\w*(Error|Exception)\b", lines[-1]):
+        if log.stat().st_mtime >= since and lines and re.match(r"error: |[\w.]*(Error|Exception)\b", lines[-1]):
             found.append(f"{log}: {lines[-1]}")
     return found
 

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from clara import attempts, environment, gpus
 from clara.errors import ClaraError
-from clara.files import NO_ACCESS, NO_ROOM
+from clara.files import NO_ACCESS, NO_ROOM, no_room
 
 EXIT_ERROR = 2
 EXIT_TERMINATED = 143
@@ -75,7 +75,7 @@ def _outcome(main: Callable[[], None]) -> tuple[int, str]:
     except ClaraError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_ERROR, f"failed: {error}"
-    except OSError as error:
+    except Exception as error:
         if (sentence := refusal(error)) is None:
             raise
         print(f"error: {sentence}", file=sys.stderr)
@@ -85,8 +85,14 @@ def _outcome(main: Callable[[], None]) -> tuple[int, str]:
     return 0, "finished"
 
 
-def refusal(error: OSError) -> str | None:
-    """The sentence for a file that was refused to a library, which passed the system's error on; None for others."""
+def refusal(error: Exception) -> str | None:
+    """The sentence for a file that was refused to a library, which tells it by the system's error or by its own.
+
+    None for all other errors.
+    """
+    if not isinstance(error, OSError):
+        said = no_room(error)
+        return f"cannot write a result: {said}; free or unlock the disk and run again" if said else None
     known = error.errno in NO_ROOM | NO_ACCESS | {errno.ENOENT}
     if not known or (error.filename is None and error.errno not in NO_ROOM):
         return None

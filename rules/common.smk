@@ -44,6 +44,8 @@ STARTED = time.time()
 RUN = config["run"]
 POOLS = config["candidates"]["settings"]
 SHARDS = config["synthesis"]["shards"]
+# What a step with a model computes with on a CPU; a profile may give it other threads, which changes no number.
+CPU_THREADS = config["backbone"]["cpu_threads"]
 PLAN = Plan(config, ROOT)
 EQUALS = Equals(config, ROOT)
 # What the profile says of its machines; inside a cluster's job as well, which is told the default resources.

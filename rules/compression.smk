@@ -15,7 +15,7 @@ rule compress_documents:
     benchmark:
         "benchmarks/{run}/compress_documents/{init}-cr{ratio}-{variant}.jsonl"
     priority: 10  # before the baselines, which nothing waits for
-    threads: 1
+    threads: CPU_THREADS
     resources:
         mem_mb=sized("compress_documents", "memory"),
         runtime=sized("compress_documents", "minutes"),

@@ -15,7 +15,7 @@ rule predict:
         "logs/{run}/predict/{init}-cr{ratio}-{variant}.log",
     benchmark:
         "benchmarks/{run}/predict/{init}-cr{ratio}-{variant}.jsonl"
-    threads: 1
+    threads: CPU_THREADS
     resources:
         mem_mb=sized("predict", "memory"),
         runtime=sized("predict", "minutes"),
@@ -51,7 +51,7 @@ rule predict_baseline:
         "logs/{run}/predict_baseline/{baseline}.log",
     benchmark:
         "benchmarks/{run}/predict_baseline/{baseline}.jsonl"
-    threads: 1
+    threads: CPU_THREADS
     resources:
         mem_mb=sized("predict_baseline", "memory"),
         runtime=sized("predict_baseline", "minutes"),
@@ -81,7 +81,7 @@ rule predict_compressed_text:
         "logs/{run}/predict_compressed_text/{method}_cr{ratio}.log",
     benchmark:
         "benchmarks/{run}/predict_compressed_text/{method}_cr{ratio}.jsonl"
-    threads: 1
+    threads: CPU_THREADS
     resources:
         mem_mb=sized("predict_compressed_text", "memory"),
         runtime=sized("predict_compressed_text", "minutes"),
@@ -111,7 +111,7 @@ rule predict_released:
         "logs/{run}/predict_released/{released}.log",
     benchmark:
         "benchmarks/{run}/predict_released/{released}.jsonl"
-    threads: 1
+    threads: CPU_THREADS
     resources:
         mem_mb=sized("predict_released", "memory"),
         runtime=sized("predict_released", "minutes"),
@@ -139,7 +139,7 @@ rule rank_neural:
         "logs/{run}/rank_neural/{ranker}.log",
     benchmark:
         "benchmarks/{run}/rank_neural/{ranker}.jsonl"
-    threads: 1
+    threads: CPU_THREADS
     resources:
         mem_mb=sized("rank_neural", "memory"),
         runtime=sized("rank_neural", "minutes"),
@@ -194,7 +194,7 @@ rule measure_memory_use:
         "logs/{run}/measure_memory_use/{stage}/{name}.log",
     benchmark:
         "benchmarks/{run}/measure_memory_use/{stage}/{name}.jsonl"
-    threads: 1
+    threads: CPU_THREADS
     resources:
         mem_mb=sized("measure_memory_use", "memory"),
         runtime=sized("measure_memory_use", "minutes"),

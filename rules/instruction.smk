@@ -20,7 +20,7 @@ rule tune_instructions:
     benchmark:
         "benchmarks/{run}/tune_instructions/cr{ratio}-{variant}.jsonl"
     priority: 10  # before the baselines, which nothing waits for
-    threads: 1
+    threads: CPU_THREADS
     resources:
         mem_mb=sized("tune_instructions", "memory"),
         runtime=sized("tune_instructions", "minutes"),
@@ -50,7 +50,7 @@ rule answer_as_teacher:
         "logs/{run}/answer_as_teacher.log",
     benchmark:
         "benchmarks/{run}/answer_as_teacher.jsonl"
-    threads: 1
+    threads: CPU_THREADS
     resources:
         mem_mb=sized("answer_as_teacher", "memory"),
         runtime=sized("answer_as_teacher", "minutes"),
@@ -83,7 +83,7 @@ rule tune_text_rag:
     benchmark:
         "benchmarks/{run}/tune_text_rag.jsonl"
     priority: 10  # the tuned baseline answers with it
-    threads: 1
+    threads: CPU_THREADS
     resources:
         mem_mb=sized("tune_text_rag", "memory"),
         runtime=sized("tune_text_rag", "minutes"),

@@ -20,7 +20,7 @@ rule train_joint:
     benchmark:
         "benchmarks/{run}/train_joint/{init}-cr{ratio}-{variant}.jsonl"
     priority: 10  # before the baselines, which nothing waits for
-    threads: 1
+    threads: CPU_THREADS
     resources:
         mem_mb=sized("train_joint", "memory"),
         runtime=sized("train_joint", "minutes"),

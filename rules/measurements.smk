@@ -17,7 +17,7 @@ rule predict_given:
         "logs/{run}/predict_given/{init}-cr{ratio}-{variant}.log",
     benchmark:
         "benchmarks/{run}/predict_given/{init}-cr{ratio}-{variant}.jsonl"
-    threads: 1
+    threads: CPU_THREADS
     resources:
         mem_mb=sized("predict_given", "memory"),
         runtime=sized("predict_given", "minutes"),
@@ -48,7 +48,7 @@ rule predict_given_text:
         "logs/{run}/predict_given_text.log",
     benchmark:
         "benchmarks/{run}/predict_given_text.jsonl"
-    threads: 1
+    threads: CPU_THREADS
     resources:
         mem_mb=sized("predict_given_text", "memory"),
         runtime=sized("predict_given_text", "minutes"),
@@ -81,7 +81,7 @@ rule predict_by_k:
         "logs/{run}/predict_by_k/{init}-cr{ratio}-{variant}.log",
     benchmark:
         "benchmarks/{run}/predict_by_k/{init}-cr{ratio}-{variant}.jsonl"
-    threads: 1
+    threads: CPU_THREADS
     resources:
         mem_mb=sized("predict_by_k", "memory"),
         runtime=sized("predict_by_k", "minutes"),
@@ -141,7 +141,7 @@ rule rewrite_documents:
         "logs/{run}/rewrite_documents/{init}-cr{ratio}-{variant}.log",
     benchmark:
         "benchmarks/{run}/rewrite_documents/{init}-cr{ratio}-{variant}.jsonl"
-    threads: 1
+    threads: CPU_THREADS
     resources:
         mem_mb=sized("rewrite_documents", "memory"),
         runtime=sized("rewrite_documents", "minutes"),
@@ -227,7 +227,7 @@ rule measure_efficiency:
         "logs/{run}/measure_efficiency/{init}-cr{ratio}-{variant}.log",
     benchmark:
         "benchmarks/{run}/measure_efficiency/{init}-cr{ratio}-{variant}.jsonl"
-    threads: 1
+    threads: CPU_THREADS
     resources:
         mem_mb=sized("measure_efficiency", "memory"),
         runtime=sized("measure_efficiency", "minutes"),
@@ -257,7 +257,7 @@ rule measure_states:
         "logs/{run}/measure_states/{init}-cr{ratio}-{variant}.log",
     benchmark:
         "benchmarks/{run}/measure_states/{init}-cr{ratio}-{variant}.jsonl"
-    threads: 1
+    threads: CPU_THREADS
     resources:
         mem_mb=sized("measure_states", "memory"),
         runtime=sized("measure_states", "minutes"),

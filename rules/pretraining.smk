@@ -18,7 +18,7 @@ rule pretrain:
     benchmark:
         "benchmarks/{run}/pretrain/cr{ratio}-{variant}.jsonl"
     priority: 10  # before the baselines, which nothing waits for
-    threads: 1
+    threads: CPU_THREADS
     resources:
         mem_mb=sized("pretrain", "memory"),
         runtime=sized("pretrain", "minutes"),

@@ -17,7 +17,7 @@ rule synthesize:
     benchmark:
         "benchmarks/{run}/synthesize/{shard}-of-{shards}.jsonl"
     priority: 10  # before the baselines, which nothing waits for
-    threads: 1
+    threads: CPU_THREADS
     resources:
         mem_mb=sized("synthesize", "memory"),
         runtime=sized("synthesize", "minutes"),

@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,7 +19,15 @@ def test_threads_are_openmps_first_number_or_the_processors(
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", setting)
     monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
     assert environment.describe()["threads"] == threads
+
+
+def test_threads_are_torchs_where_it_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = SimpleNamespace(is_available=lambda: False)
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(get_num_threads=lambda: 5, cuda=cuda))
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    assert environment.describe()["threads"] == 5
 
 
 ROOT = Path(__file__).parents[1]

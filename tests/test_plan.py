@@ -101,6 +101,7 @@ def test_failures_are_the_last_lines_of_logs_of_this_run(tmp_path: Path) -> None
     for name, text, age in [
         ("a", "50 %\nerror: the file x is empty", 0),
         ("b", "Traceback (most recent call last):\n  …\nValueError: no", 0),
+        ("c", "Traceback (most recent call last):\n  …\nsafetensors._rust.SafetensorError: no", 0),
         ("old", "error: long ago", 1000),
         ("fine", "error: tried again\ndone", 0),
         ("empty", "", 0),
@@ -112,4 +113,5 @@ def test_failures_are_the_last_lines_of_logs_of_this_run(tmp_path: Path) -> None
     assert failures(tmp_path, since=9_999) == [
         f"{tmp_path}/rule/a.log: error: the file x is empty",
         f"{tmp_path}/rule/b.log: ValueError: no",
+        f"{tmp_path}/rule/c.log: safetensors._rust.SafetensorError: no",
     ]

@@ -48,6 +48,9 @@ def test_a_users_error_is_2_with_one_sentence(capsys: pytest.CaptureFixture[str]
 def test_a_full_disk_is_2_wherever_it_shows(capsys: pytest.CaptureFixture[str]) -> None:
     assert code_of(OSError(errno.ENOSPC, "No space left on device", "out/x")) == 2
     assert capsys.readouterr().err.startswith("error: cannot write out/x: No space left on device; free")
+    # safetensors and the tokenizers have errors of their own for it
+    assert code_of(RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")) == 2
+    assert capsys.readouterr().err.startswith("error: cannot write a result: No space left on device; free")
 
 
 @pytest.mark.parametrize(("readable", "doing"), [(False, "read"), (True, "open")])

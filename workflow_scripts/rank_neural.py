@@ -25,7 +25,9 @@ def main(argv: list[str] | None = None) -> None:
     settings = parse_settings(RankNeural, given.settings)
 
     from clara.evaluation import other_models
+    from clara.model import threads
 
+    threads.use(settings.cpu_threads)
     ranker: other_models.BiEncoder | other_models.CrossEncoder
     if given.ranker == "dense":
         dense = settings.dense

@@ -28,6 +28,7 @@ def main(argv: list[str] | None = None) -> None:
     synthesize(
         settings.synthesis,
         seed=settings.seed,
+        cpu_threads=settings.cpu_threads,
         shard=given.shard,
         passages=given.passages,
         card=given.backbone,

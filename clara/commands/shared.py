@@ -45,8 +45,8 @@ def answers_errors(command: Callable[Parameters, None]) -> Callable[Parameters, 
         try:
             _require_letters(kwargs)
             command(*args, **kwargs)
-        except (ClaraError, OSError) as error:
-            sentence = refusal(error) if isinstance(error, OSError) else str(error)
+        except Exception as error:
+            sentence = str(error) if isinstance(error, ClaraError) else refusal(error)
             if sentence is None:
                 raise
             typer.echo(f"error: {sentence}", err=True)

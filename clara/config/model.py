@@ -33,6 +33,9 @@ class Backbone(Strict):
     compile: bool
     """Compile the model's body for training and compressing (torch.compile): a minute or more at the start, then faster
     on GPUs; sums may be rounded otherwise. Not together with gradient_checkpointing."""
+    cpu_threads: int = Field(ge=1)
+    """Threads of each job's computation where it has no GPU. More are faster and round sums otherwise, so the number is
+    part of what results depend on; what a profile gives a job (set-threads) is not."""
     trust_remote_code: bool
     """Run Python code that comes with a Hub model. Leave false unless you have read that code."""
 
@@ -42,6 +45,7 @@ class Backbone(Strict):
             "dtype": self.dtype,
             "attention": self.attention,
             "compiled": self.compile,
+            "cpu_threads": self.cpu_threads,
             "trust_remote_code": self.trust_remote_code,
             "verified": True,
         }

@@ -46,6 +46,7 @@ class MakeCandidates(Bm25):
 class Synthesize(Strict):
     seed: Seed
     synthesis: synthesis.Synthesis
+    cpu_threads: Annotated[int, At("backbone.cpu_threads")]
 
 
 class GatherPairs(Strict):
@@ -196,6 +197,7 @@ class DrawFigure(Strict):
 
 
 class RankNeural(Strict):
+    cpu_threads: Annotated[int, At("backbone.cpu_threads")]
     dense: Annotated[evaluation.Dense, At("evaluation.dense")]
     cross_encoder: Annotated[evaluation.OtherModel, At("evaluation.cross_encoder")]
 

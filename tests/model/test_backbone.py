@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from clara.config.model import RANDOM_FAMILIES
 from clara.errors import CheckpointError, ConfigError, DataError, ResourceError
@@ -94,6 +95,19 @@ def test_a_random_model_is_that_of_its_seed(tmp_path: Path) -> None:
         cards.append(prepare("random:llama", card, seed=seed, revision=None, trust_remote_code=False))
     assert cards[0].model_hash == cards[1].model_hash != cards[2].model_hash
     assert cards[0].tokenizer_hash == cards[2].tokenizer_hash
+
+
+def test_a_disk_too_small_for_a_model_is_said_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(family: str, folder: Path, *, seed: int) -> None:
+        (folder / "config.json").write_text("{}")
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(random_backbone, "build", full)
+    with pytest.raises(ResourceError, match=r"cannot write .*/model: No space left on device; free or unlock the disk"):
+        prepare("random:llama", tmp_path / "card.json", seed=1, revision=None, trust_remote_code=False)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_models_own_generation_settings_do_not_reach_greedy_answers(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,10 @@ def planned(folder: Path, *arguments: str) -> dict[str, int]:
     return jobs(done.stdout + done.stderr)
 
 
-def planned_for_each(folder: Path, overlays: list[dict[str, Any]], *arguments: str) -> list[dict[str, int]]:
-    """The same for each of many mappings laid over the configuration, in one process."""
+def planned_for_each(
+    folder: Path, overlays: Sequence[dict[str, Any] | list[str]], *arguments: str
+) -> list[dict[str, int]]:
+    """The same for each of many mappings laid over the configuration, or lists of further arguments, in one process."""
     (folder / "overlays.json").write_text(json.dumps(overlays))
     done = run(folder, str(Path(many_dry_runs.__file__)), "overlays.json", "plans.json", *arguments)
     assert done.returncode == 0, done.stderr

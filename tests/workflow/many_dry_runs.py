@@ -2,9 +2,9 @@
 
     python tests/workflow/many_dry_runs.py OVERLAYS.json PLANS.json SNAKEMAKE-ARGUMENTS…
 
-Reads a list of mappings to lay over the configuration and writes a list of mappings: rule → number of jobs. Snakemake
-is asked each time in the current folder, in earnest; only Python's imports and the parsing of the project's code, which
-takes the most time, are shared.
+Reads a list of mappings to lay over the configuration, or of lists of further arguments, and writes a list of mappings:
+rule → number of jobs. Snakemake is asked each time in the current folder, in earnest; only Python's imports and the
+parsing of the project's code, which takes the most time, are shared.
 """
 
 import contextlib
@@ -29,28 +29,33 @@ def jobs(output: str) -> dict[str, int]:
     return {name: int(count) for name, count in rows if name != "all"}
 
 
-def dry_run(arguments: list[str], numbered: tuple[int, dict[str, Any]]) -> dict[str, int]:
-    """The plan of one configuration.
+Asked = dict[str, Any] | list[str]
+"""What is laid over the configuration, or arguments more."""
+
+
+def dry_run(arguments: list[str], numbered: tuple[int, Asked]) -> dict[str, int]:
+    """The plan of one configuration, or of one command.
 
     Raises:
         RuntimeError: Snakemake refused it.
     """
     from snakemake.cli import main
 
-    number, overlay = numbered
-    path = Path(f"overlay-{number}.yaml")
-    path.write_text(yaml.safe_dump(overlay), encoding="utf-8")
+    number, asked = numbered
+    if isinstance(asked, dict):
+        Path(f"overlay-{number}.yaml").write_text(yaml.safe_dump(asked), encoding="utf-8")
+    words = [f"overlay-{number}.yaml"] if isinstance(asked, dict) else asked
     text = io.StringIO()
     with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
         try:
-            main(["-n", *arguments, str(path)])
+            main(["-n", *arguments, *words])
         except SystemExit as end:
             if end.code:
-                raise RuntimeError(f"{overlay}: {text.getvalue()}") from None
+                raise RuntimeError(f"{asked}: {text.getvalue()}") from None
     return jobs(text.getvalue())
 
 
-def planned_apart(arguments: list[str], numbered: tuple[int, dict[str, Any]]) -> int:
+def planned_apart(arguments: list[str], numbered: tuple[int, Asked]) -> int:
     """The process number of a fork that writes the plan of one configuration to `plan-NUMBER.json` and ends.
 
     Forked from the main thread while no other runs: a fork beside threads may inherit a lock that nobody will free, as
@@ -92,7 +97,9 @@ def main() -> None:
     from clara import plan
 
     plan.Project = functools.cache(plan.Project)  # type: ignore[misc, assignment]
-    dry_run(arguments, (0, {}))  # fills the caches that the forks inherit
+    dry_run(
+        arguments, (0, {} if isinstance(overlays[0][1], dict) else overlays[0][1])
+    )  # fills the caches that the forks inherit
     running: set[int] = set()
     for numbered in overlays:
         if len(running) == len(os.sched_getaffinity(0)):

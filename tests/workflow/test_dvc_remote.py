@@ -200,6 +200,8 @@ def test_plots_of_two_revisions_are_one_page_without_network(tmp_path: Path) -> 
     call(tmp_path, "git", "add", "-A")
     call(tmp_path, "git", "commit", "-qm", "first")
     (tmp_path / claims).write_text("name,difference\nbeats_bm25,-3.5\n")
+    dvc(tmp_path, "plots", "show")
+    assert "-3.5" in (tmp_path / "dvc_plots" / "index.html").read_text(encoding="utf-8")
     dvc(tmp_path, "plots", "diff", "HEAD")
     page = (tmp_path / "dvc_plots" / "index.html").read_text(encoding="utf-8")
     assert all(said in page for said in ("beats_bm25", "1.25", "-3.5", "Claims of the paper"))

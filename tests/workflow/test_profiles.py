@@ -1,11 +1,14 @@
 """The profiles name rules that exist, and each step with a model asks for its GPU."""
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
+from clara import config as configuration
 from clara.config.rules import RULES
+from clara.plan import Plan
 from clara.runs import preflight
 from clara.sizing import Site
 from tests.workflow.checkout import ROOT
@@ -42,6 +45,29 @@ def test_rules_with_a_model_are_sized_and_get_their_gpus() -> None:
         assert f'gpu=gpus("{rule}")' in rules
         assert f'mem_mb=sized("{rule}", "memory")' in rules
     assert rules.count("CLARA_GPUS={resources.gpu}") == len(WITH_MODEL)
+
+
+def test_the_page_says_of_every_rule_where_it_runs_on_a_cluster() -> None:
+    page = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8").split("## Which steps are jobs")[1]
+    rows = re.findall(r"^\| (?:where|partition) .*? \| (.*?) \| ", page.split("\n## ")[0], re.MULTILINE)
+    local, without, on_gpus = (set(re.findall(r"`(\w+)`", row)) for row in rows)
+    named = re.search(r"^localrules:\n(.*?)\n\n", (ROOT / "Snakefile").read_text(encoding="utf-8"), re.M | re.S)
+    assert named
+    collecting = {"all", "paper"}
+    wanted = {name for name in re.findall(r"\w+", named[1]) if name not in collecting and not name.endswith("_all")}
+    assert local == wanted
+    assert on_gpus == WITH_MODEL
+    assert without == RULES.keys() - local - on_gpus
+
+
+def test_steps_with_a_model_compute_with_threads_of_the_settings() -> None:
+    # A profile's set-threads say what a job is given; numbers must not depend on that.
+    rules = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "rules").glob("*.smk"))
+    assert rules.count("    threads: CPU_THREADS") == len(WITH_MODEL)
+    values = configuration.load(ROOT / "config.yaml")
+    values["backbone"]["cpu_threads"] = 1234567
+    for rule in WITH_MODEL:
+        assert "1234567" in Plan(values, ROOT).settings(rule), rule
 
 
 def test_slurm_is_found_by_its_short_name_and_warns_jobs_before_their_end() -> None:

@@ -15,8 +15,11 @@ from tests.workflow.checkout import ROOT, environment, run
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = ("starting", "cluster", "extending", "recovering")
-"""The others: tests/commands/test_using_page.py, tests/workflow/test_dvc_remote.py."""
+PAGES = ("benchmarks", "cluster", "differences", "extending", "recovering", "starting", "training")
+"""The others: tests/commands/test_using_page.py, tests/workflow/test_dvc_remote.py. Commands in sentences:
+tests/workflow/test_sentences_run.py."""
+LAUNCHES = ("accelerate", "srun")
+"""Trainings of several processes: tests/training/test_processes.py and tests/workflow/test_slurm.py start them so."""
 
 
 def shown(text: str) -> list[list[str]]:
@@ -31,7 +34,7 @@ OF_PAGES = {
     " ".join(words): words
     for page in PAGES
     for words in shown((ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8"))
-    if words not in COMMANDS
+    if words not in COMMANDS and words[0] not in LAUNCHES
 }
 CHECKPOINT = "results/ci/joint/instruction-cr4-base"
 EARNEST = ("ask", "compress", "crate", "doctor", "provenance", "status")

@@ -29,8 +29,6 @@ QUICK = (
     "--max-status-checks-per-second", "5", "--latency-wait", "5",
 )  # fmt: skip
 """No accounting database here, and end of jobs is to be noticed soon."""
-ONE_THREAD = {"OMP_THREAD_LIMIT": "1"}
-"""Jobs ask for the profile's eight threads and use one: eight that share two processors are many times slower."""
 CI = ("--configfile", "configs/ci.yaml", "overlay.yaml")
 ONE_CHECKPOINT = """
 ratios: [4]
@@ -120,7 +118,7 @@ def start(folder: Path, *arguments: str, path: Path | None = None) -> "subproces
     Args:
         path: a folder whose commands come first.
     """
-    settings = environment() | ONE_THREAD
+    settings = environment()
     if path:
         settings["PATH"] = f"{path}{os.pathsep}{settings['PATH']}"
     with (folder / "run.txt").open("ab") as output:
@@ -210,6 +208,13 @@ def test_a_second_run_finds_nothing_to_do(on_slurm: Path) -> None:
     before = len(records(on_slurm))
     assert "Nothing to be done" in finish(start(on_slurm, *CI), on_slurm)
     assert len(records(on_slurm)) == before
+
+
+def test_what_slurm_made_is_what_a_local_run_makes(pretrained: Path, whole_run: Path) -> None:
+    # The profiles give a job of these eight threads and one.
+    for name in ("corpus/passages.parquet", "synthesis/pairs.parquet", "pretraining/cr4-base/adapters.safetensors"):
+        path = f"results/ci/{name}"
+        assert (pretrained / path).read_bytes() == (whole_run / path).read_bytes(), name
 
 
 def test_a_preempted_training_goes_on_where_it_was(folder: Path) -> None:
