@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.workflow.faults import TRAINED, below, weights
-from tests.workflow.harm import Outcome, checkout, judged, run
+from tests.workflow.harm import SAME, Outcome, checkout, judged, run
 
 
 @contextmanager
@@ -37,13 +37,14 @@ def can_mount(folder: Path) -> bool:
 PASSAGES = "corpus/passages.parquet"
 DISKS = {
     "results on a disk of 200 KB": ("results", "size=200k", "backbone/card.json"),
-    "results on a disk of 900 KB": ("results", "size=900k", TRAINED),
+    "results on a disk of 700 KB": ("results", "size=700k", TRAINED),
     "states on a disk of 400 KB": ("state", "size=400k", TRAINED),
     "logs on a disk of 8 KB": ("logs", "size=8k", TRAINED),
     "read-only results": ("results", "size=200m,ro", PASSAGES),
     "read-only states": ("state", "size=200m,ro", TRAINED),
 }
-"""Harm → the folder that lies on a bad disk, how that is mounted, and what is made."""
+"""Harm → the folder that lies on a bad disk, how that is mounted, and what is made. What pretraining stands on takes
+620 KB, its own results 140 more."""
 
 
 def disks(folder: Path, finished: Path, reference: dict[str, bytes], harms: Iterable[str] = DISKS) -> Iterator[Outcome]:
@@ -63,7 +64,8 @@ def disks(folder: Path, finished: Path, reference: dict[str, bytes], harms: Iter
         made = [target, *weights(reference)] if target == TRAINED else [target]
         wanted = {path: (finished / below(path)).read_bytes() for path in made}
         with small_disk(here, name, bad):
-            yield judged(harm, here, run(here, targets=[below(target)]), wanted)
+            first = judged(harm, here, run(here, targets=[below(target)]), wanted)
+            yield first._replace(result="NOT FELT") if first.result == SAME else first
             subprocess.run(["mount", "-o", "remount,rw,size=200m", str(here / name)], check=True)
             yield judged(f"{harm}, mended", here, run(here, targets=[below(target)]), wanted)
         shutil.rmtree(here)

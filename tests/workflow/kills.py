@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tests.workflow.harm import LONGEST_SECONDS, SAME, Outcome, checkout, judged, run, say, start
@@ -38,10 +38,19 @@ def rule_of(path: Path, folder: Path) -> str:
     return path.relative_to(folder).parts[0].removesuffix(path.suffix)
 
 
-def working(folder: Path) -> str:
-    """The rule whose log was written last: at work when the run was killed."""
-    logs = logs_of(folder)
-    return rule_of(logs[-1], folder / "logs" / "ci") if logs else "before any rule"
+def at_work(process: "subprocess.Popen[str]", folder: Path) -> list[str]:
+    """The rules whose programs run in the group of a run."""
+    programs = {path.stem for path in (folder / "workflow_scripts").glob("*.py")} - {"run_pipeline", "launch"}
+    found = set()
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            if os.getpgid(int(place.name)) == process.pid:
+                words = (place / "cmdline").read_text(errors="replace").split("\0")
+                # The command of the shell that waits for a program names it, too, within one word.
+                found |= {Path(word).stem for word in words if word.startswith("workflow_scripts/")} & programs
+        except OSError:  # it ended meanwhile
+            continue
+    return sorted(found)
 
 
 def ends_before(process: "subprocess.Popen[str]", seconds: float) -> bool:
@@ -87,7 +96,12 @@ def next_aim(aims: list[str], order: Iterable[str], folder: Path) -> str:
 
 
 def kills(
-    folder: Path, number: int, seconds: dict[str, float], chance: random.Random, reference: dict[str, bytes]
+    folder: Path,
+    number: int,
+    seconds: dict[str, float],
+    chance: random.Random,
+    reference: dict[str, bytes],
+    aimed_at: Sequence[str] = (),
 ) -> Iterator[Outcome]:
     """Kills runs so many times, each run some 25 times; one that ended is compared.
 
@@ -98,8 +112,10 @@ def kills(
     Args:
         folder: takes the checkouts.
         seconds: rule → an undisturbed job takes so long; the rules in the order of a run.
+        aimed_at: the rules among which they are dealt out; none are all.
     """
-    rules = [list(seconds)[place % len(seconds)] for place in range(number)]
+    among = [rule for rule in seconds if rule in (aimed_at or seconds)]
+    rules = [among[place % len(among)] for place in range(number)]
     chance.shuffle(rules)
     met: dict[str, int] = {}
     done, lives = 0, 0
@@ -111,11 +127,13 @@ def kills(
             process = start(here)
             if not outlives(process, here, aim, chance.uniform(0, seconds[aim] + 1)):
                 break
+            hit = at_work(process, here) or ["between two programs"]
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             done += 1
-            met[working(here)] = met.get(working(here), 0) + 1
-            say(f"kill {done} of {number}, aimed at {aim}: {working(here)}")
+            for rule in hit:
+                met[rule] = met.get(rule, 0) + 1
+            say(f"kill {done} of {number}, aimed at {aim}: {', '.join(hit)}")
         rules += aims + [aim] * bool(aim)
         code = run(here)
         yield judged(f"{done - since} kills of run {lives}", here, code, reference)

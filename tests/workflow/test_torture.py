@@ -6,6 +6,8 @@ Kills are in test_end_to_end.py; the long form, with a hundred of them and all f
 
 import hashlib
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,8 @@ import pytest
 from clara.data.download import Patience
 from clara.data.fetch import fetch
 from clara.errors import ClaraError
-from tests.workflow import bad_server, faults, harm
+from tests.workflow import bad_server, faults, harm, kills
+from tests.workflow.checkout import ROOT
 
 CONTENT = b"line of text\n" * 5000
 DAMAGED = {"flip": "evaluation/predictions/bm25.jsonl", "cut": "evaluation/metrics/bm25.json"}
@@ -41,6 +44,18 @@ def test_a_damaged_file_ends_in_a_sentence_that_mends_it(how: str, ran: Path, tm
 def test_a_lost_shard_of_a_store_ends_in_a_sentence_that_mends_it(ran: Path, tmp_path: Path) -> None:
     outcomes = list(faults.lost_shard(tmp_path, ran, harm.tables(ran)))
     assert [row.result for row in outcomes] == [harm.SENTENCE, harm.SAME], outcomes
+
+
+def test_a_kill_knows_the_program_that_it_hits() -> None:
+    # Not by its log: two rules run side by side, and the one whose log was written last may have ended.
+    sleeping = [sys.executable, "-c", "import time; time.sleep(60)"]
+    process = subprocess.Popen([*sleeping, "workflow_scripts/rank_bm25.py"], start_new_session=True, text=True)
+    try:
+        assert kills.at_work(process, ROOT) == ["rank_bm25"]
+    finally:
+        process.kill()
+        process.wait()
+    assert kills.at_work(process, ROOT) == []
 
 
 @pytest.mark.parametrize("behaviour", [name for name in bad_server.BEHAVIOURS if name != "stalls in the middle"])

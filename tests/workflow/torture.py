@@ -22,12 +22,15 @@ from tests.workflow.kills import kills, seconds_of
 HARMS = ("downloads", "shard", "state", "clock", "memory", "flip", "cut", "disks", "kills")
 
 
-def torture(folder: Path, *, number: int, seed: int, only: Sequence[str] = ()) -> Iterator[Outcome]:
+def torture(
+    folder: Path, *, number: int, seed: int, only: Sequence[str] = (), aimed_at: Sequence[str] = ()
+) -> Iterator[Outcome]:
     """Every harm's outcome, as it is known.
 
     Args:
         folder: checkouts are made below it and removed, all but the undisturbed one, which a later call finds there.
         only: names of the harms to do; none are all.
+        aimed_at: rules that kills aim at; none are all.
     """
     finished = folder / "finished"
     if not (finished / "results/ci/report/index.html").is_file() and run(checkout(finished)):
@@ -36,7 +39,7 @@ def torture(folder: Path, *, number: int, seed: int, only: Sequence[str] = ()) -
     given = (folder, finished, reference)
     chance = random.Random(f"{seed}-kills")
     harms = {
-        "kills": lambda: kills(folder, number, seconds_of(finished), chance, reference),
+        "kills": lambda: kills(folder, number, seconds_of(finished), chance, reference, aimed_at),
         "cut": lambda: faults.damaged_files(folder, finished, "cut", reference),
         "flip": lambda: faults.damaged_files(folder, finished, "flip", reference),
         "shard": lambda: faults.lost_shard(*given),
@@ -57,13 +60,15 @@ def main() -> None:
     flags.add_argument("--kills", type=int, default=100)
     flags.add_argument("--seed", type=int, default=1)
     flags.add_argument("--only", nargs="+", choices=HARMS, default=())
+    flags.add_argument("--rules", nargs="+", default=(), help="rules that kills aim at; all where none is named")
     flags.add_argument("--folder", type=Path, help="keeps the undisturbed run for the next call with other harms")
     given = flags.parse_args()
     fine = True
     print("| harm | came of it | detail |\n|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory(prefix="torture-") as temporary:
         folder = given.folder.resolve() if given.folder else Path(temporary)
-        for outcome in torture(folder, number=given.kills, seed=given.seed, only=given.only):
+        outcomes = torture(folder, number=given.kills, seed=given.seed, only=given.only, aimed_at=given.rules)
+        for outcome in outcomes:
             print(f"| {outcome.harm} | {outcome.result} | {outcome.detail} |", flush=True)
             fine = fine and outcome.fine
     sys.exit(not fine)
