@@ -9,6 +9,7 @@ processes that outlived a killed run; its SLURM jobs are cancelled, or each woul
 
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -20,6 +21,8 @@ from clara.errors import ResourceError
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 SKEW_NS = 60 * 10**9
 """Clocks of a network differ by less."""
+ROOM_BYTES = 10**6
+"""Snakemake's records, logs and locks of a small run."""
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -27,6 +30,7 @@ def main(argv: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if argv is None else argv
     folder = Path.cwd()
     require_writable(folder)
+    require_room(folder)
     hold(folder)
     if any((folder / ".snakemake" / "locks").glob("*")):
         cancel_orphans(folder)
@@ -49,6 +53,13 @@ def require_writable(folder: Path) -> None:
     for path in (folder, *(folder / name for name in ("results", "state", "logs", "benchmarks"))):
         if path.exists() and not os.access(path, os.W_OK):
             raise ResourceError(f"cannot write in {path}; unlock its disk or correct its rights, then run again")
+
+
+def require_room(folder: Path) -> None:
+    """Where its own records find no room, Snakemake blames the rights of their folder."""
+    total, _, free = shutil.disk_usage(folder)
+    if total and free < ROOM_BYTES:  # some network file systems tell no sizes
+        raise ResourceError(f"the disk of {folder} is full ({free / 1e6:.1f} MB are left); free it and run again")
 
 
 def hold(folder: Path) -> None:

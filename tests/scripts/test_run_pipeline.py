@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -51,6 +52,20 @@ def test_a_folder_that_may_only_be_read_is_named(
     with pytest.raises(ResourceError, match=r"cannot write in .*/results; unlock its disk"):
         run_pipeline.main([])
     assert became == []
+
+
+def test_a_full_disk_is_refused_before_snakemake_blames_rights(
+    folder: Path, became: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: (10**9, 10**9 - 2 * 10**5, 2 * 10**5))
+    with pytest.raises(
+        ResourceError, match=rf"the disk of {folder} is full \(0\.2 MB are left\); free it and run again"
+    ):
+        run_pipeline.main([])
+    assert became == []
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: (0, 0, 0))
+    run_pipeline.main([])
+    assert len(became) == 1
 
 
 def test_results_of_the_future_are_dated_now_in_their_order(

@@ -71,3 +71,24 @@ def disks(folder: Path, finished: Path, reference: dict[str, bytes], harms: Iter
             subprocess.run(["mount", "-o", "remount,rw,size=200m", str(here / name)], check=True)
             yield judged(f"{harm}, mended", here, run(here, targets=[below(target)]), wanted)
         shutil.rmtree(here)
+    yield from crowded(folder, finished, reference)
+
+
+def crowded(folder: Path, finished: Path, reference: dict[str, bytes]) -> Iterator[Outcome]:
+    """All of a run on one disk that is nearly full, what programs make and what Snakemake itself keeps; then with room.
+
+    What the run says is written elsewhere, as to a terminal.
+    """
+    harm, here = "1.5 MB of disk for all of a run", folder / "disk"
+    here.mkdir()
+    wanted = {path: (finished / below(path)).read_bytes() for path in [TRAINED, *weights(reference)]}
+    with small_disk(here, "", "size=100m"):
+        checkout(here)
+        (here / "run.txt").symlink_to(folder / "crowded.txt")
+        filler = here / "filler"
+        filler.write_bytes(bytes(shutil.disk_usage(here).free - 1_500_000))
+        first = judged(harm, here, run(here, targets=[below(TRAINED)]), wanted)
+        yield first._replace(result="NOT FELT") if first.result == SAME else first
+        filler.unlink()
+        yield judged(f"{harm}, mended", here, run(here, targets=[below(TRAINED)]), wanted)
+    here.rmdir()
