@@ -8,6 +8,7 @@ import pytest
 
 from clara import records
 from clara.errors import DataError
+from clara.files import sha256_file, write_json
 from clara.records import Passage, Question, StoredRows, document_id, document_text, read_rows, write_rows
 
 ROW: dict[str, Any] = {"id": "1", "question": "Who?", "golden_answers": ["A"], "docs": ["x", "y"], "pos_index": [1]}
@@ -114,6 +115,20 @@ def test_a_parquet_file_with_a_changed_byte_in_its_data_is_refused(tmp_path: Pat
     path.write_bytes(content[:place] + b"X" + content[place + 1 :])
     with pytest.raises(DataError, match=r"p\.parquet is (no readable|damaged)"):
         read_rows(Passage, path)
+
+
+@pytest.mark.parametrize("line", ["{", '{"id": 5}'])
+def test_a_bad_row_of_the_pipelines_own_file_is_damage_and_not_to_be_mended_by_hand(line: str, tmp_path: Path) -> None:
+    path = tmp_path / "nq.jsonl"
+    path.write_text(f"{line}\n")
+    record = {"command": ["make_candidates.py"], "inputs": {}, "outputs": {path.name: "0" * 64}}
+    write_json(tmp_path / "provenance" / "nq.json", record)
+    with pytest.raises(DataError, match=r"is not as make_candidates.py wrote it, .*; delete it and run again"):
+        read_rows(Question, path)
+    record["outputs"] = {path.name: sha256_file(path)}
+    write_json(tmp_path / "provenance" / "nq.json", record)
+    with pytest.raises(DataError, match="mend or remove"):
+        read_rows(Question, path)
 
 
 def test_a_fault_says_what_was_found(tmp_path: Path) -> None:

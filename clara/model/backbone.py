@@ -10,13 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clara.errors import CheckpointError, ClaraError, ConfigError
+from clara.errors import CheckpointError, ClaraError, ConfigError, DataError
 from clara.files import atomic_folder, sha256_file, write_json
 from clara.hub import fetch_model
 from clara.model import random_backbone, threads
 from clara.model.attention import one_text_a_row, settle
 from clara.model.licences import licence_of
 from clara.model.model_folder import read_model, read_tokenizer, require_usable
+from clara.provenance import require_as_made
 from clara.records import Record, read_card_file
 from clara.tokens import end_of_turn_id
 
@@ -244,14 +245,19 @@ def load(
 
 
 def require_unharmed(card: BackboneCard) -> None:
-    """Fails where weights, configuration or tokenizer are not as they were when the backbone was prepared.
+    """Fails where card, weights, configuration or tokenizer are not as they were when the backbone was prepared.
 
     Raises:
         CheckpointError: names the folder.
     """
     content = read_card_file(_Card, card.path, "backbone card", remedy="delete it and run prepare_backbone again")
     found = {name: sha256_file(card.folder / name) for name in content.files}
-    if _combined(found) != card.model_hash or sha256_file(card.folder / "tokenizer.json") != card.tokenizer_hash:
+    harmed = _combined(found) != card.model_hash or sha256_file(card.folder / "tokenizer.json") != card.tokenizer_hash
+    try:
+        require_as_made(card.path, sha256_file(card.path))
+    except DataError:
+        harmed = True
+    if harmed:
         raise CheckpointError(
             f"the language model in {card.folder} is not as it was prepared, a damaged disk or an edit; delete "
             f"{card.path} and run prepare_backbone again"

@@ -122,7 +122,7 @@ def read_card(path: Path) -> CheckpointCard:
     if not weights.exists():
         raise CheckpointError(f"{weights} is missing; run the stage {card.stage} again")
     if sha256_file(weights) != card.weights_hash:
-        raise CheckpointError(f"{weights} is damaged: its SHA-256 is not the card's; run the stage {card.stage} again")
+        raise CheckpointError(f"{weights} is damaged: its SHA-256 is not the card's; delete {path} and run again")
     return card
 
 

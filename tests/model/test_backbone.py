@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from safetensors import SafetensorError
 
 from clara.config.model import RANDOM_FAMILIES
 from clara.errors import CheckpointError, ConfigError, DataError, ResourceError
+from clara.files import sha256_file, write_json
 from clara.model import backbone, random_backbone
 from clara.model.adapters import COMPRESSOR, GENERATOR
 from clara.model.backbone import LoadedBackbone, prepare, read_card
@@ -193,3 +195,15 @@ def test_a_backbone_whose_files_changed_is_refused_where_steps_load_it(name: str
     (card.folder / name).write_bytes(content)
     with pytest.raises(CheckpointError, match=r"is not as it was prepared, .*; delete .*card\.json"):
         backbone.load(card, dtype="float32", verified=True)
+
+
+def test_a_card_that_is_not_as_its_record_says_is_refused_too(tmp_path: Path) -> None:
+    card = tiny.prepare("llama", tmp_path)
+    record = {"command": ["prepare_backbone.py"], "inputs": {}, "outputs": {card.path.name: sha256_file(card.path)}}
+    before, seconds = card.path.read_bytes(), card.path.stat().st_mtime
+    write_json(card.path.parent / "provenance" / "card.json", record)
+    backbone.require_unharmed(card)
+    card.path.write_bytes(before.replace(b"random:", b"randon:"))  # of no use to the steps that load it
+    os.utime(card.path, (seconds, seconds))
+    with pytest.raises(CheckpointError, match=r"delete .*card\.json and run prepare_backbone again"):
+        backbone.require_unharmed(card)

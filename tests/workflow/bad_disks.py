@@ -37,14 +37,14 @@ def can_mount(folder: Path) -> bool:
 PASSAGES = "corpus/passages.parquet"
 DISKS = {
     "results on a disk of 200 KB": ("results", "size=200k", "backbone/card.json"),
-    "results on a disk of 700 KB": ("results", "size=700k", TRAINED),
+    "results on a disk of 600 KB": ("results", "size=600k", TRAINED),
     "states on a disk of 400 KB": ("state", "size=400k", TRAINED),
-    "logs on a disk of 8 KB": ("logs", "size=8k", TRAINED),
+    "logs on a full disk": ("logs", "size=4k", TRAINED),
     "read-only results": ("results", "size=200m,ro", PASSAGES),
     "read-only states": ("state", "size=200m,ro", TRAINED),
 }
 """Harm → the folder that lies on a bad disk, how that is mounted, and what is made. What pretraining stands on takes
-620 KB, its own results 140 more."""
+560 KB, its own results 130 more; its log takes 700 bytes."""
 
 
 def disks(folder: Path, finished: Path, reference: dict[str, bytes], harms: Iterable[str] = DISKS) -> Iterator[Outcome]:
@@ -64,6 +64,8 @@ def disks(folder: Path, finished: Path, reference: dict[str, bytes], harms: Iter
         made = [target, *weights(reference)] if target == TRAINED else [target]
         wanted = {path: (finished / below(path)).read_bytes() for path in made}
         with small_disk(here, name, bad):
+            if name == "logs":
+                (here / name / "filler").write_bytes(bytes(4096))
             first = judged(harm, here, run(here, targets=[below(target)]), wanted)
             # A log that does not fit its disk ends no run: the system's words are on the screen.
             unfelt = first.result == SAME and "No space left on device" not in (here / "run.txt").read_text()

@@ -84,11 +84,14 @@ def damaged_files(
 
 
 def followed(harm: str, here: Path, target: str, wanted: dict[str, bytes], otherwise: str) -> Iterator[Outcome]:
-    """What comes of making `target`, and, where that is a sentence, of following it."""
+    """What comes of making `target`, and, where that is a sentence, of deleting and running what it says."""
     first = judged(harm, here, run(here, targets=[below(target)]), wanted)
     yield first
     if first.result == SENTENCE:
-        remove(here / to_delete(first.detail, otherwise))
+        lost = here / to_delete(first.detail, otherwise)
+        remove(lost)
+        if re.search(r"delete .* and run \w+ again", first.detail):
+            run(here, targets=[str(lost.relative_to(here))])
         again = judged(f"{harm}, its sentence followed", here, run(here, targets=[below(target)]), wanted)
         yield again if again.result == SAME else again._replace(result="NOT MENDED")
 
