@@ -205,13 +205,13 @@ def read_json_lines(path: Path) -> Iterator[tuple[str, Any]]:
         DataError: as `open_lines`, or a line is no JSON.
     """
     for where, line in open_lines(path):
-        with _vouched(Path(path)):
+        with vouched(Path(path)):
             value = json_line(line, where)
         yield where, value
 
 
 @contextmanager
-def _vouched(path: Path) -> Iterator[None]:
+def vouched(path: Path) -> Iterator[None]:
     """A block that reads rows; a wrong one in a file that is not as the pipeline wrote it is not to be mended by hand.
 
     Raises:
@@ -243,7 +243,7 @@ def read_rows(kind: type[RecordType], path: Path) -> list[RecordType]:
         DataError: names file, line and field.
     """
     path = Path(path)
-    with _vouched(path):
+    with vouched(path):
         if path.suffix == ".parquet":
             return [parse_row(kind, row, f"{path} row {number}") for number, row in enumerate(_parquet_rows(path), 1)]
         return [parse_row(kind, row, where) for where, row in read_json_lines(path)]

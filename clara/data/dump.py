@@ -10,7 +10,7 @@ from clara.data.wikitext import article_paragraphs, is_disambiguation
 from clara.errors import DataError
 from clara.files import reading, unpacked
 from clara.progress import Progress
-from clara.records import decoded_lines, json_line
+from clara.records import decoded_lines, json_line, vouched
 
 
 class Article(NamedTuple):
@@ -105,7 +105,8 @@ def _local_name(element: ElementTree.Element) -> str:
 
 def _row_articles(path: Path, file: IO[bytes], dropped: Counter[str]) -> Iterator[Article]:
     for where, line in decoded_lines(path, file):
-        title, text = _row(json_line(line, where), where)
+        with vouched(path):
+            title, text = _row(json_line(line, where), where)
         if text.strip():
             yield Article(title, iter([text]))
         else:

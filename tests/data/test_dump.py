@@ -10,6 +10,7 @@ import pytest
 
 from clara.data.dump import read_articles
 from clara.errors import DataError
+from clara.files import write_json
 
 HEAD = '<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.10/">\n<siteinfo><sitename>W</sitename></siteinfo>\n'
 
@@ -141,6 +142,14 @@ def test_rows_keep_their_text_as_it_is(write):
         '{"title": "A", "text": "First  line.\\nSecond."}\n\n{"title": "B", "text": " "}\n{"text": "No title."}\n'
     )
     assert read(path, "jsonl") == ([("A", ["First  line.\nSecond."]), ("", ["No title."])], {"no_text": 1})
+
+
+def test_a_dump_that_was_fetched_whole_and_is_cut_now_is_to_be_fetched_again(write):
+    path = write('{"text": "a"}\n{"text"')
+    record = {"command": ["fetch_corpus.py"], "inputs": {}, "outputs": {path.name: "0" * 64}}
+    write_json(path.parent / "provenance" / "card.json", record)
+    with pytest.raises(DataError, match=r"is not as fetch_corpus.py wrote it, .*; delete it and run again"):
+        read(path, "jsonl")
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def followed(harm: str, here: Path, target: str, wanted: dict[str, bytes], other
     if first.result == SENTENCE:
         lost = here / to_delete(first.detail, otherwise)
         remove(lost)
-        if re.search(r"delete .* and run \w+ again", first.detail):
+        if re.search(r"delete .* and run (\w+|the step that makes it) again", first.detail):
             run(here, targets=[str(lost.relative_to(here))])
         again = judged(f"{harm}, its sentence followed", here, run(here, targets=[below(target)]), wanted)
         yield again if again.result == SAME else again._replace(result="NOT MENDED")
