@@ -66,7 +66,12 @@ class MemoryStore:
                 raise CheckpointError(f"{self.folder / shard.file} is missing; delete {path} and compress again")
         sizes = [shard.documents for shard in self.manifest.shards]
         full = max(sizes, default=0)
-        listed = count_rows(self.folder / DOCUMENTS)
+        try:
+            listed = count_rows(self.folder / DOCUMENTS)
+        except DataError as error:  # of itself it would say to make this file again: only the whole store is made
+            raise CheckpointError(
+                f"{self.folder / DOCUMENTS} is missing or damaged; delete {path} and compress again"
+            ) from error
         fits = sum(sizes) == listed == self.manifest.num_documents
         if not fits or any(size != full for size in sizes[:-1]):
             raise CheckpointError(

@@ -60,6 +60,15 @@ def test_missing_and_cut_shards_are_refused(manifest: Path) -> None:
         MemoryStore(manifest)
 
 
+def test_a_list_of_documents_that_is_cut_or_lost_is_mended_by_making_the_store_again(manifest: Path) -> None:
+    listed = manifest.parent / "documents.parquet"
+    listed.write_bytes(listed.read_bytes()[:100])
+    for _ in ("cut", "lost"):
+        with pytest.raises(CheckpointError, match=rf"documents\.parquet is missing or damaged; delete {manifest} and"):
+            MemoryStore(manifest)
+        listed.unlink(missing_ok=True)
+
+
 def test_other_files_are_no_manifests(manifest: Path, model: ClaraModel) -> None:
     with pytest.raises(CheckpointError, match="is no store manifest"):
         MemoryStore(model.backbone.card.path)
