@@ -1,6 +1,7 @@
 """Answers by vLLM behind the server: what joins late, leaves early or fails; and vLLM itself, where it runs."""
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
@@ -38,6 +39,8 @@ class ByTransformers:
         self.dropped: list[str] = []
         self.gate = threading.Event()
         self.gate.set()
+        self.lone_steps: int | None = None
+        """How many steps a text may take alone before it waits for another to join; None: any number."""
         self.broken = False
 
     def add(self, key: str, prompt: Tensor, *, max_new_tokens: int) -> None:
@@ -57,6 +60,11 @@ class ByTransformers:
         assert self.left, "there is something to do"
         if self.broken:
             raise ResourceError("vllm broke down: no memory")
+        if self.lone_steps is not None and len(self.left) == 1:
+            if self.lone_steps == 0:
+                time.sleep(0.001)
+                return []
+            self.lone_steps -= 1
         steps = []
         for key, ids in list(self.left.items()):
             token, last = ids.pop(0), not ids
@@ -102,11 +110,13 @@ def test_a_late_request_joins_those_under_way_and_ends_before_them(world: World,
     with serving(world, writer=writer) as address:
         api = client(address)
         body = {**asked(QUESTIONS[0], max_tokens=300, stream=True), "k": 1}
+        writer.lone_steps = 20
         with httpx.stream("POST", f"{address}/v1/chat/completions", json=body, timeout=60) as slow:
             lines = slow.iter_lines()
             next(lines)
             assert api.chat.completions.create(**asked(QUESTIONS[1], max_tokens=2)).choices
             under_way = bool(writer.left)
+            writer.lone_steps = None
             rest = list(lines)
     assert under_way, "the long answer is not waited for"
     assert rest[-2] == "data: [DONE]"
