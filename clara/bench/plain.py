@@ -56,6 +56,7 @@ def memory(model: ClaraModel, text: str, *, role: str = COMPRESSOR, text_tokens:
         means = torch.stack([_mean(plain[0], weights, part) for part in _segments(span, added.num_memory)])
         scaled = memory_states.float() / (memory_states.float().pow(2).mean(-1, keepdim=True) + 1e-6).sqrt()
         vectors = (means + encoder.gate * scaled * backbone.embedding_scale).to(plain.dtype)
+    vectors = model.turned(role, vectors)
     return PlainMemory(vectors, states[span.start : span.stop].float().mean(0), memory_states.float().mean(0))
 
 

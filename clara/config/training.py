@@ -87,7 +87,7 @@ class Joint(Strict):
     objective: Literal["answer", "ranking"]
     """answer: the loss of the answer, no relevance labels (paper). ranking: multi-positive InfoNCE on the labels, for
     the query reasoner alone: the supervised reranker that the paper compares with (Table 7, rows `Sup-`); of the other
-    settings it reads temperature, temperature_end, reasoner_init and, for the logged recall, top_k."""
+    settings it reads temperature, temperature_end, reasoner_init, question_map and, for the logged recall, top_k."""
     top_k: int = Field(ge=1)
     """Documents selected; paper 5."""
     candidates: int | None = Field(ge=1)
@@ -107,6 +107,10 @@ class Joint(Strict):
     """Longest answer."""
     reasoner_init: Literal["compressor", "random"]
     """Where the query reasoner starts (Table 14)."""
+    question_map: bool
+    """Whether the query reasoner's vectors go through a linear map, which starts at the identity and learns five times
+    as fast as its adapter (ours). In the pooled form most of a vector is input embeddings, which nothing else
+    trains."""
     learns: Distinct[Literal["query_reasoner", "generator"]] = Field(min_length=1)
     """What objective answer trains; [generator] gives the paper's Table 13."""
 

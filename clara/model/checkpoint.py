@@ -198,7 +198,7 @@ def load(
     _require_shape(card, tensors, path)
     model = ClaraModel(loaded, card.shape)
     if QUERY_REASONER in card.roles:
-        model.add_query_reasoner("random")
+        model.add_query_reasoner("random", question_map=f"{QUERY_REASONER}.own.question_map" in tensors)
     load_state(model, tensors)
     model.requires_grad_(False)
     if inference:

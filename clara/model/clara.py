@@ -17,6 +17,10 @@ from clara.model.memory import Memories, MemoryEncoder, token_salience
 from clara.model.scoring import ScoreForm, cosine_scores, late_interaction_scores
 from clara.tokens import AddedIds, CompressorInput, Encoder
 
+MAP_SCALE = 5.0
+"""The question's map learns so many times as fast as the adapters beside it: it starts at nothing, and few steps are to
+turn a ranking (docs/experiments.md)."""
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -34,7 +38,7 @@ class Shape:
 
 
 class ClaraModel(nn.Module):
-    """The model. Each role is a LoRA adapter plus its own added rows (and gate); the backbone never learns.
+    """The model. Each role is a LoRA adapter plus its own added rows (and gate, and map); the backbone never learns.
 
     Args:
         backbone: loaded, frozen.
@@ -80,8 +84,16 @@ class ClaraModel(nn.Module):
         """Whether the model can encode questions."""
         return QUERY_REASONER in self.roles
 
-    def add_query_reasoner(self, init: Literal["compressor", "random"], *, seed: int = 0) -> None:
-        """Adds the third role, as a copy of the compressor or from new (Table 14)."""
+    def add_query_reasoner(
+        self, init: Literal["compressor", "random"], *, seed: int = 0, question_map: bool = False
+    ) -> None:
+        """Adds the third role, as a copy of the compressor or from new (Table 14).
+
+        Args:
+            init: where its adapter, rows and gate start.
+            seed: of what starts from new.
+            question_map: with a linear map behind it, which starts at the identity.
+        """
         compressor = self.roles[COMPRESSOR]
         assert isinstance(compressor, MemoryEncoder)
         with torch.random.fork_rng():
@@ -95,6 +107,9 @@ class ClaraModel(nn.Module):
             reasoner.salience.copy_(compressor.salience)
             if init == "compressor":
                 reasoner.gate.data.copy_(compressor.gate.data)
+        if question_map:
+            dim = self.backbone.hidden_size
+            reasoner.question_map = nn.Parameter(torch.zeros(dim, dim, device=self.backbone.device))
         self.roles[QUERY_REASONER] = reasoner
 
     def set_salience(self, documents: Sequence[str]) -> None:
@@ -116,7 +131,7 @@ class ClaraModel(nn.Module):
                     nn.init.kaiming_uniform_(parameter.data, a=5**0.5)
 
     def role_parameters(self, role: str) -> list[nn.Parameter]:
-        """Everything that learns when `role` learns: adapter, added rows, gate."""
+        """Everything that learns when `role` learns: adapter, added rows, gate, map."""
         if role not in self.roles:
             raise CheckpointError(f"this model has no {role}; it has {', '.join(self.roles)}")
         return [*self.adapters.parameters(role), *self.roles[role].parameters()]
@@ -149,7 +164,17 @@ class ClaraModel(nn.Module):
         assert isinstance(encoder, MemoryEncoder)
         with self.adapters.using(role):
             memories: Memories = encoder(self.backbone, inputs, self.added)
-        return memories
+        return memories._replace(vectors=self.turned(role, memories.vectors))
+
+    def turned(self, role: str, vectors: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
+        """`vectors` of a role behind its map, x + 5 (x - centre) W; as they are where it has none."""
+        matrix = getattr(self.roles[role], "question_map", None)
+        if matrix is None:
+            return vectors
+        with torch.autocast(vectors.device.type, enabled=False):  # rounded, near documents would tie
+            update = MAP_SCALE * (vectors.float() - self.centre) @ matrix.float()
+        turned: Tensor = (vectors.float() + update).to(vectors.dtype)
+        return turned
 
     def scores(
         self,

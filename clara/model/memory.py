@@ -36,6 +36,8 @@ class MemoryEncoder(nn.Module):
         vocab_size: of the backbone.
     """
 
+    question_map: nn.Parameter | None
+    """Of a query reasoner that has one: what `ClaraModel.encode` turns its vectors by, `[dim, dim]`; 0 changes none."""
     salience: Tensor
     """Weight of each token in a segment's mean, `[vocab]`; not learned, but part of the role's state."""
 
@@ -43,6 +45,7 @@ class MemoryEncoder(nn.Module):
         super().__init__()
         self.rows = nn.Parameter(rows.float())
         self.form = form
+        self.register_parameter("question_map", None)
         self.gate = nn.Parameter(torch.tensor(GATE_START)) if form == "pooled" else None
         if form == "pooled":
             self.register_buffer("salience", torch.ones(vocab_size))

@@ -108,6 +108,14 @@ def test_the_query_reasoner_starts_where_it_is_told_to(
     assert same(joined.model, model, QUERY_REASONER)
 
 
+def test_joint_training_moves_the_map_where_it_is_asked_for(start: Path, tmp_path: Path) -> None:
+    assert join(start, tmp_path / "plain").model.roles[QUERY_REASONER].question_map is None
+    joined = join(start, tmp_path / "map", question_map=True, optimization={"learning_rate": 1e-2})
+    matrix = joined.model.roles[QUERY_REASONER].question_map
+    assert matrix is not None
+    assert matrix.abs().max() > 1e-3
+
+
 @pytest.mark.parametrize("stage", ["pretraining", "instruction"])
 def test_the_supervised_reranker_moves_the_query_reasoner_alone_from_either_start(
     stage: str, model: ClaraModel, tmp_path: Path
