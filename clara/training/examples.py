@@ -75,12 +75,15 @@ def pretraining_examples(
         max_target_tokens: a list is shortened by whole pairs, other targets by their end.
 
     Raises:
-        DataError: no row is of these kinds.
+        DataError: no row is of one of these kinds.
     """
     rows = [pair for pair in pairs if pair.kind in kinds]
-    if not rows:
+    found = Counter(pair.kind for pair in pairs)
+    if absent := [kind for kind in kinds if kind not in found]:  # trained on the others alone, it would be another run
         raise DataError(
-            f"no synthesized row is of kind {', '.join(kinds)}; synthesize more or change pretraining.kinds"
+            f"pretraining.kinds names {', '.join(absent)}, but no synthesized row to train on is of that kind (found: "
+            f"{', '.join(f'{kind} {count}' for kind, count in sorted(found.items())) or 'none at all'}); synthesize "
+            "such rows or leave the kind out"
         )
     lists: dict[tuple[str, str], list[Pair]] = defaultdict(list)
     for pair in rows:

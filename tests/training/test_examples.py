@@ -85,10 +85,15 @@ def test_fewer_documents_are_a_part_of_more_with_all_of_their_rows() -> None:
     assert all(kept.count(text) == 3 for text in two)
 
 
-def test_no_row_of_the_kinds_asked_for_is_refused(model: ClaraModel) -> None:
+@pytest.mark.parametrize("kinds", [["complex"], ["simple", "complex"]])
+def test_a_kind_of_which_there_is_no_row_is_refused(kinds: list[str], model: ClaraModel) -> None:
     pairs: list[Pair] = tiny.pairs()
-    with pytest.raises(DataError, match="no synthesized row is of kind complex"):
-        list(pretraining_examples(pairs, model.tokens, kinds=["complex"], qa_target="list", max_target_tokens=9))
+    with pytest.raises(
+        DataError, match=r"kinds names complex, but no .* that kind \(found: paraphrase \d+, simple \d+\)"
+    ):
+        list(pretraining_examples(pairs, model.tokens, kinds=kinds, qa_target="list", max_target_tokens=9))
+    with pytest.raises(DataError, match="found: none at all"):
+        list(pretraining_examples([], model.tokens, kinds=kinds, qa_target="list", max_target_tokens=9))
 
 
 def test_instruction_keeps_the_gold_and_fills_with_others_in_the_seeds_order(model: ClaraModel) -> None:

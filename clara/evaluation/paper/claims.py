@@ -37,6 +37,8 @@ class Claim(Strict):
     ratios: Ratios = Ratios()
     values: Annotated[str, matching(r"table_\d+", "table_ and its number")] | None = None
     """The file of `paper/values` that holds both cells of the paper."""
+    paper_first: Pattern | None = None
+    """The name of the first cell there, where it is another: what the paper's base is and a run's need not be."""
 
     @model_validator(mode="after")
     def _differs(self) -> "Claim":

@@ -145,6 +145,9 @@ def _ratio_in(system: str) -> list[str]:
 def _difference(claim: Claim, pair: tuple[str, str], values: Values) -> float | None:
     """Of the average if both print it, else over the benchmarks that both print."""
 
+    if claim.paper_first is not None:
+        pair = (claim.paper_first.format(ratio=(*_ratio_in(pair[0]), None)[0]), pair[1])
+
     def at(system: str, benchmark: str) -> float | None:
         value = values.get(Place(system, claim.setting, benchmark, claim.metric))
         return None if value is None else value.value

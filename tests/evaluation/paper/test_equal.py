@@ -33,6 +33,13 @@ def test_a_variant_of_an_overlay_that_changes_nothing_is_base() -> None:
     assert equals(pretraining={"kinds": ["simple", "complex"]}).among(asked) == {}
 
 
+def test_all_kinds_are_base_where_base_learns_from_all_of_them() -> None:
+    asked = ["given-instruction-cr4-all_kinds"]
+    assert equals().among(asked) == {}
+    found = equals(pretraining={"kinds": ["simple", "complex", "paraphrase"]}).among(asked)
+    assert found == {"given-instruction-cr4-all_kinds": "given-instruction-cr4-base"}
+
+
 def test_what_follows_a_stage_does_not_part_variants_before_it() -> None:
     # The supervised reranker differs in joint training alone: given documents, it is base.
     found = equals().among(["given-instruction-cr4-supervised", "instruction-cr4-supervised"])

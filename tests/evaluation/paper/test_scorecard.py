@@ -111,6 +111,8 @@ def test_the_papers_difference_is_of_the_same_cells() -> None:
     finding = judge([made], {}, {"table_1": table}, ratios=[4], resampling=RESAMPLING)[0]
     # Ratio 32 on both benchmarks: (6 + 2) / 2; ratio 128 on the one that both print: 5.
     assert finding.paper == pytest.approx(4.5)
+    renamed = claim(first="a-cr{ratio}-ours", paper_first="a-cr{ratio}-x", second="b", values="table_1")
+    assert judge([renamed], {}, {"table_1": table}, ratios=[4], resampling=RESAMPLING)[0].paper == pytest.approx(4.5)
 
 
 def test_files_tell_verdict_numbers_and_what_to_run() -> None:
