@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tests.workflow import bad_server
-from tests.workflow.harm import SAME, SENTENCE, SMALL, Outcome, checkout, judged, run
+from tests.workflow.harm import SAME, SENTENCE, Outcome, checkout, judged, run
 
 
 def damage(path: Path, how: str) -> None:
@@ -35,6 +35,7 @@ DAMAGED = {
     "backbone/card.json": USE,
     "backbone/model/model.safetensors": USE,
     "backbone/model/tokenizer.json": USE,
+    "backbone/model/tokenizer_config.json": USE,
     "questions/nq.test.jsonl": "candidates/nq.test.oracle.jsonl",
     "candidates/nq.train.oracle.jsonl": "instruction/cr4-base/card.json",
     "candidates/nq.test.oracle.jsonl": "evaluation/predictions/bm25.jsonl",
@@ -115,7 +116,7 @@ def lost_shard(folder: Path, finished: Path, reference: dict[str, bytes]) -> Ite
 def damaged_state(folder: Path, finished: Path, reference: dict[str, bytes]) -> Iterator[Outcome]:
     """A training's newest saved state with a flipped bit, when the training goes on from it."""
     here = Path(shutil.copytree(finished, folder / "state"))
-    newest = sorted((here / "state/ci/pretrain").rglob("step-*/parameters.safetensors"))[-1]
+    newest = sorted((here / "state/ci/pretrain/4-base").rglob("step-*/parameters.safetensors"))[-1]
     damage(newest, "flip")
     shutil.rmtree(here / below("pretraining"))
     yield judged("flipped bit in a saved state", here, run(here, targets=[below(TRAINED)]), weights(reference))
@@ -123,8 +124,8 @@ def damaged_state(folder: Path, finished: Path, reference: dict[str, bytes]) -> 
 
 
 def weights(reference: dict[str, bytes]) -> dict[str, bytes]:
-    """What a pretraining alone has to give."""
-    return {name: content for name, content in reference.items() if name.startswith("pretraining/")}
+    """What making `TRAINED` alone has to give."""
+    return {name: content for name, content in reference.items() if Path(name).parent == Path(TRAINED).parent}
 
 
 def clock(folder: Path, finished: Path, reference: dict[str, bytes]) -> Iterator[Outcome]:
@@ -162,7 +163,7 @@ def downloads(folder: Path, finished: Path, reference: dict[str, bytes]) -> Iter
         here = checkout(folder / "download")
         with bad_server.serving(content, behaviour) as server:
             source = {"location": server.url, "sha256": hashlib.sha256(content).hexdigest(), "format": "jsonl"}
-            (here / "overlay.yaml").write_text(f"{SMALL}corpus: {{source: {json.dumps(source)}}}\n")
+            (here / "overlay.yaml").write_text(json.dumps({"corpus": {"source": source}}))
             for harm in (f"download: {behaviour}", f"download: {behaviour}, then well"):
                 code = run(here, targets=["results/ci/corpus/passages.parquet"])
                 found = here / "results/ci/corpus/passages.parquet"

@@ -1,7 +1,4 @@
-"""A run of a small graph that is to be harmed: started, watched, and judged by its tables or by its last words.
-
-The graph is configs/ci.yaml with one ratio and one benchmark.
-"""
+"""A run that is to be harmed, of configs/ci.yaml: started, watched, and judged by its tables or by its last words."""
 
 import os
 import re
@@ -15,7 +12,6 @@ from typing import NamedTuple
 from tests.workflow.checkout import CI, copy_checkout, environment
 
 RUNNER = "workflow_scripts/run_pipeline.py"
-SMALL = "ratios: [4]\nbenchmarks: {hotpotqa: null, musique: null, 2wiki: null}\nevaluation: {baselines: [bm25]}\n"
 KEPT = ("report/tables/*", "evaluation/metrics/*.json", "evaluation/predictions/*.jsonl", "*/*/adapters.safetensors")
 LONGEST_SECONDS = 3600
 """A run that takes longer hangs."""
@@ -37,16 +33,16 @@ class Outcome(NamedTuple):
 
 
 def checkout(folder: Path) -> Path:
-    """A new checkout with the small graph."""
+    """A new checkout, with room for settings of a harm."""
     copy_checkout(folder)
-    (folder / "overlay.yaml").write_text(SMALL)
+    (folder / "overlay.yaml").write_text("{}\n")
     return folder
 
 
 def start(
     folder: Path, before: Callable[[], None] | None = None, targets: Sequence[str] = ()
 ) -> "subprocess.Popen[str]":
-    """A run of the small graph in a process group of its own; what it says goes to run.txt."""
+    """A run in a process group of its own; what it says goes to run.txt."""
     with (folder / "run.txt").open("w") as output:
         return subprocess.Popen(
             [sys.executable, RUNNER, *targets, *CI, "overlay.yaml"],

@@ -7,22 +7,16 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.workflow.harm import LONGEST_SECONDS, SAME, Outcome, checkout, judged, run, say, start
+from tests.workflow.harm import LONGEST_SECONDS, SAME, Outcome, checkout, judged, run, say, start, status
 
-A_RUN = 25
-"""As many kills a run gets."""
+A_RUN = 50
+"""As many kills a run gets, and a few more where some hit no program."""
 LIVES = 10
 """As many runs more than these kills need, for jobs that end before they are hit."""
-
-
-def logs_of(folder: Path, rule: str = "") -> list[Path]:
-    """The log files of a rule, or of all, the one written last at the end."""
-    logs = folder / "logs" / "ci"
-    found = [path for path in logs.rglob("*.log") if rule in ("", rule_of(path, logs))]
-    return sorted(found, key=written)
 
 
 def written(path: Path) -> float:
@@ -62,17 +56,16 @@ def ends_before(process: "subprocess.Popen[str]", seconds: float) -> bool:
     return True
 
 
-def outlives(process: "subprocess.Popen[str]", folder: Path, rule: str, moment: float) -> bool:
-    """Whether the run is still at work at its moment: so many seconds after `rule` has begun.
-
-    Args:
-        rule: waited for, as its log begins with its job.
-    """
-    began, until = time.time(), time.monotonic() + LONGEST_SECONDS
-    while not any(written(path) > began for path in logs_of(folder, rule)[-1:]):
-        if ends_before(process, 0.1) or time.monotonic() > until:
+def begun(process: "subprocess.Popen[str]", folder: Path, aims: Sequence[str]) -> str:
+    """The first of these rules that begins a job, as its log shows, from now on; none when the run ends before."""
+    logs, now, until = folder / "logs" / "ci", time.time(), time.monotonic() + LONGEST_SECONDS
+    while time.monotonic() < until:
+        at_it = {rule_of(path, logs) for path in logs.rglob("*.log") if written(path) > now}
+        if first := next((rule for rule in aims if rule in at_it), ""):
+            return first
+        if ends_before(process, 0.1):
             break
-    return not ends_before(process, moment)
+    return ""
 
 
 def seconds_of(finished: Path) -> dict[str, float]:
@@ -85,16 +78,6 @@ def seconds_of(finished: Path) -> dict[str, float]:
     return found
 
 
-def next_aim(aims: list[str], order: Iterable[str], folder: Path) -> str:
-    """The rule to be killed next: the first in order that this checkout has not finished; it is taken off the list."""
-    benchmarks = folder / "benchmarks" / "ci"
-    finished = {rule_of(path, benchmarks) for path in benchmarks.rglob("*.jsonl")}
-    aim = next((rule for rule in order if rule in aims and rule not in finished), "")
-    if aim:
-        aims.remove(aim)
-    return aim
-
-
 def kills(
     folder: Path,
     number: int,
@@ -103,39 +86,45 @@ def kills(
     reference: dict[str, bytes],
     aimed_at: Sequence[str] = (),
 ) -> Iterator[Outcome]:
-    """Kills runs so many times, each run some 25 times; one that ended is compared.
+    """Kills runs so many times, each run some 50 times; one that ended is compared.
 
     The kills are dealt out evenly over the rules, and each comes at a random moment of its rule's job: between its
     begin and a second after the end that it would have by itself, so that some fall between two jobs. Moments count
-    from the begin of the job, for on a busy machine Snakemake may take longer to start than a job to end.
+    from the begin of the job, for on a busy machine Snakemake may take longer to start than a job to end. Whichever
+    rule begins first of those that are due is aimed at, lest a short one pass by while a long one is waited for; one
+    whose program was not hit stays due, so that there are a few kills more than asked for.
 
     Args:
         folder: takes the checkouts.
-        seconds: rule → an undisturbed job takes so long; the rules in the order of a run.
+        seconds: rule → an undisturbed job takes so long.
         aimed_at: the rules among which they are dealt out; none are all.
     """
     among = [rule for rule in seconds if rule in (aimed_at or seconds)]
-    rules = [among[place % len(among)] for place in range(number)]
-    chance.shuffle(rules)
-    met: dict[str, int] = {}
+    due = [among[place % len(among)] for place in range(number)]
+    chance.shuffle(due)
+    met: Counter[str] = Counter()
     done, lives = 0, 0
-    while done < number and lives < LIVES + number // A_RUN:
+    while due and lives < LIVES + number // A_RUN:
         lives += 1
         here, since = checkout(folder / f"killed-{lives}"), done
-        aims, rules = rules[:A_RUN], rules[A_RUN:]
-        while aim := next_aim(aims, seconds, here):
+        aims, due = due[:A_RUN], due[A_RUN:]
+        while aims:
             process = start(here)
-            if not outlives(process, here, aim, chance.uniform(0, seconds[aim] + 1)):
+            aim = begun(process, here, aims)
+            if not aim or ends_before(process, chance.uniform(0, seconds[aim] + 1)):
                 break
-            hit = at_work(process, here) or ["between two programs"]
+            hit = at_work(process, here)
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             done += 1
-            for rule in hit:
-                met[rule] = met.get(rule, 0) + 1
-            say(f"kill {done} of {number}, aimed at {aim}: {', '.join(hit)}")
-        rules += aims + [aim] * bool(aim)
+            met.update(hit)
+            aims = [rule for rule in aims if rule != aim] + [aim] * (aims.count(aim) - (aim in hit))
+            say(f"kill {done}, {len(due) + len(aims)} due, aimed at {aim}: {', '.join(hit) or 'between two programs'}")
+        status(process)
+        due += aims
         code = run(here)
         yield judged(f"{done - since} kills of run {lives}", here, code, reference)
         shutil.rmtree(here)
-    yield Outcome(f"{done} kills in all", SAME, ", ".join(f"{n}x {rule}" for rule, n in sorted(met.items())))
+    passed = sorted(set(among[:number]) - set(met))
+    counts = ", ".join(f"{times}x {rule}" for rule, times in sorted(met.items()))
+    yield Outcome(f"{done} kills in all", f"NOT HIT: {', '.join(passed)}" if passed else SAME, counts)

@@ -58,6 +58,19 @@ def test_a_kill_knows_the_program_that_it_hits() -> None:
     assert kills.at_work(process, ROOT) == []
 
 
+def test_the_rule_that_begins_first_of_those_due_is_aimed_at(tmp_path: Path) -> None:
+    # Not the first that is unfinished: while that was waited for, a short rule began and ended, and was never hit.
+    begins = "import sys, time; time.sleep(0.5); open(sys.argv[1], 'w').write('at work'); time.sleep(60)"
+    logs = tmp_path / "logs" / "ci"
+    for rule in ("predict", "rank_bm25", "score"):
+        (logs / rule).mkdir(parents=True)
+        (logs / rule / "earlier.log").write_text("of the run before\n")
+    with subprocess.Popen([sys.executable, "-c", begins, logs / "rank_bm25.log"], text=True) as process:
+        assert kills.begun(process, tmp_path, ["predict", "rank_bm25", "score"]) == "rank_bm25"
+        process.kill()
+    assert kills.begun(process, tmp_path, ["rank_bm25"]) == "", "the run has ended"
+
+
 @pytest.mark.parametrize("behaviour", [name for name in bad_server.BEHAVIOURS if name != "stalls in the middle"])
 def test_a_bad_server_gives_the_right_bytes_or_a_sentence(behaviour: str, tmp_path: Path) -> None:
     # The stalling one takes a minute and a half; tests/data/test_fetch.py has it with less patience.

@@ -1,4 +1,4 @@
-"""Harms runs of a small graph in every way a machine can, starts them again, and prints what came of it as a table.
+"""Harms runs of configs/ci.yaml in every way a machine can, starts them again, and prints what came of it as a table.
 
     python tests/workflow/torture.py --kills 100 [--seed 1] [--only downloads disks …]     (make torture)
 
