@@ -5,9 +5,12 @@ Kills are in test_end_to_end.py; the long form, with a hundred of them and all f
 """
 
 import hashlib
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -69,6 +72,19 @@ def test_the_rule_that_begins_first_of_those_due_is_aimed_at(tmp_path: Path) -> 
         assert kills.begun(process, tmp_path, ["predict", "rank_bm25", "score"]) == "rank_bm25"
         process.kill()
     assert kills.begun(process, tmp_path, ["rank_bm25"]) == "", "the run has ended"
+
+
+def test_a_program_that_ends_early_is_not_waited_for_longer(tmp_path: Path) -> None:
+    # What a busy machine took a minute for, an idle one has done in seconds: the kill comes soon after.
+    (tmp_path / "workflow_scripts").mkdir()
+    (tmp_path / "workflow_scripts" / "score.py").write_text("import time; time.sleep(1)")
+    command = f"{sys.executable} workflow_scripts/score.py; sleep 30"
+    began = time.monotonic()
+    with subprocess.Popen(["sh", "-c", command], cwd=tmp_path, start_new_session=True, text=True) as process:
+        assert kills.outlives(process, tmp_path, "score", 25, 0.2)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert 1 < time.monotonic() - began < 20
+    assert not kills.outlives(process, tmp_path, "score", 25, 0.2), "the run has ended"
 
 
 @pytest.mark.parametrize("behaviour", [name for name in bad_server.BEHAVIOURS if name != "stalls in the middle"])
