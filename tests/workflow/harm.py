@@ -12,7 +12,10 @@ from typing import NamedTuple
 from tests.workflow.checkout import CI, copy_checkout, environment
 
 RUNNER = "workflow_scripts/run_pipeline.py"
-KEPT = ("report/tables/*", "evaluation/metrics/*.json", "evaluation/predictions/*.jsonl", "*/*/adapters.safetensors")
+KEPT = (
+    "report/tables/*", "paper/*.*", "evaluation/metrics/*.json", "evaluation/predictions/*.jsonl",
+    "*/*/adapters.safetensors", "compression/*/*.safetensors",
+)  # fmt: skip
 LONGEST_SECONDS = 3600
 """A run that takes longer hangs."""
 SAME, SENTENCE = "same tables", "one sentence"
