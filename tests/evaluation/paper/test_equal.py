@@ -40,6 +40,17 @@ def test_all_kinds_are_base_where_base_learns_from_all_of_them() -> None:
     assert found == {"given-instruction-cr4-all_kinds": "given-instruction-cr4-base"}
 
 
+@pytest.mark.parametrize(("mapped", "other"), [(True, "question_map"), (False, "no_map")])
+def test_base_is_whichever_row_of_the_maps_ablation_its_settings_are(mapped: bool, other: str) -> None:
+    asked = [f"instruction-cr16-{name}" for name in ("question_map", "no_map", "supervised_map", "supervised_no_map")]
+    named = {"supervised": {"joint": {"objective": "ranking"}}}  # inherits what base has
+    found = equals(joint={"question_map": mapped}, variants=named).among(asked)
+    assert found == {
+        f"instruction-cr16-{other}": "instruction-cr16-base",
+        f"instruction-cr16-supervised_{other.removeprefix('question_')}": "instruction-cr16-supervised",
+    }
+
+
 def test_what_follows_a_stage_does_not_part_variants_before_it() -> None:
     # The supervised reranker differs in joint training alone: given documents, it is base.
     found = equals().among(["given-instruction-cr4-supervised", "instruction-cr4-supervised"])
