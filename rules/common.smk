@@ -307,6 +307,14 @@ def drawn_figures():
     return expand("results/{run}/figures/{figure}.svg", run=RUN, figure=asked)
 
 
+def shown_in(figure):
+    """The measurements that a figure shows: those asked for, else those that another command has left, so that nothing once measured is lost."""
+    if figure not in ("by_k", "states"):
+        return []
+    asked = figure in config["measurements"]["which"]
+    return [path for path in measurement_files(figure) if asked or Path(path).exists()]
+
+
 def candidates(split, kinds):
     """The candidate files of all benchmarks: a split's pools of the given kinds, oracle or normal."""
     return expand(

@@ -371,11 +371,7 @@ rule draw_figure:
             if w.figure == "recall_bars"
             else []
         ),
-        measured=lambda w: (
-            measurement_files(w.figure)
-            if w.figure in config["measurements"]["which"]
-            else []
-        ),
+        measured=lambda w: shown_in(w.figure),
     output:
         svg="results/{run}/figures/{figure}.svg",
         png="results/{run}/figures/{figure}.png",

@@ -23,7 +23,10 @@ def main(argv: list[str] | None = None) -> None:
     stages = flags.parse_args(argv).stages
     dvc = [sys.executable, "-m", "dvc"]
     if subprocess.run([*dvc, "pull", *stages]).returncode:
-        raise ResourceError("dvc pull brought not everything; the reason stands above, mend it and repeat")
+        raise ResourceError(
+            "dvc pull did not bring everything; the reason stands above: mend the remote's address or key "
+            "(docs/dvc.md), or have the results pushed by whoever made them (dvc push), and repeat"
+        )
     status = subprocess.run([*dvc, "status", *stages], capture_output=True, text=True)
     if status.returncode or "up to date" not in status.stdout:
         raise DataError(

@@ -147,6 +147,19 @@ def model_identity(folder: Path, dtype: str) -> str:
     return f"{digest.hexdigest()[:12]}-{dtype}"
 
 
+def with_threads(identity: str, number: int | None) -> str:
+    """`identity` as part of the keys of replies that `number` threads of a CPU compute: they round sums their own way.
+
+    One thread adds nothing, as before threads were part of the keys, so that replies kept then stay good; where there
+    is a GPU no number adds anything, because it changes nothing.
+    """
+    if number is None or number == 1:
+        return identity
+    import torch
+
+    return identity if torch.cuda.is_available() else f"{identity} by {number} threads"
+
+
 def choose(
     engine: EngineName,
     folder: Path | None,

@@ -16,7 +16,7 @@ from clara.progress import Progress
 from clara.records import Passage, read_rows, write_rows
 from clara.synthesis import loop, published, report
 from clara.synthesis.cache import ReplyCache
-from clara.synthesis.engine import Deferred, TextEngine, choose, model_identity
+from clara.synthesis.engine import Deferred, TextEngine, choose, model_identity, with_threads
 from clara.synthesis.forecast import FIRST, Forecast, sentence
 from clara.synthesis.passages import spread
 from clara.synthesis.requests import Drawing
@@ -62,7 +62,7 @@ def synthesize(
         pairs: accepted rows, by passage, kind and round.
         rejected: the others, with their reason.
         summary: the report.
-        cpu_threads: threads of the transformers engine on a CPU; null leaves them as they are.
+        cpu_threads: threads of the transformers engine on a CPU, part of the cache keys; null leaves them as they are.
         estimate: only work on the first passages, print what the whole will cost, and write nothing but the cache.
         engine: answers instead of the one that the settings name.
 
@@ -164,7 +164,7 @@ def _engine(settings: Synthesis, dtype: str, card: Path, state: Path, cpu_thread
         identity = f"openai {folder}"
     else:
         folder = _folder(settings.model, card)
-        identity = model_identity(folder, dtype)
+        identity = with_threads(model_identity(folder, dtype), cpu_threads)
 
     def start() -> TextEngine:
         return choose(

@@ -9,12 +9,12 @@ import pytest
 from clara.config.synthesis import Synthesis
 from clara.errors import ConfigError, DataError, ResourceError
 from clara.records import Pair, Passage, read_rows, write_rows
-from clara.synthesis.engine import Request, failure
+from clara.synthesis.engine import Request, failure, model_identity
 from clara.synthesis.engine_scripted import ScriptedEngine
 from clara.synthesis.passages import is_prose, spread
 from clara.synthesis.rows import Rejected
 from clara.synthesis.shards import gather
-from clara.synthesis.synthesize import _folder, synthesize
+from clara.synthesis.synthesize import _engine, _folder, synthesize
 
 SETTINGS: dict[str, Any] = {
     "published": None, "engine": "auto", "model": None, "dtype": "float32", "base_url": None, "tensor_parallel": 1,
@@ -175,3 +175,21 @@ def test_a_model_that_is_no_folder_is_refused_before_anything_is_asked(
     ):
         with pytest.raises(kind, match=message):
             _folder(model, tmp_path / "card.json")
+
+
+def test_replies_of_other_threads_are_asked_for_anew_and_those_of_one_are_the_ones_kept_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Synthesis.model_validate(SETTINGS | {"model": str(tmp_path)})
+    with_one = model_identity(tmp_path, "float32")
+
+    def identity(threads: int | None, engine: str = "transformers") -> str:
+        chosen = settings.model_copy(update={"engine": engine})
+        return _engine(chosen, "float32", tmp_path / "card.json", tmp_path / "state", threads).model
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert identity(1) == identity(None) == with_one
+    assert len({identity(1), identity(2), identity(3)}) == 3
+    assert identity(2, "openai") == identity(1, "openai")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert identity(2) == with_one

@@ -9,6 +9,7 @@ import pytest
 from filelock import FileLock
 
 from tests.workflow.checkout import CI, RUNNER, copy_checkout, pretend_finished, run
+from tests.workflow.two_rules import call, publish
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
@@ -47,3 +48,18 @@ def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert done.returncode == 0, done.stderr[-1500:]
 
     return made_once(tmp_path_factory, "whole", run_all)
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project of two rules whose results lie in a DVC remote, a folder; not to be changed."""
+    folder = tmp_path_factory.mktemp("published") / "project"
+    publish(folder)
+    return folder
+
+
+@pytest.fixture
+def clone(published: Path, tmp_path: Path) -> Path:
+    """A fresh clone of it with nothing pulled."""
+    call(tmp_path, "git", "clone", "-q", str(published), "clone")
+    return tmp_path / "clone"

@@ -1,14 +1,16 @@
 """Every shipped configuration is valid and gives a graph; wrong ones are refused in one sentence, before any job."""
 
 import re
+import shlex
 import time
 from pathlib import Path
 
 import pytest
 
 from clara import config as configuration
+from clara.evaluation.paper.commands import Run, command_for
 from clara.plan import Plan
-from tests.workflow.checkout import CI, DATA, LOCAL, ROOT, planned, run, snakemake
+from tests.workflow.checkout import CI, DATA, LOCAL, ROOT, planned, pretend_finished, run, snakemake
 
 OVERLAYS = sorted((ROOT / "configs").glob("*.yaml"))
 
@@ -139,3 +141,24 @@ def test_a_broken_config_file_is_named(finished: Path) -> None:
     assert done.returncode == 1
     assert "cannot read the configuration config.yaml" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_the_command_under_a_table_makes_what_another_overlay_gave_its_run(finished: Path) -> None:
+    # The run that made the table had its variants from configs/ablations.yaml and a ratio from the command line.
+    target = "results/small_cpu/evaluation/metrics/given-instruction-cr32-no_pretraining.json"
+    made = Run("small_cpu", [4, 16, 32], ["instruction"], ["base", "start", "no_pretraining"])
+    words = shlex.split(command_for([target], made, configs=ROOT / "configs"))
+    jobs = planned(finished, *[word.removeprefix(f"{ROOT}/") for word in words[1:]])
+    assert jobs["predict_given"] == jobs["score"] == 1
+
+
+@pytest.mark.slow
+def test_what_one_command_measured_stays_in_its_figure(finished: Path) -> None:
+    figure = "results/ci/figures/by_k.svg"
+    pretend_finished(finished, figure, *CI, "--config", "measurements={which: [by_k], by_k: [1, 2]}")
+    assert planned(finished, figure, *CI, "--config", "measurements={by_k: [1, 2]}") == {}
+    # Of other settings it is measured again rather than shown as it was.
+    assert {"score_by_k", "draw_figure"} <= planned(
+        finished, figure, *CI, "--config", "measurements={by_k: [1]}"
+    ).keys()

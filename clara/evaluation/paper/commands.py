@@ -3,17 +3,17 @@
 import re
 import shlex
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, reduce
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from clara.config import load
+from clara.config import load, merge
 
 NAME = re.compile(r"(?:given-)?(?P<init>pretraining|instruction)-cr(?P<ratio>\d+)-(?P<variant>\w+)")
 
 
 class Run(NamedTuple):
-    """What a run's configuration says that a command must add to."""
+    """What a run's configuration says of what it makes."""
 
     name: str
     ratios: Sequence[int]
@@ -30,11 +30,11 @@ def command_for(
     settings: Sequence[str] = (),
     configs: Path = Path("configs"),
 ) -> str:
-    """The Snakemake command that makes `targets`, with the ratios, starts and variants that the run itself lacks.
+    """The Snakemake command that makes `targets`, with the ratios, starts and variants that the run's files lack.
 
     Args:
         targets: paths of files of the run.
-        run: the run's configuration.
+        run: the run's configuration, whatever files and keys it was put together from.
         systems: what they need; null: the systems that the targets are named by.
         complete: a table, or `scorecard`, that is to be made with all of them.
         settings: other keys of the command's `--config`.
@@ -42,8 +42,9 @@ def command_for(
     """
     named = [Path(target).stem for target in targets] if systems is None else systems
     parts = [found.groups() for name in named if (found := NAME.fullmatch(name))]
+    stated = _stated(run, configs)
     files = [*overlays_of(run.name, configs)]
-    lacking = {variant for _, _, variant in parts} - {*run.variants}
+    lacking = {variant for _, _, variant in parts} - {*stated.variants}
     for overlay in _overlays(configs):
         if overlay.run is None and overlay.variants & lacking:
             files += overlay.files
@@ -51,11 +52,13 @@ def command_for(
     keys = [*settings]
     if complete:
         keys.append(f"paper={{complete: [{complete}]}}")
-    # With `complete` the run's own stay beside the new ones; a single number needs its own alone.
-    if more := {int(ratio) for _, ratio, _ in parts} - {*run.ratios}:
-        keys.append(f"ratios=[{', '.join(map(str, sorted(more | ({*run.ratios} if complete else set()))))}]")
-    if starts := sorted({init for init, _, _ in parts} - {*run.inits}):
-        keys.append(f"inits=[{', '.join([*(run.inits if complete else []), *starts])}]")
+    # With `complete` what the run had stays beside the new; a number needs its own alone.
+    ratios = sorted({*(run.ratios if complete else []), *(int(ratio) for _, ratio, _ in parts)})
+    if {*ratios} - {*stated.ratios}:
+        keys.append(f"ratios=[{', '.join(map(str, ratios))}]")
+    inits = list(dict.fromkeys([*(run.inits if complete else []), *sorted(init for init, _, _ in parts)]))
+    if {*inits} - {*stated.inits}:
+        keys.append(f"inits=[{', '.join(inits)}]")
     words = ["snakemake", *targets, "--profile", "profiles/local"]
     words += ["--configfile", *files] if files else []
     words += ["--config", *keys] if keys else []
@@ -65,6 +68,23 @@ def command_for(
 def overlays_of(run: str, configs: Path = Path("configs")) -> list[str]:
     """The configuration files of `run`: the one that names it, after those that it lies over; none for the default."""
     return next((named.files for named in _overlays(configs) if named.run == run), [])
+
+
+def _stated(run: Run, configs: Path) -> Run:
+    """The run as its files state it, which is all that a command gives: not what another command had made of it.
+
+    Where no file names the run, it is taken as it was.
+    """
+    files = tuple(overlays_of(run.name, configs))
+    content = _content((str(configs.parent / "config.yaml"), *files))
+    if not files and content["run"] != run.name:
+        return run
+    return Run(run.name, content["ratios"], content["inits"], [*content["variants"]])
+
+
+@cache
+def _content(files: tuple[str, ...]) -> dict[str, Any]:
+    return reduce(merge, [load(file) for file in files])
 
 
 class Overlay(NamedTuple):

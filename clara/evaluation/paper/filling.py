@@ -69,10 +69,11 @@ class Filled(NamedTuple):
 
     def completing(self) -> str:
         """The command that makes all missing numbers, and the table with them; empty where none is missing."""
-        lacking = [line.system for line in self.lines if line.command]
+        if not any(line.command for line in self.lines):
+            return ""
         name = self.table.table
-        target = f"results/{self.run.name}/paper/{name}.csv"
-        return command_for([target], self.run, systems=lacking, complete=name) if lacking else ""
+        systems = [line.system for line in self.lines]  # those that have their numbers stay
+        return command_for([f"results/{self.run.name}/paper/{name}.csv"], self.run, systems=systems, complete=name)
 
 
 def fill(

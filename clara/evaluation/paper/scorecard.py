@@ -60,8 +60,11 @@ def as_json(findings: Sequence[Finding], *, run: Run, backbone: str, confidence:
 def _completing(findings: Sequence[Finding], run: Run) -> str:
     """The command that makes all that was not run, and the scorecard with it; empty where nothing is missing."""
     lacking = [name for found in findings if found.estimate is None for name in found.needed]
+    if not lacking:
+        return ""
+    there = [name for found in findings for pair in found.pairs for name in pair]
     target = f"results/{run.name}/paper/scorecard.csv"
-    return command_for([target], run, systems=lacking, complete="scorecard") if lacking else ""
+    return command_for([target], run, systems=[*lacking, *there], complete="scorecard")
 
 
 def _row(finding: Finding, run: Run) -> dict[str, Any]:

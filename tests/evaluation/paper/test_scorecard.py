@@ -129,7 +129,9 @@ def test_files_tell_verdict_numbers_and_what_to_run() -> None:
         "results/small/evaluation/metrics/bm25.json "
         "--profile profiles/local --configfile configs/small.yaml --config 'ratios=[32]'"
     ]
-    assert content["command"].endswith("'paper={complete: [scorecard]}' 'ratios=[4, 16, 32]'")
+    assert content["command"].endswith(
+        "'paper={complete: [scorecard]}' 'ratios=[4, 16, 32]' 'inits=[pretraining, instruction]'"
+    )
     assert "| It is so | **holds** | +100.0 | [100.0, 100.0] |  | `em, oracle: a - b > 0` | Table 1 |" in (
         scorecard.as_markdown(content)
     )

@@ -10,7 +10,7 @@ import pytest
 
 from clara.errors import DataError
 from clara.evaluation.paper import writing
-from clara.evaluation.paper.commands import Run, command_for
+from clara.evaluation.paper.commands import Run
 from clara.evaluation.paper.filling import Filled, fill
 from clara.evaluation.paper.measured import Measured, read_measured
 from clara.evaluation.paper.specs import Table
@@ -131,32 +131,6 @@ def test_a_table_of_one_place_has_its_metrics_as_columns() -> None:
     text = writing.markdown(fill(Table.model_validate(given), {}, ours, run=RUN, backbone="phi4"))
     assert "| Row | Search | decode_ms |" in text
     assert "| Text | 1.5 | ... |" in text
-
-
-@pytest.mark.parametrize(
-    ("target", "words"),
-    [
-        ("results/small/evaluation/metrics/text_rag.json", "--configfile configs/small.yaml"),
-        (
-            "results/small/evaluation/metrics/given-instruction-cr4-no_mse.json",
-            "--configfile configs/small.yaml configs/ablations.yaml",
-        ),
-        (
-            "results/small/evaluation/metrics/pretraining-cr4-base.json",
-            "--configfile configs/small.yaml --config 'inits=[pretraining]'",
-        ),
-    ],
-)
-def test_a_command_adds_what_the_run_does_not_have(target: str, words: str) -> None:
-    assert command_for([target], RUN) == f"snakemake {target} --profile profiles/local {words}"
-    assert command_for([target], RUN._replace(name="demo")).count("small.yaml") == 0
-
-
-def test_a_command_names_first_what_the_runs_configuration_lies_over() -> None:
-    target = "results/small_cpu/evaluation/metrics/instruction-cr4-tau_1.json"
-    files = "configs/small.yaml configs/small-cpu.yaml configs/ablations.yaml"
-    said = command_for([target], RUN._replace(name="small_cpu"), settings=["seed=7"])
-    assert said == f"snakemake {target} --profile profiles/local --configfile {files} --config seed=7"
 
 
 def test_values_are_those_of_the_backbone_and_of_neither(tmp_path: Path) -> None:
