@@ -67,7 +67,7 @@ PAGE = (ROOT / "docs" / "dvc.md").read_text(encoding="utf-8")
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
 OURS = {"results/demo/compression": "results/store", "evaluation.top_k": "factor", "make adopt": ADOPT}
 """What the page says of the demo → what that is in the project of these tests."""
-ELSEWHERE = ("make verify", "dvc exp run", ".venv/bin/python -m pip install")
+ELSEWHERE = ("make verify", "dvc exp run", "pip install")
 """Run by tests/workflow/test_upkeep.py, by the experiments above, and by whoever runs test_dvc_servers.py."""
 
 

@@ -84,7 +84,7 @@ def _stated(run: Run, configs: Path) -> Run:
 
 @cache
 def _content(files: tuple[str, ...]) -> dict[str, Any]:
-    return reduce(merge, [load(file) for file in files])
+    return reduce(merge, [load(Path(file)) for file in files])
 
 
 class Overlay(NamedTuple):
