@@ -30,8 +30,9 @@ def remote(
 
 
 @pytest.fixture
-def pushed(published: Path, tmp_path: Path, remote: Remote) -> Path:
+def pushed(remote: Remote, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """The project with `remote` as its only one, all results pushed to it."""
+    published = request.getfixturevalue("published")  # not before it is known that there is a remote
     folder = Path(shutil.copytree(published, tmp_path / "project"))
     dvc(folder, "remote", "remove", "shared")
     dvc(folder, "remote", "add", "--default", "there", remote.url)
