@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from clara.errors import CheckpointError, ClaraError, ConfigError, DataError
@@ -23,6 +24,8 @@ from clara.tokens import end_of_turn_id
 
 CARD_SCHEMA = 1
 COMPILER = "inductor"
+TEXTS = (".json", ".jinja", ".txt", ".model", ".py")
+"""Endings of the files that a model and its tokenizer are read from, beside the weights."""
 EMBEDDINGS_SAMPLED = 65536
 """Input embeddings that statistics are taken over; bounds memory for very large vocabularies."""
 
@@ -35,6 +38,9 @@ class _Card(Record):
     model_hash: str
     tokenizer_hash: str
     files: dict[str, str]
+    texts: dict[str, str] = Field(default_factory=dict)
+    """SHA-256 of what else is read with the model: the template of prompts, the tokenizer's settings, code. Without
+    part in `model_hash`, by which checkpoints know their model."""
 
 
 @dataclass(frozen=True)
@@ -171,6 +177,8 @@ def prepare(source: str, card: Path, *, seed: int, revision: str | None, trust_r
     require_usable(folder, trust_remote_code=trust_remote_code)
     weights = sorted(folder.glob("*.safetensors"))
     hashes = {path.name: sha256_file(path) for path in [folder / "config.json", *weights]}
+    others = sorted(path for path in folder.iterdir() if path.suffix in TEXTS and path.is_file())
+    texts = {path.name: sha256_file(path) for path in others if path.name not in {*hashes, "tokenizer.json"}}
     write_json(
         card,
         {
@@ -180,6 +188,7 @@ def prepare(source: str, card: Path, *, seed: int, revision: str | None, trust_r
             "license": licence_of(source, folder),
             "path": "model" if folder == card.parent / "model" else str(folder.resolve()),
             "files": hashes,
+            "texts": texts,
             "model_hash": _combined(hashes),
             "tokenizer_hash": sha256_file(folder / "tokenizer.json"),
         },
@@ -196,7 +205,7 @@ def read_card(card: Path) -> BackboneCard:
     content = read_card_file(_Card, card, "backbone card", remedy="delete it and run prepare_backbone again")
     folder = card.parent / content.path
     result = BackboneCard(card, folder, content.source, content.model_hash, content.tokenizer_hash)
-    lost = [name for name in [*content.files, "tokenizer.json"] if not (folder / name).exists()]
+    lost = [name for name in [*content.files, "tokenizer.json", *content.texts] if not (folder / name).exists()]
     if lost:
         raise CheckpointError(f"{folder} has lost {', '.join(lost)}; delete {card} and run prepare_backbone again")
     return result
@@ -245,7 +254,7 @@ def load(
 
 
 def require_unharmed(card: BackboneCard) -> None:
-    """Fails where card, weights, configuration or tokenizer are not as they were when the backbone was prepared.
+    """Fails where card, weights, configuration, tokenizer or template are not as they were when it was prepared.
 
     Raises:
         CheckpointError: names the folder.
@@ -253,6 +262,7 @@ def require_unharmed(card: BackboneCard) -> None:
     content = read_card_file(_Card, card.path, "backbone card", remedy="delete it and run prepare_backbone again")
     found = {name: sha256_file(card.folder / name) for name in content.files}
     harmed = _combined(found) != card.model_hash or sha256_file(card.folder / "tokenizer.json") != card.tokenizer_hash
+    harmed |= any(sha256_file(card.folder / name) != digest for name, digest in content.texts.items())
     try:
         require_as_made(card.path, sha256_file(card.path))
     except DataError:

@@ -186,7 +186,9 @@ def test_cards_of_another_kind_and_lost_files_are_refused(tmp_path: Path) -> Non
         read_card(tmp_path / "none.json")
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"]
+)
 def test_a_backbone_whose_files_changed_is_refused_where_steps_load_it(name: str, tmp_path: Path) -> None:
     card = tiny.prepare("llama", tmp_path)
     backbone.require_unharmed(card)

@@ -36,6 +36,7 @@ DAMAGED = {
     "backbone/model/model.safetensors": USE,
     "backbone/model/tokenizer.json": USE,
     "backbone/model/tokenizer_config.json": USE,
+    "backbone/model/chat_template.jinja": USE,
     "questions/nq.test.jsonl": "candidates/nq.test.oracle.jsonl",
     "candidates/nq.train.oracle.jsonl": "instruction/cr4-base/card.json",
     "candidates/nq.test.oracle.jsonl": "evaluation/predictions/bm25.jsonl",
