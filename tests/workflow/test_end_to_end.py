@@ -11,19 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests.workflow.checkout import CI, LOCAL, RUNNER, copy_checkout, environment, planned, run
+from tests.workflow.harm import tables
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 KILL_WHEN_THERE_IS = ("state/ci/pretrain", "logs/ci/compress_documents", "state/ci/train_joint", "logs/ci/predict")
 """Of a training the first saved state, of other steps the log, which begins with the job."""
-
-
-def tables(folder: Path) -> dict[str, bytes]:
-    """Everything of a run that must not depend on when or where it ran."""
-    results = folder / "results" / "ci"
-    patterns = ("report/tables/*", "evaluation/metrics/*", "evaluation/predictions/*", "*/*/adapters.safetensors")
-    files = [path for pattern in patterns for path in results.glob(pattern) if path.is_file()]
-    return {str(path.relative_to(results)): path.read_bytes() for path in files}
 
 
 def test_the_graph_makes_its_tables_and_its_page(whole_run: Path) -> None:

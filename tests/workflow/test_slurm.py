@@ -11,17 +11,20 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import yaml
 
 from clara import slurm
 from tests.cluster import single_node
 from tests.workflow.checkout import copy_checkout, environment
+from tests.workflow.harm import tables
 
-pytestmark = [pytest.mark.slow, pytest.mark.slurm, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.slurm, pytest.mark.timeout(1400)]
 
 RUNNER = "workflow_scripts/run_pipeline.py"
 QUICK = (
@@ -30,13 +33,27 @@ QUICK = (
 )  # fmt: skip
 """No accounting database here, and end of jobs is to be noticed soon."""
 CI = ("--configfile", "configs/ci.yaml", "overlay.yaml")
-ONE_CHECKPOINT = """
-ratios: [4]
-inits: [pretraining]
-evaluation: {baselines: [bm25]}
-benchmarks: {hotpotqa: null, musique: null, 2wiki: null}
-"""
 CARD = "results/ci/pretraining/cr4-base/card.json"
+ON_GPU = {
+    "synthesize": 1,
+    "pretrain": 2,
+    "tune_instructions": 2,
+    "compress_documents": 2,
+    "train_joint": 2,
+    "measure_memory_use": 6,
+    "predict": 2,
+    "predict_baseline": 2,
+}
+"""Rule → its jobs in the miniature."""
+JOBS = ON_GPU | {
+    "prepare_backbone": 1,
+    "split_passages": 1,
+    "prepare_questions": 4,
+    "make_candidates": 4,
+    "gather_pairs": 1,
+    "review_pairs": 1,
+}
+"""What is no job of SLURM's is done where Snakemake runs: fetch_corpus, rank_bm25, score, the report and its tables."""
 
 
 started: "list[subprocess.Popen[bytes]]" = []
@@ -86,29 +103,21 @@ def cluster() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def pretrained(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout in which the miniature, with one checkpoint, ran on the cluster up to pretraining."""
+def on_slurm(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout in which the whole miniature ran on the cluster."""
     folder = copy_checkout(tmp_path_factory.mktemp("slurm") / "checkout")
     (folder / "slurm").symlink_to("profiles/slurm")
-    (folder / "overlay.yaml").write_text(ONE_CHECKPOINT)
-    finish(start(folder, CARD, "corpus_all", *CI), folder)
+    (folder / "overlay.yaml").write_text("{}\n")
+    finish(start(folder, *CI), folder)
     return folder
 
 
-@pytest.fixture(scope="module")
-def on_slurm(pretrained: Path) -> Path:
-    """The same checkout when all of it ran."""
-    finish(start(pretrained, *CI), pretrained)
-    return pretrained
-
-
 @pytest.fixture
-def folder(pretrained: Path, tmp_path: Path) -> Path:
-    """A copy of it whose pretraining is to be made again, in so many steps that it can be met at work."""
-    copy = Path(shutil.copytree(pretrained, tmp_path / "checkout", symlinks=True))
+def folder(on_slurm: Path, tmp_path: Path) -> Path:
+    """A copy of it with one pretraining to be made again, in so many steps that it can be met at work."""
+    copy = Path(shutil.copytree(on_slurm, tmp_path / "checkout", symlinks=True))
     shutil.rmtree(copy / "state")
-    steps = "pretraining: {optimization: {steps: 60, validate_every: 60, save_every: 1}}\n"
-    (copy / "overlay.yaml").write_text(ONE_CHECKPOINT + steps)
+    (copy / "overlay.yaml").write_text("pretraining: {optimization: {steps: 60, validate_every: 60, save_every: 1}}\n")
     return copy
 
 
@@ -137,7 +146,7 @@ def start(folder: Path, *arguments: str, path: Path | None = None) -> "subproces
 
 def finish(process: "subprocess.Popen[bytes]", folder: Path) -> str:
     """What a run said that ended well."""
-    code = process.wait(timeout=600)
+    code = process.wait(timeout=1200)
     said = (folder / "run.txt").read_text()
     assert code == 0, said[-4000:]
     return said
@@ -172,36 +181,22 @@ def assert_whole(folder: Path) -> None:
 
 
 def test_jobs_were_slurm_jobs_with_the_resources_asked_for(on_slurm: Path) -> None:
-    jobs = {record.rule: record for record in records(on_slurm)}
-    local = {
-        "fetch_corpus",
-        "collect_documents",
-        "rank_bm25",
-        "score",
-        "build_report",
-        "make_paper_table",
-        "make_scorecard",
-    }
-    assert {
-        "prepare_backbone",
-        "split_passages",
-        "make_candidates",
-        "pretrain",
-        "train_joint",
-        "predict",
-    } <= jobs.keys()
-    assert not local & jobs.keys()
-    assert {record.state for record in records(on_slurm)} == {"COMPLETED"}
-    training = jobs["pretrain"].fields
-    assert training["Partition"] == "gpu"
-    assert training["TresPerJob"] == "gres:gpu:1"
-    assert training["CPUs/Task"] == "8"
+    jobs = records(on_slurm)
+    assert Counter(job.rule for job in jobs) == JOBS
+    assert {job.state for job in jobs} == {"COMPLETED"}
+    profile = yaml.safe_load((on_slurm / "profiles/slurm/profile.v9+.yaml").read_text())
+    threads = dict(given.split("=") for given in profile["set-threads"])
+    for job in jobs:
+        on_gpu = job.rule in profile["set-resources"]
+        assert on_gpu == (job.rule in ON_GPU)
+        assert job.fields["Partition"] == ("gpu" if on_gpu else "cpu"), job
+        assert job.fields.get("TresPerJob") == ("gres:gpu:1" if on_gpu else None), job
+        assert job.fields["CPUs/Task"] == threads.get(job.rule, "1"), job
+    training = next(job.fields for job in jobs if job.rule == "pretrain")
     assert training["TimeLimit"] == "00:30:00"  # the least that clara/sizing.py asks for
     assert training["MinMemoryNode"] == "4001M"  # 4,000 MB, and 1.3 times the weights of the random model
-    assert "TresPerJob" not in jobs["split_passages"].fields
-    assert jobs["split_passages"].fields["Partition"] == "cpu"
-    finished = single_node.output("sacct", "-c", "-n", "-o", "jobid,state").split()
-    assert jobs["predict"].id in finished
+    finished = dict(line.split() for line in single_node.output("sacct", "-c", "-n", "-o", "jobid,state").splitlines())
+    assert {finished[job.id] for job in jobs} == {"COMPLETED"}
 
 
 def test_a_second_run_finds_nothing_to_do(on_slurm: Path) -> None:
@@ -210,11 +205,14 @@ def test_a_second_run_finds_nothing_to_do(on_slurm: Path) -> None:
     assert len(records(on_slurm)) == before
 
 
-def test_what_slurm_made_is_what_a_local_run_makes(pretrained: Path, whole_run: Path) -> None:
-    # The profiles give a job of these eight threads and one.
-    for name in ("corpus/passages.parquet", "synthesis/pairs.parquet", "pretraining/cr4-base/adapters.safetensors"):
+def test_what_slurm_made_is_what_a_local_run_makes(on_slurm: Path, whole_run: Path) -> None:
+    # The profiles give a training of these eight threads and one, and up to two trainings at once and one.
+    here, there = tables(on_slurm), tables(whole_run)
+    assert [name for name in there if here.get(name) != there[name]] == []
+    assert len(here) == len(there) > 20
+    for name in ("corpus/passages.parquet", "synthesis/pairs.parquet"):
         path = f"results/ci/{name}"
-        assert (pretrained / path).read_bytes() == (whole_run / path).read_bytes(), name
+        assert (on_slurm / path).read_bytes() == (whole_run / path).read_bytes(), name
 
 
 def test_a_preempted_training_goes_on_where_it_was(folder: Path) -> None:
@@ -264,7 +262,7 @@ def test_a_killed_run_is_started_again_without_a_doubled_job(folder: Path) -> No
 
 
 def test_a_job_above_its_memory_is_killed_and_gets_more(folder: Path) -> None:
-    (folder / "overlay.yaml").write_text(ONE_CHECKPOINT + "pretraining: {mse_weight: 0.2}\n")
+    (folder / "overlay.yaml").write_text("pretraining: {mse_weight: 0.2}\n")
     process = start(folder, CARD, *CI, "--set-resources", "pretrain:mem_mb=300*attempt**4")
     finish(process, folder)
     jobs = records(folder)
@@ -316,8 +314,8 @@ def test_a_drained_node_holds_jobs_back_and_loses_none(folder: Path) -> None:
     assert [job.state for job in records(folder)] == ["COMPLETED"]
 
 
-def test_tasks_on_a_node_train_together(pretrained: Path, tmp_path: Path) -> None:
-    settings = (pretrained / CARD).with_name("settings.json").read_text()
+def test_tasks_on_a_node_train_together(on_slurm: Path, tmp_path: Path) -> None:
+    settings = (on_slurm / CARD).with_name("settings.json").read_text()
     done = subprocess.run(
         [
             "srun", "--ntasks=2", "--mem=4000",
@@ -326,7 +324,7 @@ def test_tasks_on_a_node_train_together(pretrained: Path, tmp_path: Path) -> Non
             "--backbone", "results/ci/backbone/card.json", "--state", str(tmp_path / "state"),
             "--card", str(tmp_path / "card.json"),
         ],
-        cwd=pretrained,
+        cwd=on_slurm,
         env=single_node.plain_environment() | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": "."},
         capture_output=True,
         text=True,
@@ -335,7 +333,7 @@ def test_tasks_on_a_node_train_together(pretrained: Path, tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr[-3000:]
     together, alone = (
         [json.loads(line) for line in (path / "history.jsonl").read_text().splitlines()]
-        for path in (tmp_path, (pretrained / CARD).parent)
+        for path in (tmp_path, (on_slurm / CARD).parent)
     )
     assert [row["loss"] for row in together] == pytest.approx([row["loss"] for row in alone], rel=1e-5)
     assert done.stderr.count("step 4/4 train") == 1, "each task trained for itself"
