@@ -17,6 +17,7 @@ from clara import config as configuration
 from clara.config.evaluation import PER_RATIO
 from clara.errors import ClaraError
 from clara.evaluation.paper.claims import read_claims, systems_of
+from clara.evaluation.paper.departures import departures
 from clara.evaluation.paper.equal import Equals
 from clara.evaluation.paper.specs import read_table
 from clara.plan import Plan, failures, use_checkout
@@ -431,6 +432,14 @@ def filled_tables():
             or any(variant_of(Path(path).stem) != "base" for path in results)
         )
     ]
+
+
+def departures_of(source):
+    """Where base is not the paper's, as JSON, for a table of this source."""
+    try:
+        return json.dumps(departures(PLAN.variants["base"], ROOT, source))
+    except ClaraError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def claimed_systems():

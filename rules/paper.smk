@@ -29,12 +29,13 @@ rule make_paper_table:
         equal=lambda w: json.dumps(
             EQUALS.among(table_of(w.table).systems(config["ratios"]))
         ),
+        departures=lambda w: departures_of(table_of(w.table).source),
         code=PLAN.code("make_paper_table"),
     message:
         "Filling {wildcards.table} of the paper"
     shell:
         "python {input.script} --settings {params.settings:q} --table {input.table:q} --values {input.values:q}"
-        " --results {input.results:q} --equal {params.equal:q} --data {input.data:q} --csv {output.csv:q} --markdown {output.markdown:q} --latex {output.latex:q}"
+        " --results {input.results:q} --equal {params.equal:q} --departures {params.departures:q} --data {input.data:q} --csv {output.csv:q} --markdown {output.markdown:q} --latex {output.latex:q}"
         " --diff {output.diff:q} --macros {output.macros:q} --numbers {output.numbers:q}"
         " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"
 
@@ -60,11 +61,12 @@ rule make_scorecard:
     params:
         settings=settings("make_scorecard"),
         equal=json.dumps(EQUALS.among(claimed_systems())),
+        departures=departures_of("scores"),
         code=PLAN.code("make_scorecard"),
     message:
         "Testing the paper's claims"
     shell:
         "python {input.script} --settings {params.settings:q} --claims {input.claims:q} --values {input.values:q}"
-        " --predictions {input.predictions:q} --equal {params.equal:q} --json {output.json:q} --markdown {output.markdown:q}"
-        " --csv {output.csv:q} --latex {output.latex:q}"
+        " --predictions {input.predictions:q} --equal {params.equal:q} --departures {params.departures:q}"
+        " --json {output.json:q} --markdown {output.markdown:q} --csv {output.csv:q} --latex {output.latex:q}"
         " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"

@@ -15,7 +15,7 @@ from pathlib import Path
 from clara import program
 from clara.config.rules import MakePaperTable, parse_settings
 from clara.environment import record
-from clara.evaluation.paper import writing
+from clara.evaluation.paper import departures, writing
 from clara.evaluation.paper.commands import Run
 from clara.evaluation.paper.filling import fill
 from clara.evaluation.paper.measured import read_measured
@@ -32,6 +32,7 @@ def main(argv: list[str] | None = None) -> None:
     flags.add_argument("--results", type=Path, nargs="*", default=[], help="files that our numbers come from")
     flags.add_argument("--data", type=Path, nargs="*", default=[], help="what measure_data wrote: effective ratios")
     flags.add_argument("--equal", default="{}", help="systems that are another's under another name, as JSON")
+    flags.add_argument("--departures", default="[]", help="settings of base that are not the paper's, as JSON")
     program.add_paths(flags, "--table", "--values", "--csv", "--markdown", "--latex", "--diff", "--macros", "--numbers")
     given = flags.parse_args(argv)
     settings = parse_settings(MakePaperTable, given.settings)
@@ -43,7 +44,7 @@ def main(argv: list[str] | None = None) -> None:
         run=Run(settings.run, settings.ratios, settings.inits, list(settings.variants)),
         backbone=settings.backbone,
         equal=json.loads(given.equal),
-    )._replace(effective=read_effective(given.data))
+    )._replace(effective=read_effective(given.data), departures=departures.sentence(json.loads(given.departures)))
     write_text(given.csv, writing.table_csv(filled))
     write_text(given.markdown, writing.markdown(filled, completing=filled.completing()))
     write_text(given.latex, writing.latex(filled))

@@ -14,7 +14,7 @@ from pathlib import Path
 from clara import program
 from clara.config.rules import MakeScorecard, parse_settings
 from clara.environment import record
-from clara.evaluation.paper import scorecard
+from clara.evaluation.paper import departures, scorecard
 from clara.evaluation.paper.claims import read_claims
 from clara.evaluation.paper.commands import Run
 from clara.evaluation.paper.judging import judge
@@ -29,6 +29,7 @@ def main(argv: list[str] | None = None) -> None:
     flags.add_argument("--settings", required=True, help="settings of the rule as JSON")
     flags.add_argument("--predictions", type=Path, nargs="*", default=[], help="a file a system")
     flags.add_argument("--equal", default="{}", help="systems that are another's under another name, as JSON")
+    flags.add_argument("--departures", default="[]", help="settings of base that are not the paper's, as JSON")
     program.add_paths(flags, "--claims", "--json", "--markdown", "--csv", "--latex", many=("--values",))
     given = flags.parse_args(argv)
     settings = parse_settings(MakeScorecard, given.settings)
@@ -42,7 +43,13 @@ def main(argv: list[str] | None = None) -> None:
         equal=json.loads(given.equal),
     )
     run = Run(settings.run, settings.ratios, settings.inits, list(settings.variants))
-    content = scorecard.as_json(findings, run=run, backbone=settings.backbone, confidence=plan.confidence)
+    content = scorecard.as_json(
+        findings,
+        run=run,
+        backbone=settings.backbone,
+        confidence=plan.confidence,
+        departures=departures.sentence(json.loads(given.departures)),
+    )
     write_json(given.json, content)
     write_text(given.markdown, scorecard.as_markdown(content))
     write_text(given.csv, scorecard.as_csv(content))

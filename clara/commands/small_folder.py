@@ -101,7 +101,7 @@ def _readme(
     return f"""# A small checkpoint of our own
 
 CLaRa (compressor, query reasoner, generator) on {Path(source).name}, from the run `{run.name}`.
-It shows the mechanism on a language model of a laptop's size; what its answers are worth stands below.
+It shows the mechanism on a language model of a laptop's size; what its answers are worth stands below.{_form(said)}
 
 | folder | a document becomes | size | updates off by | what the reasoner learned off by | weights of the run, SHA-256 |
 | --- | --- | --: | --: | --: | --- |
@@ -143,6 +143,17 @@ Of the unrounded weights, on the run's own test questions; percent with interval
 
 The adapters are under this project's licence; the language model's is {backbone.get("license") or "not stated"}.
 """
+
+
+def _form(said: CheckpointCard) -> str:
+    """A line where the method is not the paper's."""
+    form, score = said.shape.form, said.shape.score
+    if (form, score) == ("plain", "flattened"):
+        return ""
+    return (
+        f"\nIts memories are of the form `{form}` and its documents are scored by `{score}`; the paper's form is "
+        "`plain`, its score `flattened`."
+    )
 
 
 def _results(run: Path, cards: Iterable[Path]) -> str:

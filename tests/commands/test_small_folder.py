@@ -90,6 +90,7 @@ def test_it_is_small_and_its_card_says_what_it_is_and_no_path_of_this_machine(ru
         "Made up; CC0.",
         "| bm25 | 40.0 [30.0, 50.0] |",
         "in 2 bits and less",
+        "memories are of the form `pooled`",
         "| updates off by |",
         SOURCE,
         "| Commit |",

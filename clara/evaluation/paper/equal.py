@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from clara.config import load
+from clara.config import load, merge
 from clara.plan import Plan
 
 NAME = re.compile(r"(?P<given>given-)?(?P<init>pretraining|instruction)-cr(?P<ratio>\d+)-(?P<variant>\w+)")
@@ -27,7 +27,8 @@ def known_variants(configs: Path) -> dict[str, Any]:
 class Equals:
     """Which systems of a configuration are another under another name.
 
-    With `pretraining.kinds: [simple]` the variant `simple` is `base`, whether or not the run's configuration lists it.
+    With `pretraining.kinds: [simple]` the variant `simple` is `base`, whether or not the run's configuration lists it;
+    with training pools of five so is one that chooses among five candidates or ten at most.
 
     Args:
         config: the run's whole configuration.
@@ -37,7 +38,8 @@ class Equals:
     def __init__(self, config: dict[str, Any], root: Path) -> None:
         self.own = config["variants"]
         others = {name: keys for name, keys in known_variants(root / "configs").items() if name not in self.own}
-        self.plan = Plan({**config, "variants": {**self.own, **others}}, root)
+        variants = {name: _whole_pools(config, keys) for name, keys in {**self.own, **others}.items()}
+        self.plan = Plan({**config, "variants": variants}, root)
 
     def among(self, systems: Iterable[str]) -> dict[str, str]:
         """Of these names those that are another's → that one's name."""
@@ -50,3 +52,10 @@ class Equals:
             if owner != parts["variant"] and owner in self.own:
                 found[system] = f"{parts['given'] or ''}{parts['init']}-cr{parts['ratio']}-{owner}"
         return found
+
+
+def _whole_pools(config: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
+    """A variant's overrides, where it may choose among as many candidates as a training pool holds: among all."""
+    pool = config["candidates"]["train_size"] or config["candidates"]["size"]
+    most = merge(config, overrides)["joint"]["candidates"]
+    return overrides if most is None or most < pool else merge(overrides, {"joint": {"candidates": None}})

@@ -1,8 +1,12 @@
 """A specification filled with our numbers and the paper's: every cell with both, or with the command that makes it."""
 
 from collections.abc import Collection, Mapping
-from typing import NamedTuple
+from functools import reduce
+from typing import Any, NamedTuple
 
+import yaml
+
+from clara.config import merge
 from clara.evaluation.paper.commands import Run, command_for
 from clara.evaluation.paper.measured import Found, Measured, spread
 from clara.evaluation.paper.specs import SOURCES, Row, Table
@@ -57,6 +61,8 @@ class Filled(NamedTuple):
     lines: list[Line]
     effective: Effective | None = None
     """Effective ratios of the run's documents, where they are measured."""
+    departures: str = ""
+    """Where the run's base is not the paper's (`departures.sentence`); empty where it is."""
 
     @property
     def missing(self) -> dict[str, list[str]]:
@@ -115,15 +121,29 @@ def _line(
                 place = Place(system or name, setting, benchmark, metric)
                 cells[setting, benchmark, metric] = Cell(place, measured.get(place) if system else None, paper)
     command = ""
-    if system and _lacks(cells.values()):
+    if system and _lacks(table, cells.values()):
         holder = (row.held_by or equal.get(system, system)).format(ratio=ratio or run.ratios[0])
-        command = command_for([f"results/{run.name}/{SOURCES[table.source].format(system=holder)}"], run)
+        target = f"results/{run.name}/{SOURCES[table.source].format(system=holder)}"
+        keys = settings_of(table, cells.values())
+        command = command_for([target], run, settings=keys)
     label = row.label.format(ratio=ratio)
     if system in equal:
         label += f" (the settings of {equal[system].rpartition('-')[2]})"
     return Line(label, system, command, cells)
 
 
-def _lacks(cells: Collection[Cell]) -> bool:
-    """Whether nothing of ours is there, or something that the paper has is missing."""
-    return not any(cell.ours for cell in cells) or any(cell.paper and not cell.ours for cell in cells)
+def _lacks(table: Table, cells: Collection[Cell]) -> bool:
+    """Whether nothing of ours is there, or something is missing that the paper has and a command can make.
+
+    A file of measurements that is there holds all that its settings ask for.
+    """
+    wanted = [cell for cell in cells if cell.paper and not cell.ours]
+    makable = wanted if table.source == "scores" else [cell for cell in wanted if cell.place.metric in table.needs]
+    return not any(cell.ours for cell in cells) or bool(makable)
+
+
+def settings_of(table: Table, cells: Collection[Cell]) -> list[str]:
+    """`--config` of the settings that the missing metrics need."""
+    lacking = {cell.place.metric for cell in cells if cell.paper and not cell.ours}
+    needed: dict[str, Any] = reduce(merge, [keys for name, keys in table.needs.items() if name in lacking], {})
+    return [f"{key}={yaml.safe_dump(value, default_flow_style=True).strip()}" for key, value in needed.items()]

@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple
 
 from clara.errors import DataError
 from clara.evaluation.bootstrap import Estimate, generator_for, paired_difference
+from clara.evaluation.labels import benchmark_label
 from clara.evaluation.paper.claims import Claim
 from clara.evaluation.paper.values import Place, Values
 from clara.evaluation.scoring import AVERAGE, Resampling
@@ -32,6 +33,8 @@ class Finding(NamedTuple):
     """Points."""
     paper: float | None
     """The same difference of the paper's own numbers, in points; None where it prints none."""
+    paper_at: str = ""
+    """Of which ratios and benchmarks `paper` is, where these are others than ours."""
     reference: float = 0.0
     """Macro mean of `second`, in points."""
 
@@ -108,9 +111,9 @@ def judge(
                 for name in first
             }
             reference = _PERCENT * sum(sum(of.values()) / len(of) for of in second.values()) / len(second)
-        paper = _paper_difference(claim, list(asked), values.get(claim.values or "", {}))
+        paper, paper_at = _paper_difference(claim, list(asked), values.get(claim.values or "", {}))
         needed = list(dict.fromkeys(name for names in differ.values() for name in names))
-        findings.append(Finding(claim, compared, needed, estimate, by_benchmark, paper, reference))
+        findings.append(Finding(claim, compared, needed, estimate, by_benchmark, paper, paper_at, reference))
     return findings
 
 
@@ -128,22 +131,30 @@ def _mean(systems: Sequence[QuestionScores]) -> dict[str, dict[str, float]]:
     }
 
 
-def _paper_difference(claim: Claim, compared: Sequence[tuple[str, str]], values: Values) -> float | None:
-    """The mean of the differences of the paper's cells: of the pairs compared, else of all that the claim allows."""
+def _paper_difference(claim: Claim, compared: Sequence[tuple[str, str]], values: Values) -> tuple[float | None, str]:
+    """The mean of the differences of the paper's cells: of the pairs compared, else of all that the claim allows.
+
+    And of which ratios and benchmarks it is, where these are not the pairs compared and the average.
+    """
     named = {int(part) for place in values for part in _ratio_in(place.system)}
     for pairs in (compared, claim.pairs(named)):
-        found = [difference for pair in pairs if (difference := _difference(claim, pair, values)) is not None]
+        found = {pair: difference for pair in pairs if (difference := _difference(claim, pair, values)) is not None}
         if found:
-            return sum(found) / len(found)
-    return None
+            parts = []
+            if {*found} != {*compared} and "{ratio}" in claim.first + claim.second:
+                parts.append(f"CR {', '.join(_ratio_in('-'.join(pair))[0] for pair in found)}")
+            benchmarks = sorted({name for _, names in found.values() for name in names} - {AVERAGE})
+            parts += [", ".join(map(benchmark_label, benchmarks))] if benchmarks else []
+            return sum(value for value, _ in found.values()) / len(found), "; ".join(parts)
+    return None, ""
 
 
 def _ratio_in(system: str) -> list[str]:
     return [part.removeprefix("cr") for part in system.split("-") if part.startswith("cr") and part[2:].isdigit()]
 
 
-def _difference(claim: Claim, pair: tuple[str, str], values: Values) -> float | None:
-    """Of the average if both print it, else over the benchmarks that both print."""
+def _difference(claim: Claim, pair: tuple[str, str], values: Values) -> tuple[float, list[str]] | None:
+    """Of the average if both print it, else over the benchmarks that both print; and over which."""
 
     if claim.paper_first is not None:
         pair = (claim.paper_first.format(ratio=(*_ratio_in(pair[0]), None)[0]), pair[1])
@@ -154,8 +165,8 @@ def _difference(claim: Claim, pair: tuple[str, str], values: Values) -> float | 
 
     benchmarks = sorted({place.benchmark for place in values} - {AVERAGE})
     for names in ([AVERAGE], benchmarks):
-        both = [(at(pair[0], name), at(pair[1], name)) for name in names]
-        differences = [a - b for a, b in both if a is not None and b is not None]
+        both = {name: (at(pair[0], name), at(pair[1], name)) for name in names}
+        differences = {name: a - b for name, (a, b) in both.items() if a is not None and b is not None}
         if differences:
-            return sum(differences) / len(differences)
+            return sum(differences.values()) / len(differences), [*differences]
     return None

@@ -24,7 +24,7 @@ WORDS: dict[Verdict, str] = {
 """Verdicts as they are written."""
 COLUMNS = (
     "name", "verdict", "claim", "place", "metric", "setting", "first", "second", "margin",
-    "difference", "low", "high", "questions", "paper_difference", "command",
+    "difference", "low", "high", "questions", "paper_difference", "paper_at", "command",
 )  # fmt: skip
 DECIMALS = 6
 
@@ -44,13 +44,16 @@ def read_question_scores(files: Iterable[Path], recall_cuts: Sequence[int]) -> S
     return found
 
 
-def as_json(findings: Sequence[Finding], *, run: Run, backbone: str, confidence: float) -> dict[str, Any]:
-    """The content of `scorecard.json`."""
+def as_json(
+    findings: Sequence[Finding], *, run: Run, backbone: str, confidence: float, departures: str = ""
+) -> dict[str, Any]:
+    """The content of `scorecard.json`; `departures` says where the run's base is not the paper's."""
     counts = Counter(finding.verdict for finding in findings)
     return {
         "run": run.name,
         "compared_with": backbone,
         "confidence": confidence,
+        "departures": departures,
         "command": _completing(findings, run),
         "counts": {WORDS[verdict]: counts[verdict] for verdict in WORDS},
         "claims": [_row(finding, run) for finding in findings],
@@ -87,6 +90,7 @@ def _row(finding: Finding, run: Run) -> dict[str, Any]:
         "by_benchmark": {name: _rounded(value) for name, value in finding.by_benchmark.items()},
         "verdict": WORDS[finding.verdict],
         "paper_difference": _rounded(finding.paper),
+        "paper_at": finding.paper_at,
         "commands": [] if estimate or not finding.needed else [_command(finding, run)],
         "alike": not finding.needed,
     }
@@ -120,6 +124,7 @@ def as_markdown(content: dict[str, Any]) -> str:
         run = row["difference"] is not None
         test = f"`{row['test']}`"
         paper = "" if row["paper_difference"] is None else f"{row['paper_difference']:+.1f}"
+        paper += f" ({row['paper_at']})" if row["paper_at"] else ""
         shown = [f"{row['difference']:+.1f}", f"[{row['low']:.1f}, {row['high']:.1f}]"] if run else ["", ""]
         cells = [row["claim"], f"**{row['verdict']}**", *shown, paper, test, row["place"]]
         lines.append("| " + " | ".join(cells) + " |")
@@ -130,7 +135,9 @@ def as_markdown(content: dict[str, Any]) -> str:
         f"Run `{content['run']}`; the paper's differences are those of {BACKBONES[content['compared_with']]}. A "
         f"difference is first minus second in points, macro mean over benchmarks on the same questions, with its "
         f"{content['confidence']:.0%} interval (paired bootstrap). A claim holds where the whole interval lies "
-        "above the margin, fails where it lies below.",
+        "above the margin, fails where it lies below. In parentheses stands where the paper's difference is of other "
+        "ratios or benchmarks than ours.",
+        *([content["departures"]] if content["departures"] else []),
         "\n".join(lines),
         *(["What makes the answers of those that were not run:\n\n" + "\n".join(missing)] if missing else []),
         *(["This run's settings make both sides the same, so it cannot tell:\n\n" + "\n".join(alike)] if alike else []),
@@ -141,7 +148,8 @@ def as_markdown(content: dict[str, Any]) -> str:
 
 def as_latex(content: dict[str, Any]) -> str:
     """The same for the package booktabs, without tests and commands."""
-    caption = escape_latex(f"Claims of the paper on run {content['run']}, differences in points")
+    caption = f"Claims of the paper on run {content['run']}, differences in points"
+    caption = escape_latex(f"{caption}. {content['departures']}" if content["departures"] else caption)
     out = [r"\begin{table}", rf"\caption{{{caption}}}", r"\begin{tabular}{p{.5\linewidth}lrr}", r"\toprule"]
     out += [r"Claim & Verdict & Difference & Paper's \\", r"\midrule"]
     for row in content["claims"]:

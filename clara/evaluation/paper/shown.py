@@ -29,6 +29,8 @@ class Judged(Record):
     high: float | None
     questions: int
     paper_difference: float | None
+    paper_at: str
+    """Of which ratios and benchmarks, where these are others than ours."""
     commands: list[str]
     alike: bool
     """Whether the run's settings make both sides the same."""
@@ -41,6 +43,8 @@ class Scorecard(NamedTuple):
     backbone: str
     """The paper's, whose differences stand beside ours."""
     confidence: float
+    departures: str
+    """Where the run's base is not the paper's; empty where it is."""
     counts: dict[str, int]
     claims: list[Judged]
 
@@ -62,7 +66,8 @@ def read_scorecard(path: Path) -> Scorecard:
     try:
         known = {name: [claim[name] for claim in content["claims"]] for name in Judged.model_fields}
         rows = [dict(zip(known, values, strict=True)) for values in zip(*known.values(), strict=True)]
-        head = content["run"], content["compared_with"], float(content["confidence"]), dict(content["counts"])
+        run, backbone, said = content["run"], content["compared_with"], str(content["departures"])
+        head = run, backbone, float(content["confidence"]), said, dict(content["counts"])
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} is no scorecard ({error!r}); delete it and run the step that makes it") from error
     return Scorecard(*head, [parse_row(Judged, row, f"{path} claim {number}") for number, row in enumerate(rows, 1)])

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -87,6 +87,10 @@ class Table(Strict):
     names: dict[str, str] = Field(default_factory=dict)
     """What metrics, settings and benchmarks are called, where it is not the usual."""
     decimals: int = Field(default=1, ge=0, le=4)
+    counts: Distinct[Text] = Field(default_factory=list)
+    """Metrics that are whole numbers, shown without decimals."""
+    needs: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Metric → the settings without which its file lacks it: keys of the command that makes it."""
     rows: list[Row] = Field(min_length=1)
     note: Text | None = None
     """What a reader must know before comparing."""
@@ -98,6 +102,16 @@ class Table(Strict):
         if twice:
             raise ValueError(f"should give each row its own label, found {twice[0]!r} twice")
         return self
+
+    @model_validator(mode="after")
+    def _speaks_of_its_metrics(self) -> "Table":
+        if others := sorted({*self.counts, *self.needs} - {*self.metrics}):
+            raise ValueError(f"should name its own metrics in `counts` and `needs`, found {others[0]!r}")
+        return self
+
+    def digits(self, metric: str) -> int:
+        """Decimals of a metric."""
+        return 0 if metric in self.counts else self.decimals
 
     @property
     def source_line(self) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from clara.evaluation.labels import benchmark_label, metric_label, setting_label
 from clara.evaluation.paper.filling import Cell, Filled, Line
 from clara.evaluation.paper.measured import ALL
+from clara.evaluation.paper.specs import Table
 from clara.evaluation.ratios import sentence
 from clara.evaluation.tables import escape_latex
 
@@ -47,10 +48,10 @@ def markdown(filled: Filled, *, completing: str = "") -> str:
     table = filled.table
     parts = [f"## {table.title}", _reading(filled)]
     parts += [table.note] if table.note else []
-    parts += [said] if (said := sentence(filled.effective)) else []
+    parts += [said for said in (sentence(filled.effective), filled.departures) if said]
     for caption, heads, lines in panels(filled):
         body = [["Row", *heads], ["---", *["--:"] * len(heads)]]
-        body += [[line.label, *(_shown(cell, line, table.decimals) for cell in cells)] for line, cells in lines]
+        body += [[line.label, *(_shown(cell, line, table) for cell in cells)] for line, cells in lines]
         rows = "\n".join("| " + " | ".join(entry.replace("|", r"\|") for entry in row) + " |" for row in body)
         parts.append(f"**{caption}**\n\n{rows}" if caption else rows)
     if filled.missing:
@@ -62,10 +63,17 @@ def markdown(filled: Filled, *, completing: str = "") -> str:
 
 
 def _reading(filled: Filled) -> str:
-    return (
-        f"{filled.table.source_line}. Ours (run `{filled.run.name}`) with its interval over questions, then in "
-        f"parentheses the paper's for {BACKBONES[filled.backbone]}; a row in italics quotes the paper; ... is missing."
-    )
+    ours = f"{filled.table.source_line}. Ours (run `{filled.run.name}`) with its interval over questions"
+    if not any(cell.paper for line in filled.lines for cell in line.cells.values()):
+        return f"{ours}; ... is missing."
+    model = f" for {_model(filled)}" if _model(filled) else ""
+    return f"{ours}, then in parentheses the paper's{model}; a row in italics quotes the paper; ... is missing."
+
+
+def _model(filled: Filled) -> str:
+    """The paper's language model that its numbers are of; empty where they are of none."""
+    own = filled.table.source == "data" or not filled.table.table.startswith("table_")
+    return "" if own else BACKBONES[filled.backbone]
 
 
 def panels(filled: Filled) -> Iterator[tuple[str, list[str], list[tuple[Line, list[Cell]]]]]:
@@ -87,7 +95,8 @@ def panels(filled: Filled) -> Iterator[tuple[str, list[str], list[tuple[Line, li
             yield caption, heads, [(line, cells) for line, cells in rows if line.system or any(c.paper for c in cells)]
 
 
-def _shown(cell: Cell, line: Line, decimals: int) -> str:
+def _shown(cell: Cell, line: Line, table: Table) -> str:
+    decimals = table.digits(cell.place.metric)
     paper = f"{cell.paper.value:.{decimals}f}" if cell.paper else ""
     if line.quoted:
         return f"*{paper}*" if paper else ""
@@ -104,22 +113,23 @@ def _ours(cell: Cell, decimals: int) -> str:
 
 def difference_markdown(filled: Filled) -> str:
     """Every number that both have: ours, interval, the paper's, difference, and whether it is more than chance."""
-    decimals = filled.table.decimals
     lines = []
     for line in filled.lines:
         for cell in line.cells.values():
             if cell.difference is None or cell.ours is None or cell.paper is None:
                 continue
+            decimals = filled.table.digits(cell.place.metric)
             ours, _, bounds = _ours(cell, decimals).partition(" ")
             mark = {True: "\\*", False: "", None: "?"}[cell.significant]
             place = ".".join(part for part in cell.place[1:] if part != ALL)
             paper, difference = f"{cell.paper.value:.{decimals}f}", f"{cell.difference:+.{decimals}f}{mark}"
             lines.append(f"| {line.label} | {place} | {ours} | {bounds} | {paper} | {difference} | {cell.paper.note} |")
+    against = ", ".join(part for part in (filled.table.place, _model(filled)) if part)
     text = (
-        f"## {filled.table.title}: ours against the paper\n\nRun `{filled.run.name}` against {filled.table.place}, "
-        f"{BACKBONES[filled.backbone]}. \\*: the paper's value lies outside our interval; the paper gives no interval "
-        "of its own. ?: ours has none.\n\n"
+        f"## {filled.table.title}: ours against the paper\n\nRun `{filled.run.name}` against {against}. \\*: the "
+        "paper's value lies outside our interval; the paper gives no interval of its own. ?: ours has none.\n\n"
     )
+    text += f"{filled.departures}\n\n" if filled.departures else ""
     if not lines:
         return f"{text}No number of this table is in both.\n"
     heads = "| Row | Cell | Ours | Interval | Paper | Difference | On the paper's value |\n"
@@ -128,15 +138,16 @@ def difference_markdown(filled: Filled) -> str:
 
 def latex(filled: Filled) -> str:
     """The table for the package booktabs, the paper's numbers in parentheses, quoted rows in italics."""
-    said = f". {sentence(filled.effective)}" if filled.effective else ""
-    caption = escape_latex(f"{filled.table.title} ({filled.run.name}){said}")
+    said = [said for said in (sentence(filled.effective), filled.departures) if said]
+    title = f"{filled.table.title} ({filled.run.name})"
+    caption = escape_latex(f"{title}. {' '.join(said)}" if said else title)
     out = [r"\begin{table}", rf"\caption{{{caption}}}"]
     for caption, heads, lines in panels(filled):
         out += [rf"\begin{{tabular}}{{l{'r' * len(heads)}}}", r"\toprule"]
         out.append(" & ".join(map(escape_latex, [caption, *heads])) + r" \\")
         out.append(r"\midrule")
         for line, cells in lines:
-            shown = [_latex(cell, line, filled.table.decimals) for cell in cells]
+            shown = [_latex(cell, line, filled.table.digits(cell.place.metric)) for cell in cells]
             out.append(" & ".join([escape_latex(line.label), *shown]) + r" \\")
         out += [r"\bottomrule", r"\end{tabular}", ""]
     return "\n".join([*out[:-1], r"\end{table}", ""])
@@ -153,14 +164,14 @@ def _latex(cell: Cell, line: Line, decimals: int) -> str:
 
 def macros(filled: Filled) -> str:
     r"""One LaTeX macro a number: `\clara{table2.pretraining-cr16-base.oracle.nq.f1}`, `.low`, `.high`, `.paper`."""
-    name, decimals = filled.table.table.replace("_", ""), filled.table.decimals
+    name = filled.table.table.replace("_", "")
     lines = [
         rf"% Numbers of {filled.table.title}, run {filled.run.name}: \clara{{NAME}} prints one, or ??.",
         r"\providecommand{\clara}[1]{\ifcsname clara@#1\endcsname\csname clara@#1\endcsname\else ??\fi}",
     ]
     for line in filled.lines:
         for cell in line.cells.values():
-            ours = cell.ours
+            ours, decimals = cell.ours, filled.table.digits(cell.place.metric)
             named = {"": ours.value, ".low": ours.low, ".high": ours.high} if ours else {}
             named |= {".paper": cell.paper.value} if cell.paper else {}
             for ending, value in named.items():

@@ -51,6 +51,23 @@ def test_base_is_whichever_row_of_the_maps_ablation_its_settings_are(mapped: boo
     }
 
 
+def test_choosing_among_more_candidates_than_there_are_is_choosing_among_all() -> None:
+    names = ["instruction-cr4-candidates_5", "instruction-cr4-candidates_10", "instruction-cr4-candidates_all"]
+    base = "instruction-cr4-base"
+    assert equals().among(names) == {names[2]: base}
+    assert equals(candidates={"train_size": 8}).among(names) == {names[1]: base, names[2]: base}
+    assert equals(candidates={"train_size": 5}).among(names) == dict.fromkeys(names, base)
+    assert equals(joint={"candidates": 5}).among(names) == {names[0]: base}
+
+
+def test_rows_of_ablations_say_what_they_are_whatever_base_is() -> None:
+    names = ["instruction-cr4-tau_002", "instruction-cr4-tau_01", "instruction-cr4-straight_through"]
+    base = "instruction-cr4-base"
+    assert equals().among(names) == {names[0]: base, names[2]: base}
+    marginal = {"selection": "marginal", "temperature": 0.1, "temperature_end": 0.1}
+    assert equals(joint=marginal).among(names) == {names[1]: base}
+
+
 def test_what_follows_a_stage_does_not_part_variants_before_it() -> None:
     # The supervised reranker differs in joint training alone: given documents, it is base.
     found = equals().among(["given-instruction-cr4-supervised", "instruction-cr4-supervised"])

@@ -111,6 +111,7 @@ def test_the_papers_difference_is_of_the_same_cells() -> None:
     finding = judge([made], {}, {"table_1": table}, ratios=[4], resampling=RESAMPLING)[0]
     # Ratio 32 on both benchmarks: (6 + 2) / 2; ratio 128 on the one that both print: 5.
     assert finding.paper == pytest.approx(4.5)
+    assert finding.paper_at == "CR 32, 128; 2Wiki, NQ"
     renamed = claim(first="a-cr{ratio}-ours", paper_first="a-cr{ratio}-x", second="b", values="table_1")
     assert judge([renamed], {}, {"table_1": table}, ratios=[4], resampling=RESAMPLING)[0].paper == pytest.approx(4.5)
 
@@ -135,13 +136,38 @@ def test_files_tell_verdict_numbers_and_what_to_run() -> None:
     assert "| It is so | **holds** | +100.0 | [100.0, 100.0] |  | `em, oracle: a - b > 0` | Table 1 |" in (
         scorecard.as_markdown(content)
     )
-    assert "d,not run,So is that,Table 1,em,oracle,instruction-cr32-base,bm25,0.0,,,,0,,snakemake " in scorecard.as_csv(
-        content
+    assert (
+        "d,not run,So is that,Table 1,em,oracle,instruction-cr32-base,bm25,0.0,,,,0,,,snakemake "
+        in scorecard.as_csv(content)
     )
     latex = scorecard.as_latex(content)
     assert r"It is so & holds & +100.0 {\scriptsize [100.0, 100.0]} & -- \\" in latex
     assert r"So is that & not run & -- & -- \\" in latex
     assert latex.count("{tabular}") == 2
+
+
+def test_the_papers_difference_names_no_place_where_it_is_ours() -> None:
+    systems = {"a_cr4_x": {"nq": [1.0]}, "b": {"nq": [0.0]}}
+    scores = {(name.replace("_", "-"), "oracle", "em"): {"nq": {"q": 1.0}} for name in systems}
+    numbers = {("a-cr4-x", 10.0), ("b", 4.0), ("a-cr16-x", 6.0)}
+    table = {Place(system, "oracle", "average", "em"): PaperValue(number, "") for system, number in numbers}
+    made = claim(first="a-cr{ratio}-x", second="b", values="table_1")
+    finding = judge([made], scores, {"table_1": table}, ratios=[4], resampling=RESAMPLING)[0]
+    assert (finding.paper, finding.paper_at) == (6.0, "")
+    finding = judge([made], scores, {"table_1": table}, ratios=[8], resampling=RESAMPLING)[0]
+    assert (finding.paper, finding.paper_at) == (4.0, "CR 4, 16")
+
+
+def test_a_scorecard_says_where_the_run_and_the_papers_difference_are_others() -> None:
+    finding = found(a={"nq": [1, 1]}, b={"nq": [0, 0]})._replace(paper=2.0, paper_at="CR 32")
+    said = "Not the paper's setting: memory.form pooled."
+    content = scorecard.as_json([finding], run=RUN, backbone="mistral", confidence=0.95, departures=said)
+    text = scorecard.as_markdown(content)
+    assert said in text
+    assert "| +2.0 (CR 32) |" in text
+    assert said in scorecard.as_latex(content)
+    plain = scorecard.as_json([finding], run=RUN, backbone="mistral", confidence=0.95)
+    assert "setting" not in scorecard.as_markdown(plain)
 
 
 def test_scores_of_questions_come_from_predictions(tmp_path: Path) -> None:

@@ -12,8 +12,10 @@ from clara.errors import ConfigError
 from clara.evaluation.metrics import ANSWER_METRICS
 from clara.evaluation.paper.claims import read_claims
 from clara.evaluation.paper.equal import known_variants
+from clara.evaluation.paper.judging import judge
 from clara.evaluation.paper.specs import Table, read_table
 from clara.evaluation.paper.values import BACKBONES, read_values
+from clara.evaluation.scoring import Resampling
 
 ROOT = Path(__file__).parents[3]
 TABLES = sorted((ROOT / "paper" / "tables").glob("*.yaml"), key=lambda path: (len(path.stem), path.stem))
@@ -101,6 +103,24 @@ def test_the_claims_of_the_paper_can_be_tested() -> None:
         assert pairs, claim.name
         assert [name for pair in pairs for name in pair if not can_be_made(name)] == []
         assert claim.values is None or (ROOT / "paper" / "values" / f"{claim.values}.csv").exists()
+
+
+def test_a_claim_that_the_paper_cannot_be_asked_of_is_ours() -> None:
+    for claim in read_claims(ROOT / "paper" / "claims.yaml"):
+        if claim.values is None:
+            assert claim.place.startswith("ours; ") or "Figure" in claim.place, claim.name
+            continue
+        values = read_values(ROOT / "paper" / "values" / f"{claim.values}.csv", "mistral")
+        found = judge([claim], {}, {claim.values: values}, ratios=[], resampling=Resampling(1, 0.95, 1))
+        assert found[0].paper is not None, claim.name
+
+
+def test_the_paper_says_the_opposite_of_its_claim_in_the_oracle_setting() -> None:
+    values = read_values(ROOT / "paper" / "values" / "table_2.csv", "mistral")
+    f1 = {place.system: number.value for place, number in values.items() if place[1:] == ("oracle", "average", "f1")}
+    pairs = [(f1[f"instruction-cr{ratio}-base"], f1[f"pretraining-cr{ratio}-base"]) for ratio in PAPER["ratios"]]
+    said = ", ".join(f"{first - second:.2f}" for first, second in pairs)
+    assert f"({said} from ratio 4 to 256)" in (ROOT / "paper" / "values" / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_specification_with_faults_is_refused_with_all_of_them(tmp_path: Path) -> None:

@@ -112,6 +112,70 @@ def test_latex_escapes_and_sets_the_papers_numbers_apart(filled: Filled) -> None
     assert r"DRO & \textit{51.0} &  \\" in text
 
 
+def test_a_table_says_where_the_run_is_not_the_papers(filled: Filled) -> None:
+    said = filled._replace(departures="Not the paper's setting: memory.form pooled.")
+    for write in (writing.markdown, writing.difference_markdown):
+        assert said.departures in write(said)
+        assert "setting" not in write(filled)
+    assert r"memory.form pooled.}" in writing.latex(said)
+
+
+def test_a_table_without_a_number_of_the_paper_speaks_of_none() -> None:
+    given = TABLE | {"table": "ablation_length", "rows": TABLE["rows"][:1]}
+    text = writing.markdown(fill(Table.model_validate(given), {}, OURS, run=RUN, backbone="mistral"))
+    assert "interval over questions; ... is missing." in text
+    assert "Mistral" not in text
+
+
+def test_numbers_of_data_are_of_no_language_model() -> None:
+    given = {"table": "table_8", "title": "t", "place": "Table 8", "source": "data", "settings": ["all"]}
+    given |= {"metrics": ["documents", "input_words"], "counts": ["documents"], "decimals": 2, "benchmarks": ["simple"]}
+    place = Place("data", "all", "simple", "documents")
+    ours = {place: Measured(1200), place._replace(metric="input_words"): Measured(9.5)}
+    table = Table.model_validate(given | {"rows": [{"label": "Rows", "system": "data"}]})
+    filled = fill(table, {place: PaperValue(2000000.0, "")}, ours, run=RUN, backbone="mistral")
+    text = writing.markdown(filled)
+    assert "| Rows | 1200 (2000000) | 9.50 |" in text
+    assert "the paper's; a row" in text
+    assert "| 1200 |  | 2000000 | -1998800? |" in writing.difference_markdown(filled)
+    assert "Mistral" not in text + writing.difference_markdown(filled)
+    with pytest.raises(ValueError, match="should name its own metrics in `counts` and `needs`, found 'rows'"):
+        Table.model_validate(table.model_dump() | {"counts": ["rows"]})
+
+
+def test_what_a_setting_leaves_out_is_named_with_that_setting() -> None:
+    given = {"table": "table_16", "title": "t", "place": "p", "source": "recovery", "settings": ["all"]}
+    given |= {"metrics": ["rouge1", "entities", "bert_score"], "benchmarks": ["seen"]}
+    given |= {"rows": [{"label": "CR {ratio}", "system": "pretraining-cr{ratio}-base"}]}
+    needs = {"entities": {"measurements": {"recovery": {"entities": "en"}}}}
+    place = Place("pretraining-cr4-base", "all", "seen", "rouge1")
+    values = {place._replace(metric=name): PaperValue(50.0, "") for name in given["metrics"]}
+    run = RUN._replace(inits=["pretraining"])
+    filled = fill(
+        Table.model_validate(given | {"needs": needs}), values, {place: Measured(9.0)}, run=run, backbone="phi4"
+    )
+    assert " 'measurements={recovery: {entities: en}}' " in filled.lines[0].command
+    # Without a setting that makes them, no command does: the file is there.
+    filled = fill(Table.model_validate(given), values, {place: Measured(9.0)}, run=run, backbone="phi4")
+    assert filled.missing == {}
+
+
+def test_names_found_by_form_are_not_the_papers_entities(tmp_path: Path) -> None:
+    rows = [{"documents": "seen", "metric": "entities", "value": 10.0, "low": 5.0, "high": 15.0, "n": 4}]
+    for finder, metric in (("rules", "entities_by_form"), ("en_core_web_sm", "entities")):
+        write_json(tmp_path / "pretraining-cr4-base.json", {"entities": finder, "rows": rows})
+        (place,) = read_measured("recovery", [tmp_path / "pretraining-cr4-base.json"])
+        assert place.metric == metric
+
+
+def test_a_kind_without_rows_has_no_means(tmp_path: Path) -> None:
+    none = {"kind": "complex", "documents": 0, "rows_per_document": 0.0, "input_words": 0.0, "output_words": 0.0}
+    write_json(tmp_path / "data.json", {"synthesis": [none], "questions": []})
+    assert read_measured("data", [tmp_path / "data.json"]) == {
+        Place("data", "all", "complex", "documents"): Measured(0)
+    }
+
+
 def test_every_number_has_a_macro_under_its_name(filled: Filled) -> None:
     defined = dict(re.findall(r"clara@([^\\]+)\\endcsname\{([\d.-]+)\}", writing.macros(filled)))
     assert defined["table2.instruction-cr4-base.oracle.nq.f1"] == "30.5"
