@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from clara.evaluation.paper.specs import SOURCES, read_table
 from tests.workflow.checkout import LOCAL, ROOT, copy_checkout, environment, pretend_finished, run, snakemake
 
 TOY = """
@@ -46,6 +47,20 @@ def test_every_output_survives_the_start_of_its_stage() -> None:
     for name, stage in stages().items():
         for row in [*stage.get("outs", []), *stage.get("metrics", [])]:
             assert all(flags.get("persist") for flags in row.values()), name
+
+
+def test_a_table_is_made_again_where_its_numbers_or_the_papers_change() -> None:
+    for name, stage in stages().items():
+        if not name.startswith(("table-", "ablation-")):
+            continue
+        table = read_table(ROOT / "paper" / "tables" / f"{name.replace('-', '_')}.yaml")
+        folder = SOURCES[table.source].split("/")[0]
+        assert f"results/demo/{folder}" in stage["deps"], name
+        assert "paper/setting.yaml" in stage["deps"], name
+        assert folder != "measurements" or folder in stage["params"][0]["config.yaml"], name
+    report = stages()["report"]
+    assert {"paper", "results/demo/evaluation", "results/demo/measurements"} <= set(report["deps"])
+    assert {"paper", "measurements"} <= set(report["params"][0]["config.yaml"])
 
 
 def test_every_plot_is_of_a_stages_output_and_its_page_needs_no_network() -> None:
