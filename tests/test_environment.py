@@ -30,6 +30,23 @@ def test_threads_are_torchs_where_it_computes(monkeypatch: pytest.MonkeyPatch) -
     assert environment.describe()["threads"] == 5
 
 
+@pytest.mark.parametrize(
+    ("given", "gpus"), [({"CLARA_GPUS": "4", "WORLD_SIZE": "2"}, 4), ({"WORLD_SIZE": "2"}, 2), ({}, 1)]
+)
+def test_a_record_tells_how_many_gpus_were_held(
+    given: dict[str, str], gpus: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("CLARA_GPUS", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    cuda = SimpleNamespace(is_available=lambda: True, get_device_name=lambda: "H100", max_memory_allocated=lambda: 0)
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(get_num_threads=lambda: 5, cuda=cuda))
+    assert environment.describe()["gpus"] == gpus
+    cuda.is_available = lambda: False
+    assert environment.describe()["gpus"] == 0
+
+
 ROOT = Path(__file__).parents[1]
 
 

@@ -28,10 +28,8 @@ class Cost(NamedTuple):
     peak_memory_mib: int
     """Of the largest process."""
 
-    @property
-    def gpu_hours(self) -> float:
-        """Hours that a GPU was held for; 0 on a CPU."""
-        return 0.0 if self.device == CPU else self.seconds / 3600
+    gpu_hours: float
+    """Hours times GPUs held; 0 on a CPU, one GPU where a record does not say how many."""
 
 
 def read_costs(folder: Path) -> list[Cost]:
@@ -50,12 +48,19 @@ def read_costs(folder: Path) -> list[Cost]:
 
 def _sum(program: str, device: str, records: list[dict[str, Any]]) -> Cost:
     seconds = [float(record["wall_seconds"]) for record in records]
+    held = 0.0 if device == CPU else sum(_seconds(record) * max(1, int(record.get("gpus", 1))) for record in records)
     memory = max(int(record.get("peak_memory_mib", 0)) for record in records)
     early = [attempt for record in records for attempt in record.get("earlier_attempts") or []]
     before = sum(float(attempt.get("seconds") or 0) for attempt in early)
     lost = sum(int(attempt.get("lost_steps") or 0) for attempt in early)
     whole = sum(seconds) + before
-    return Cost(program, device, len(records), whole, max(seconds), len(early), before, lost, memory)
+    return Cost(program, device, len(records), whole, max(seconds), len(early), before, lost, memory, held / 3600)
+
+
+def _seconds(record: dict[str, Any]) -> float:
+    """Of the process and of the attempts before it."""
+    early = record.get("earlier_attempts") or []
+    return float(record["wall_seconds"]) + sum(float(attempt.get("seconds") or 0) for attempt in early)
 
 
 def _records(folder: Path) -> Iterator[dict[str, Any]]:

@@ -21,7 +21,7 @@ def test_times_are_summed_and_memory_is_the_largest(tmp_path: Path) -> None:
     (tmp_path / "corpus/provenance/broken.json").write_text("{")
     write_json(tmp_path / "corpus/report.json", {"wall_seconds": 7})
     joint, corpus = read_costs(tmp_path)
-    assert joint == ("train_joint", "H100", 2, 5400.0, 3600.0, 0, 0.0, 0, 300)
+    assert joint == ("train_joint", "H100", 2, 5400.0, 3600.0, 0, 0.0, 0, 300, 1.5)
     assert joint.gpu_hours == pytest.approx(1.5)
     assert (corpus.program, corpus.gpu_hours) == ("split_passages", 0.0)
 
@@ -35,6 +35,15 @@ def test_attempts_that_ended_early_cost_time_and_steps(tmp_path: Path) -> None:
     assert (cost.seconds, cost.longest) == (3600.0, 1200.0)
     assert (cost.attempts, cost.early_seconds, cost.lost_steps) == (2, 1200.0, 6)
     assert cost.gpu_hours == pytest.approx(1.0)
+
+
+def test_gpu_hours_count_every_gpu_that_a_step_held(tmp_path: Path) -> None:
+    killed = {"number": 1, "reason": "killed", "seconds": 1800.0, "lost_steps": 0, "host": "a", "job": None}
+    content = {"command": ["pretrain.py"], "wall_seconds": 1800.0, "device": "H100", "earlier_attempts": [killed]}
+    write_json(tmp_path / "pretraining/a/environment.json", {**content, "gpus": 4})
+    write_json(tmp_path / "pretraining/b/environment.json", {**content, "gpus": 1})
+    (cost,) = read_costs(tmp_path)
+    assert cost.gpu_hours == pytest.approx(5.0)
 
 
 def test_a_run_without_records_has_no_costs(tmp_path: Path) -> None:
