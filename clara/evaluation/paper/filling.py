@@ -79,7 +79,9 @@ class Filled(NamedTuple):
             return ""
         name = self.table.table
         systems = [line.system for line in self.lines]  # those that have their numbers stay
-        return command_for([f"results/{self.run.name}/paper/{name}.csv"], self.run, systems=systems, complete=name)
+        cells = [cell for line in self.lines if line.command for cell in line.cells.values()]
+        target, keys = f"results/{self.run.name}/paper/{name}.csv", settings_of(self.table, cells)
+        return command_for([target], self.run, systems=systems, complete=name, settings=keys)
 
 
 def fill(

@@ -155,6 +155,7 @@ def test_what_a_setting_leaves_out_is_named_with_that_setting() -> None:
         Table.model_validate(given | {"needs": needs}), values, {place: Measured(9.0)}, run=run, backbone="phi4"
     )
     assert " 'measurements={recovery: {entities: en}}' " in filled.lines[0].command
+    assert " 'measurements={recovery: {entities: en}}' 'paper={complete: [table_16]}' " in filled.completing()
     # Without a setting that makes them, no command does: the file is there.
     filled = fill(Table.model_validate(given), values, {place: Measured(9.0)}, run=run, backbone="phi4")
     assert filled.missing == {}
