@@ -15,6 +15,8 @@ from tests.workflow.harm import LONGEST_SECONDS, SAME, Outcome, checkout, judged
 
 A_RUN = 50
 """As many kills a run gets, and a few more where some hit no program."""
+BEYOND = 0.2
+"""Kills come as far beyond the end of a job, in parts of its length: some fall between two programs, and few miss."""
 LIVES = 10
 """As many runs more than these kills need, for jobs that end before they are hit."""
 
@@ -107,7 +109,7 @@ def kills(
     """Kills runs so many times, each run some 50 times; one that ended is compared.
 
     The kills are dealt out evenly over the rules, and each comes at a random moment of its rule's job: between its
-    begin and a second after the end that it would have by itself, so that some fall between two jobs. Moments count
+    begin and a little after the end that it would have by itself, so that some fall between two jobs. Moments count
     from the begin of the job, for on a busy machine Snakemake may take longer to start than a job to end. Whichever
     rule begins first of those that are due is aimed at, lest a short one pass by while a long one is waited for; one
     whose program was not hit stays due, so that there are a few kills more than asked for.
@@ -130,7 +132,7 @@ def kills(
             process = start(here)
             if not (aim := begun(process, here, aims)):
                 break
-            moment, after = chance.uniform(0, seconds[aim] + 1), chance.uniform(0, 1)
+            moment, after = (chance.uniform(0, part * seconds[aim]) for part in (1 + BEYOND, BEYOND))
             if not outlives(process, here, aim, moment, after):
                 break
             hit = at_work(process, here)
