@@ -20,7 +20,7 @@ from clara.training.examples import Example
 from clara.training.micro_batches import micro_batches, padding
 from clara.training.objectives import Objective, Totals
 from clara.training.prefetch import ahead
-from clara.training.processes import any_process, join_launch, sum_gradients, total
+from clara.training.processes import any_process, join_launch, sum_gradients, total, wait_for_all
 from clara.training.runlog import RunLog
 from clara.training.sampling import Sampler
 
@@ -43,8 +43,8 @@ def train(
 ) -> list[dict[str, Any]]:
     """Trains in place and gives the history: one row a logged step.
 
-    Continues from the newest intact state in `state_folder`; the result is that of an uninterrupted run, because order,
-    dropout and learning rate are functions of the seed and the step. On SIGTERM the step is finished, the state saved,
+    Continues from the newest intact state in `state_folder`, unless that is of a finished run with another `identity`.
+    The result is that of an uninterrupted run, because order, dropout and learning rate are functions of the seed and the step. On SIGTERM the step is finished, the state saved,
     and the program exits with 143.
 
     Args:
@@ -61,7 +61,8 @@ def train(
         fetch: reads from disk what a step's examples need, in the thread that is ahead; None where that is nothing.
 
     Raises:
-        ConfigError: the state is of a run with another `identity`, or there are more processes than examples a step.
+        ConfigError: the state is of an unfinished run with another `identity`, or there are more processes than
+            examples a step.
         DataError: a step's loss or gradient is not finite; names the step and its examples.
         ResourceError: another process of the launch has ended.
     """
@@ -75,7 +76,7 @@ def train(
     optimizer = optim.build(parameters, learning_rate=plan.learning_rate, weight_decay=plan.weight_decay)
     log = RunLog(label=label, steps=plan.steps, quiet=not accelerator.is_main_process)
     watch = _Watch()
-    done = _resume(parameters, optimizer, state_folder, identity, log)
+    done = _resume(parameters, optimizer, state_folder, identity, log, accelerator)
     if done == 0:
         log.add(0, "validation", validate(model, objective, validation, plan, accelerator))
 
@@ -107,7 +108,9 @@ def train(
                 watch.check()
                 state.save(
                     state_folder,
-                    state.TrainingState(step, identity, _named(parameters), state.adam_moments(optimizer), log.rows),
+                    state.TrainingState(
+                        step, identity, _named(parameters), state.adam_moments(optimizer), log.rows, finished=last
+                    ),
                 )
             if stopping and not last:
                 log.say(f"stopped after step {step}; run again to go on from there")
@@ -172,15 +175,27 @@ def validate(
 
 
 def _resume(
-    parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer, folder: Path, identity: str, log: RunLog
+    parameters: Sequence[nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    folder: Path,
+    identity: str,
+    log: RunLog,
+    accelerator: Accelerator,
 ) -> int:
     found = state.newest(folder)
+    wait_for_all(accelerator)  # before any of them changes what is there
     if found is None:
         return 0
-    if found.identity != identity:
+    if found.identity != identity and not found.finished:
         raise ConfigError(
-            f"the state in {folder} is of a run with other settings or inputs; delete it, or name another --state"
+            f"the state in {folder} is of an unfinished run with other settings or inputs; delete it, or name another "
+            "--state"
         )
+    if found.identity != identity:
+        log.say("the finished run before had other settings or inputs; this one begins anew")
+        if accelerator.is_main_process:
+            state.drop(folder)
+        return 0
     for number, parameter in enumerate(parameters):
         parameter.data.copy_(found.parameters[str(number)])
     state.restore_adam(optimizer, found.moments, step=found.step)

@@ -30,6 +30,8 @@ class TrainingState:
     """Adam's first and second moments, by `NUMBER.exp_avg` and `NUMBER.exp_avg_sq`."""
     history: list[dict[str, Any]]
     """All logged rows so far."""
+    finished: bool = False
+    """Whether the run's last step is made: another run that finds it here loses nothing by beginning anew."""
 
 
 def save(folder: Path, state: TrainingState) -> None:
@@ -43,8 +45,15 @@ def save(folder: Path, state: TrainingState) -> None:
         save_file(state.moments, temporary / "moments.safetensors")
         hashes = {name: sha256_file(temporary / name) for name in ("parameters.safetensors", "moments.safetensors")}
         card = {"step": state.step, "identity": state.identity, "files": hashes, "history": state.history}
+        card["finished"] = state.finished
         (temporary / "card.json").write_text(json.dumps(card), encoding="utf-8")
     for old in sorted(folder.glob("step-*"))[:-KEPT]:
+        shutil.rmtree(old)
+
+
+def drop(folder: Path) -> None:
+    """Deletes all states below `folder`."""
+    for old in folder.glob("step-*"):
         shutil.rmtree(old)
 
 
@@ -64,7 +73,8 @@ def _read(path: Path) -> TrainingState | None:
             return None
         parameters = load_file(path / "parameters.safetensors")
         moments = load_file(path / "moments.safetensors")
-        return TrainingState(card["step"], card["identity"], parameters, moments, card["history"])
+        finished = card.get("finished", False)  # states of earlier versions do not say
+        return TrainingState(card["step"], card["identity"], parameters, moments, card["history"], finished)
     except (ClaraError, OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError):
         return None
 

@@ -174,7 +174,6 @@ REFUSALS: list[tuple[str, Call]] = [
     ("is no checkpoint card", lambda world, tmp: world.measure(checkpoint=world.manifest)),
     ("a checkpoint of instruction cannot select", lambda world, tmp: world.predict(checkpoint=world.instruction)),
     ("was built by a compressor with hash", lambda world, tmp: world.join(start=world.pretraining)),
-    ("of a run with other settings or inputs", lambda world, tmp: world.pretrain(seed=43)),
     (
         "--settings is no PrepareBackbone settings",
         lambda world, tmp: prepare_backbone.main(["--settings", "{}", "--card", "c"]),

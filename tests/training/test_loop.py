@@ -14,7 +14,7 @@ from clara.config.training import Optimization
 from clara.errors import ConfigError, DataError, ResourceError
 from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
 from clara.model.clara import ClaraModel
-from clara.training import loop, optim
+from clara.training import loop, optim, state
 from clara.training.examples import Example, instruction_examples
 from clara.training.loop import optimizer_step, train
 from clara.training.objectives import CompressionObjective, Objective, Outcome, Totals
@@ -317,10 +317,34 @@ def test_a_finished_run_is_not_run_again(make_model: Make, tmp_path: Path) -> No
     assert all(torch.equal(weights(again)[name], value) for name, value in weights(first).items())
 
 
-def test_the_state_of_another_run_is_refused(make_model: Make, tmp_path: Path) -> None:
-    run(make_model(), tmp_path, tiny.plan(steps=1))
-    with pytest.raises(ConfigError, match="of a run with other settings or inputs; delete it"):
-        run(make_model(), tmp_path, tiny.plan(steps=1), identity="another")
+def test_the_state_of_another_unfinished_run_is_refused(make_model: Make, tmp_path: Path) -> None:
+    model = make_model()
+    with pytest.raises(RuntimeError, match="went away"):
+        run(model, tmp_path, tiny.plan(), objective=Interrupting(model, 9, fail))
+    kept = state.newest(tmp_path)
+    assert kept is not None
+    with pytest.raises(ConfigError, match="of an unfinished run with other settings or inputs; delete it"):
+        run(make_model(), tmp_path, tiny.plan(), identity="another")
+    assert kept.step == state.newest(tmp_path).step  # type: ignore[union-attr]
+
+
+def test_a_finished_run_does_not_stand_in_the_way_of_another(
+    make_model: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(make_model(), tmp_path / "a", tiny.plan())
+    first, again = make_model(), make_model()
+    wanted = run(first, tmp_path / "b", tiny.plan(steps=4), identity="another")
+    with pytest.raises(RuntimeError, match="went away"):
+        run(again, tmp_path / "a", tiny.plan(steps=4), identity="another", objective=Interrupting(again, 7, fail))
+    assert "had other settings or inputs; this one begins anew" in capsys.readouterr().err
+    found = state.newest(tmp_path / "a")
+    assert found is not None  # of the second run, and not the later steps of the first
+    assert (found.identity, found.finished) == ("another", False)
+    resumed = make_model()
+    assert [row["step"] for row in run(resumed, tmp_path / "a", tiny.plan(steps=4), identity="another")] == [
+        row["step"] for row in wanted
+    ]
+    assert all(torch.equal(weights(resumed)[name], value) for name, value in weights(first).items())
 
 
 def test_the_same_seed_gives_the_same_bits_and_the_log_says_what_happened(make_model: Make, tmp_path: Path) -> None:

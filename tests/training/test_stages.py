@@ -220,7 +220,9 @@ def test_training_on_checkpointed_layers_ends_with_the_same_weights(start: Path,
     assert same(found[0].model, found[1].model, QUERY_REASONER)
 
 
-def test_a_state_of_other_inputs_is_not_gone_on_from(start: Path, tmp_path: Path) -> None:
+def test_a_finished_state_of_other_inputs_is_not_gone_on_from(
+    start: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     given = TuneInstructions.model_validate(settings("tune_instructions"))
     rows = tmp_path / "rows.jsonl"
     run = partial(
@@ -231,8 +233,9 @@ def test_a_state_of_other_inputs_is_not_gone_on_from(start: Path, tmp_path: Path
     run()
     run()
     rows.write_text("others")
-    with pytest.raises(ConfigError, match="is of a run with other settings or inputs"):
-        run()
+    assert "begins anew" not in capsys.readouterr().err
+    run()
+    assert "had other settings or inputs; this one begins anew" in capsys.readouterr().err
 
 
 def test_a_question_id_on_two_rows_is_refused(start: Path, tmp_path: Path) -> None:
