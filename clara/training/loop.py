@@ -44,8 +44,8 @@ def train(
     """Trains in place and gives the history: one row a logged step.
 
     Continues from the newest intact state in `state_folder`, unless that is of a finished run with another `identity`.
-    The result is that of an uninterrupted run, because order, dropout and learning rate are functions of the seed and the step. On SIGTERM the step is finished, the state saved,
-    and the program exits with 143.
+    The result is that of an uninterrupted run, because order, dropout and learning rate are functions of the seed and
+    the step. On SIGTERM the step is finished, the state saved, and the program exits with 143.
 
     Args:
         model: its roles in `learns` are trained.
