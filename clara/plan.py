@@ -56,7 +56,14 @@ BEFORE = {
     "measure_memory_use": ("make_candidates",),
     "score": ("predict", "predict_baseline", "predict_compressed_text", "predict_released", "rank_bm25", "rank_neural"),
     "make_paper_table": ("score", "score_recovery", "score_grounding", "measure_efficiency", "measure_data"),
-    "make_scorecard": ("predict", "predict_baseline", "rank_bm25", "predict_given", "predict_given_text"),
+    "make_scorecard": (
+        "predict",
+        "predict_baseline",
+        "rank_bm25",
+        "predict_given",
+        "predict_given_text",
+        "measure_data",
+    ),
     "build_report": (
         "score",
         "measure_memory_use",

@@ -20,7 +20,7 @@ from clara.evaluation.paper.claims import read_claims, systems_of
 from clara.evaluation.paper.departures import departures
 from clara.evaluation.paper.equal import Equals
 from clara.evaluation.paper.specs import read_table
-from clara.plan import Plan, failures, use_checkout
+from clara.plan import failures, use_checkout
 from clara.runs import summary
 from clara.sizing import Site, Sizes, require_gpus, variant_and_ratio
 
@@ -47,8 +47,9 @@ POOLS = config["candidates"]["settings"]
 SHARDS = config["synthesis"]["shards"]
 # What a step with a model computes with on a CPU; a profile may give it other threads, which changes no number.
 CPU_THREADS = config["backbone"]["cpu_threads"]
-PLAN = Plan(config, ROOT)
 EQUALS = Equals(config, ROOT)
+# It knows the variants of configs/*.yaml as well: their files can be named in a target, but only the configuration's are asked for.
+PLAN = EQUALS.plan
 # What the profile says of its machines; inside a cluster's job as well, which is told the default resources.
 STATED = workflow.resource_settings._parsed_default_resources
 SIZES = Sizes(
@@ -115,7 +116,7 @@ wildcard_constraints:
     run=RUN,
     benchmark="|".join(config["benchmarks"]),
     ratio=r"\d+",
-    variant="|".join(config["variants"]),
+    variant="|".join(PLAN.variants),
     init="pretraining|instruction",
     stage="pretraining|instruction|joint",
     name=r"[\w-]+",
@@ -385,14 +386,26 @@ def paper_tables():
     return sorted(names, key=lambda name: (len(name), name))
 
 
-def made_for_paper(name, paths):
-    """Those of the paths that the configuration makes: anyway, or because it wants a table or the scorecard complete."""
+def made_for_paper(paths):
+    """Those of the paths that the configuration makes, that the command names, or that an earlier command has made."""
+    beside = at_hand()
+    return [path for path in paths if path in asked() or path in beside]
+
+
+@functools.cache
+def asked():
+    """What the configuration makes for the paper: all that is scored and measured, and what makes a table or the scorecard complete."""
     scored = expand(
         "results/{run}/evaluation/metrics/{system}.json", run=RUN, system=systems()
     )
-    made = {*scored, *measured()}
-    whole = name in config["paper"]["complete"]
-    return [path for path in paths if path in made or (whole and can_be_named(path))]
+    complete = config["paper"]["complete"]
+    whole = [
+        path
+        for name in complete
+        for path in (claimed_files() if name == "scorecard" else files_of(name))
+        if can_be_named(path)
+    ]
+    return {*scored, *measured(), *whole}
 
 
 def can_be_named(path):
@@ -400,8 +413,38 @@ def can_be_named(path):
     stem = Path(path).stem.removeprefix("given-")
     found = ours(stem)
     if found is None:
-        return stem in ("text", "data")
+        return stem in ("text", "data", *baselines())
     return found[1] in config["inits"] and found[3] in config["variants"]
+
+
+@functools.cache
+def at_hand():
+    """Files of numbers that this command names or another has left, so that nothing once made is lost; of those that can be made here."""
+    left = Path("results", RUN).glob("*/*/*.json")
+    # Snakemake has no targets yet while it reads these files.
+    named = {str(path) for path in left} | {
+        word for word in sys.argv if word.startswith(f"results/{RUN}/")
+    }
+    return {path for path in named if can_be_made(path)}
+
+
+def can_be_made(path):
+    """Whether the configuration has all that a file of numbers needs."""
+    stem = Path(path).stem.removeprefix("given-")
+    if found := ours(stem):
+        return found[3] in PLAN.variants
+    name = re.sub(r"_cr\d+$", "", stem)
+    if name.startswith("released_"):
+        return stem in baselines()
+    model = config["evaluation"].get(name)
+    return not isinstance(model, dict) or model.get("source") is not None
+
+
+@functools.cache
+def shown_ratios():
+    """The ratios of the configuration and those of what is at hand."""
+    found = (re.search(r"[-_]cr(\d+)", Path(path).stem) for path in at_hand())
+    return sorted({*config["ratios"], *(int(each[1]) for each in found if each)})
 
 
 def table_of(name):
@@ -412,12 +455,19 @@ def table_of(name):
         raise WorkflowError(str(error)) from None
 
 
-def table_results(name):
-    """The files behind a table's numbers, of those that the configuration makes."""
-    files = [Path(path) for path in table_of(name).files(RUN, config["ratios"])]
+def files_of(name, ratios=None):
+    """The files behind a table's numbers, under the names of those that own them."""
+    files = [
+        Path(path) for path in table_of(name).files(RUN, ratios or config["ratios"])
+    ]
     equal = EQUALS.among(path.stem for path in files)
     paths = [f"{path.parent}/{equal.get(path.stem, path.stem)}.json" for path in files]
-    return made_for_paper(name, list(dict.fromkeys(paths)))
+    return list(dict.fromkeys(paths))
+
+
+def table_results(name):
+    """The files behind a table's numbers, of those that the configuration makes and that are at hand."""
+    return made_for_paper(files_of(name, shown_ratios()))
 
 
 def filled_tables():
@@ -450,15 +500,19 @@ def claimed_systems():
         raise WorkflowError(str(error)) from None
 
 
-def claimed_predictions():
-    """The answers that the paper's claims are tested on, of the systems that the configuration scores."""
+def claimed_files():
+    """The scores of the systems that the claims compare, under the names of those that own them."""
     named = claimed_systems()
     equal = EQUALS.among(named)
     named = list(dict.fromkeys(equal.get(system, system) for system in named))
-    scored = [f"results/{RUN}/evaluation/metrics/{system}.json" for system in named]
+    return [f"results/{RUN}/evaluation/metrics/{system}.json" for system in named]
+
+
+def claimed_predictions():
+    """The answers that the paper's claims are tested on, of the systems that are scored."""
     return [
         f"results/{RUN}/evaluation/predictions/{Path(path).stem}.jsonl"
-        for path in made_for_paper("scorecard", scored)
+        for path in made_for_paper(claimed_files())
     ]
 
 

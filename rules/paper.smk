@@ -1,6 +1,7 @@
 # The paper's tables, as paper/tables specifies them, and the scorecard of its claims (docs/paper.md).
 #
-# A table asks for nothing that the configuration does not make anyway: what it lacks stands in it with the command.
+# A table asks for nothing that the configuration does not make anyway: what it lacks stands in it with the command. It keeps
+# what a command has made beside.
 
 
 rule make_paper_table:
@@ -27,7 +28,7 @@ rule make_paper_table:
     params:
         settings=settings("make_paper_table"),
         equal=lambda w: json.dumps(
-            EQUALS.among(table_of(w.table).systems(config["ratios"]))
+            EQUALS.among(table_of(w.table).systems(shown_ratios()))
         ),
         departures=lambda w: departures_of(table_of(w.table).source),
         code=PLAN.code("make_paper_table"),
@@ -46,6 +47,7 @@ rule make_scorecard:
         claims="paper/claims.yaml",
         values=expand("paper/values/{table}.csv", table=paper_tables()),
         predictions=claimed_predictions(),
+        data=data_file(),
     output:
         json=report("results/{run}/paper/scorecard.json", category="Paper"),
         markdown="results/{run}/paper/scorecard.md",
@@ -67,6 +69,6 @@ rule make_scorecard:
         "Testing the paper's claims"
     shell:
         "python {input.script} --settings {params.settings:q} --claims {input.claims:q} --values {input.values:q}"
-        " --predictions {input.predictions:q} --equal {params.equal:q} --departures {params.departures:q}"
+        " --predictions {input.predictions:q} --data {input.data:q} --equal {params.equal:q} --departures {params.departures:q}"
         " --json {output.json:q} --markdown {output.markdown:q} --csv {output.csv:q} --latex {output.latex:q}"
         " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"

@@ -13,7 +13,7 @@ from pathlib import Path
 from clara import program
 from clara.config.rules import DrawFigure, parse_settings
 from clara.environment import record
-from clara.evaluation.paper.commands import Run, command_for
+from clara.evaluation.paper.commands import command_for
 from clara.evaluation.results import read_diagnostics, read_scores
 from clara.files import read_json
 
@@ -35,9 +35,8 @@ def main(argv: list[str] | None = None) -> None:
         name: [read_json(path) for path in given.measured if path.parent.name == name] for name in figures.MEASURED
     }
     scores = read_scores(given.metrics) if given.metrics else []
-    run = Run(given.figure.parent.parent.name, [], [], [])
-    which = [f"measurements={{which: [{given.figure.stem}]}}"]
-    command = command_for([str(given.figure)], run, systems=[], settings=which)
+    which = {"measurements": {"which": [given.figure.stem]}}
+    command = command_for([str(given.figure)], given.figure.parent.parent.name, settings=which)
     figures.draw(given.figure, courses, read_diagnostics(given.diagnostics), scores, found, command=command)
     inputs = [*given.histories, *given.diagnostics, *given.metrics, *given.measured]
     record(given.figure, settings, inputs=inputs, others=[given.figure.with_suffix(".png")])

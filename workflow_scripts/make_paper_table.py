@@ -18,7 +18,7 @@ from clara.environment import record
 from clara.evaluation.paper import departures, writing
 from clara.evaluation.paper.commands import Run
 from clara.evaluation.paper.filling import fill
-from clara.evaluation.paper.measured import read_measured
+from clara.evaluation.paper.measured import read_kinds, read_measured
 from clara.evaluation.paper.specs import read_table
 from clara.evaluation.paper.values import read_values
 from clara.evaluation.ratios import read_effective
@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> None:
     flags = program.parser(__doc__)
     flags.add_argument("--settings", required=True, help="settings of the rule as JSON")
     flags.add_argument("--results", type=Path, nargs="*", default=[], help="files that our numbers come from")
-    flags.add_argument("--data", type=Path, nargs="*", default=[], help="what measure_data wrote: effective ratios")
+    flags.add_argument("--data", type=Path, nargs="*", default=[], help="what measure_data wrote")
     flags.add_argument("--equal", default="{}", help="systems that are another's under another name, as JSON")
     flags.add_argument("--departures", default="[]", help="settings of base that are not the paper's, as JSON")
     program.add_paths(flags, "--table", "--values", "--csv", "--markdown", "--latex", "--diff", "--macros", "--numbers")
@@ -41,12 +41,12 @@ def main(argv: list[str] | None = None) -> None:
         table,
         read_values(given.values, settings.backbone),
         read_measured(table.source, given.results),
-        run=Run(settings.run, settings.ratios, settings.inits, list(settings.variants)),
+        run=Run(settings.run, settings.ratios, read_kinds(given.data)),
         backbone=settings.backbone,
         equal=json.loads(given.equal),
     )._replace(effective=read_effective(given.data), departures=departures.sentence(json.loads(given.departures)))
     write_text(given.csv, writing.table_csv(filled))
-    write_text(given.markdown, writing.markdown(filled, completing=filled.completing()))
+    write_text(given.markdown, writing.markdown(filled, completing=filled.completing))
     write_text(given.latex, writing.latex(filled))
     write_text(given.diff, writing.difference_markdown(filled))
     write_text(given.macros, writing.macros(filled))

@@ -18,6 +18,7 @@ from clara.evaluation.paper import departures, scorecard
 from clara.evaluation.paper.claims import read_claims
 from clara.evaluation.paper.commands import Run
 from clara.evaluation.paper.judging import judge
+from clara.evaluation.paper.measured import read_kinds
 from clara.evaluation.paper.values import read_values
 from clara.evaluation.scoring import Resampling
 from clara.files import write_json, write_text
@@ -28,6 +29,7 @@ def main(argv: list[str] | None = None) -> None:
     flags = program.parser(__doc__)
     flags.add_argument("--settings", required=True, help="settings of the rule as JSON")
     flags.add_argument("--predictions", type=Path, nargs="*", default=[], help="a file a system")
+    flags.add_argument("--data", type=Path, nargs="*", default=[], help="what measure_data wrote: kinds of rows")
     flags.add_argument("--equal", default="{}", help="systems that are another's under another name, as JSON")
     flags.add_argument("--departures", default="[]", help="settings of base that are not the paper's, as JSON")
     program.add_paths(flags, "--claims", "--json", "--markdown", "--csv", "--latex", many=("--values",))
@@ -42,10 +44,9 @@ def main(argv: list[str] | None = None) -> None:
         resampling=Resampling(plan.bootstrap_samples, plan.confidence, settings.seed),
         equal=json.loads(given.equal),
     )
-    run = Run(settings.run, settings.ratios, settings.inits, list(settings.variants))
     content = scorecard.as_json(
         findings,
-        run=run,
+        run=Run(settings.run, settings.ratios, read_kinds(given.data)),
         backbone=settings.backbone,
         confidence=plan.confidence,
         departures=departures.sentence(json.loads(given.departures)),
@@ -54,7 +55,7 @@ def main(argv: list[str] | None = None) -> None:
     write_text(given.markdown, scorecard.as_markdown(content))
     write_text(given.csv, scorecard.as_csv(content))
     write_text(given.latex, scorecard.as_latex(content))
-    inputs = [given.claims, *given.values, *given.predictions]
+    inputs = [given.claims, *given.values, *given.predictions, *given.data]
     record(given.json, settings, inputs=inputs, others=[given.markdown, given.csv, given.latex])
 
 

@@ -210,8 +210,6 @@ class Score(Strict):
 class MakePaperTable(Strict):
     run: str
     ratios: list[int]
-    inits: list[str]
-    variants: dict[str, dict[str, Any]]
     backbone: Annotated[evaluation.PaperBackbone, At("paper.backbone")]
 
 

@@ -14,7 +14,6 @@ from clara.evaluation.figure_style import GRID, INK
 from clara.evaluation.findings import Finding
 from clara.evaluation.grids import Grid, diagnostics_grid, memory_use_grid, result_grids, validation_grid
 from clara.evaluation.labels import is_main, metric_label, setting_label, system_label
-from clara.evaluation.paper.commands import overlays_of
 from clara.evaluation.paper.shown import Scorecard, Shown
 from clara.evaluation.paper.writing import BACKBONES, panels
 from clara.evaluation.provenance import (
@@ -146,7 +145,7 @@ def render(content: Content) -> str:
             for name, caption in PAPER_FIGURES.items()
             if name in drawn
         ],
-        births=births(content.metrics_files, overlays_of(content.run)),
+        births=births(content.metrics_files, content.run),
         words={lens.question: lens for row in content.diagnostics for lens in row.found.questions},
         svg={name: inline_svg(path, name) for name, path in (content.figures | drawn).items()},
         metric_label=metric_label,

@@ -1,12 +1,12 @@
 """What lies beside checkpoints and explains them: settings and environments; and reports of stages as tables."""
 
 import json
-import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from clara.evaluation.labels import checkpoint_of
+from clara.evaluation.paper.commands import command_for
 from clara.files import read_json, sha256_file
 
 _SETTINGS, _ENVIRONMENT = "settings.json", "environment.json"
@@ -116,12 +116,12 @@ def _mapping(path: Path) -> dict[str, Any]:
     return dict(read_json(path)) if path.exists() else {}
 
 
-def births(metrics: Iterable[Path], overlays: Sequence[str]) -> list[Birth]:
+def births(metrics: Iterable[Path], run: str) -> list[Birth]:
     """Where each system's scores come from; empty texts for what is not recorded.
 
     Args:
         metrics: files of scores, `R/evaluation/metrics/{system}.json`.
-        overlays: configuration files of the run.
+        run: whose they are.
     """
     found = []
     for path in map(Path, metrics):
@@ -129,8 +129,7 @@ def births(metrics: Iterable[Path], overlays: Sequence[str]) -> list[Birth]:
         answered = _mapping(path.parents[1] / "predictions" / "provenance" / f"{path.stem}.json") or scored
         digest = scored.get("outputs", {}).get(path.name) or sha256_file(path)
         commit, device = (str(answered.get(key) or "") for key in ("commit", "device"))
-        words = ["snakemake", path.as_posix(), "--profile", "profiles/local"]
-        command = shlex.join([*words, *(["--configfile", *overlays] if overlays else [])])
+        command = command_for([path.as_posix()], run)
         found.append(Birth(path.stem, path.as_posix(), digest, commit, device, command))
     return found
 

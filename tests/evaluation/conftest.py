@@ -82,7 +82,7 @@ class Run:
 
     def _write_paper(self) -> None:
         """The shipped claims and tables, on this run's answers and scores."""
-        run = RunOfPaper("toy", [4, 16], ["instruction"], ["base"])
+        run = RunOfPaper("toy", [4, 16])
         values = {path.stem: read_values(path, "mistral") for path in (PROJECT / "paper/values").glob("*.csv")}
         claims = read_claims(PROJECT / "paper/claims.yaml")
         answered = scorecard.read_question_scores(self.inputs.predictions, [1, 3])

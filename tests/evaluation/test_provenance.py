@@ -10,6 +10,7 @@ from clara.evaluation.provenance import (
     Fact,
     Facts,
     backbones,
+    births,
     environment_facts,
     read_besides,
     repeatability,
@@ -79,3 +80,11 @@ def test_the_report_says_which_numbers_another_run_may_move(devices: list[str], 
     text = repeatability([*besides, Beside("bare", {}, {})])
     assert text.startswith(said)
     assert ("Corpus, questions, candidate pools and BM25 cannot" in text) == ("H100" in said)
+
+
+def test_the_command_of_a_birth_names_the_runs_files_and_the_seed(tmp_path: Path) -> None:
+    path = tmp_path / "evaluation/metrics/instruction-cr4-no_mse_seed43.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+    [birth] = births([path], "small_cpu")
+    assert birth.command.endswith("--configfile configs/small.yaml configs/small-cpu.yaml --config 'seeds=[43]'")

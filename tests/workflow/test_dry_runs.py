@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from clara import config as configuration
-from clara.evaluation.paper.commands import Run, command_for
+from clara.evaluation.paper.commands import command_for
 from clara.plan import Plan
 from tests.workflow.checkout import CI, DATA, LOCAL, ROOT, planned, pretend_finished, run, snakemake
 
@@ -27,6 +27,11 @@ def test_a_shipped_configuration_is_valid(path: Path, monkeypatch: pytest.Monkey
 def test_the_two_paper_configurations_differ_in_backbone_and_names_only() -> None:
     mistral, phi = (configuration.load(ROOT / "configs" / f"paper-{name}.yaml") for name in ("mistral", "phi4"))
     assert {key for key in phi if mistral.get(key) != phi[key]} == {"run", "backbone", "paper", "report"}
+
+
+@pytest.mark.parametrize("name", ["small", "paper-mistral", "paper-phi4"])
+def test_a_hard_compression_without_a_model_is_always_compared(name: str) -> None:
+    assert "hard_words" in configuration.load(ROOT / "configs" / f"{name}.yaml")["evaluation"]["baselines"]
 
 
 @pytest.mark.slow
@@ -145,12 +150,23 @@ def test_a_broken_config_file_is_named(finished: Path) -> None:
 
 @pytest.mark.slow
 def test_the_command_under_a_table_makes_what_another_overlay_gave_its_run(finished: Path) -> None:
-    # The run that made the table had its variants from configs/ablations.yaml and a ratio from the command line.
+    # Neither the run's configuration nor the command has the variant, the start or the ratio: the name is enough.
     target = "results/small_cpu/evaluation/metrics/given-instruction-cr32-no_pretraining.json"
-    made = Run("small_cpu", [4, 16, 32], ["instruction"], ["base", "start", "no_pretraining"])
-    words = shlex.split(command_for([target], made, configs=ROOT / "configs"))
+    words = shlex.split(command_for([target], "small_cpu", configs=ROOT / "configs"))
     jobs = planned(finished, *[word.removeprefix(f"{ROOT}/") for word in words[1:]])
     assert jobs["predict_given"] == jobs["score"] == 1
+
+
+@pytest.mark.slow
+def test_what_one_command_made_stays_in_its_table(finished: Path) -> None:
+    table, made = "results/ci/paper/table_4.csv", "results/ci/evaluation/metrics/given-instruction-cr4-no_mse.json"
+    assert planned(finished, made, table, *CI)["predict_given"] == 1
+    pretend_finished(finished, made, table, *CI)
+    assert planned(finished, table, *CI) == {}
+    # Of other settings it is made again rather than shown as it was.
+    assert {"predict_given", "make_paper_table"} <= planned(
+        finished, table, *CI, "--config", "instruction={top_k: 1}"
+    ).keys()
 
 
 @pytest.mark.slow

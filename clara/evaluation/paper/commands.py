@@ -1,85 +1,118 @@
-"""Which command makes what a table or a claim lacks."""
+"""Which command makes what a table or a claim lacks, or why none can."""
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, reduce
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from clara.config import load, merge
+import yaml
 
-NAME = re.compile(r"(?:given-)?(?P<init>pretraining|instruction)-cr(?P<ratio>\d+)-(?P<variant>\w+)")
+from clara.config import load, merge
+from clara.evaluation.paper.equal import NAME, known_variants
+
+SEEDED = re.compile(r"(?P<variant>\w+)_seed(?P<seed>\d+)")
+MODELS = ("dense", "cross_encoder", "llmlingua2")
+"""Baselines that are models of others, by their section of `evaluation`."""
+GAPS = ("FOLDER", "model: NAME")
+"""What stands in a command for something that only its reader knows."""
 
 
 class Run(NamedTuple):
-    """What a run's configuration says of what it makes."""
+    """What a run's configuration, and its data, say of what it makes."""
 
     name: str
     ratios: Sequence[int]
-    inits: Sequence[str]
-    variants: Sequence[str]
+    kinds: frozenset[str] | None = None
+    """Kinds of rows that there are to pretrain on; None where that is not measured."""
 
 
 def command_for(
-    targets: Sequence[str],
-    run: Run,
-    *,
-    systems: Sequence[str] | None = None,
-    complete: str | None = None,
-    settings: Sequence[str] = (),
-    configs: Path = Path("configs"),
+    targets: Sequence[str], run: str, *, settings: Mapping[str, Any] | None = None, configs: Path = Path("configs")
 ) -> str:
-    """The Snakemake command that makes `targets`, with the ratios, starts and variants that the run's files lack.
+    """The Snakemake command that makes `targets`.
+
+    Every file can be named whose variant stands in the run's configuration or in an overlay of `configs` that names no
+    run, at any ratio and from either start. What a name needs beside is added: its seed, or a model of others.
 
     Args:
         targets: paths of files of the run.
-        run: the run's configuration, whatever files and keys it was put together from.
-        systems: what they need; null: the systems that the targets are named by.
-        complete: a table, or `scorecard`, that is to be made with all of them.
-        settings: other keys of the command's `--config`.
-        configs: folder of the overlays.
+        run: its name.
+        settings: more of the configuration, for `--config`.
+        configs: folder of the run's configuration and of the overlays.
     """
-    named = [Path(target).stem for target in targets] if systems is None else systems
-    parts = [found.groups() for name in named if (found := NAME.fullmatch(name))]
-    stated = _stated(run, configs)
-    files = [*overlays_of(run.name, configs)]
-    lacking = {variant for _, _, variant in parts} - {*stated.variants}
-    for overlay in _overlays(configs):
-        if overlay.run is None and overlay.variants & lacking:
-            files += overlay.files
-            lacking -= overlay.variants
-    keys = [*settings]
-    if complete:
-        keys.append(f"paper={{complete: [{complete}]}}")
-    # With `complete` what the run had stays beside the new; a number needs its own alone.
-    ratios = sorted({*(run.ratios if complete else []), *(int(ratio) for _, ratio, _ in parts)})
-    if {*ratios} - {*stated.ratios}:
-        keys.append(f"ratios=[{', '.join(map(str, ratios))}]")
-    inits = list(dict.fromkeys([*(run.inits if complete else []), *sorted(init for init, _, _ in parts)]))
-    if {*inits} - {*stated.inits}:
-        keys.append(f"inits=[{', '.join(inits)}]")
+    stated = stated_by(run, configs)
+    packages: dict[str, None] = {}
+    seeds: dict[int, None] = {}
+    wanted = dict(settings or {})
+    for name in (Path(target).stem for target in targets):
+        if (parts := NAME.fullmatch(name)) and (seeded := SEEDED.fullmatch(parts["variant"])):
+            seeds[int(seeded["seed"])] = None
+        if section := _model(name, stated):
+            source = stated["evaluation"][section]["source"] or ""
+            if not source:
+                wanted = merge(wanted, {"evaluation": {section: {"source": "FOLDER"}}})
+            elif source.startswith("package:"):
+                packages[source.removeprefix("package:").partition("/")[0]] = None
+    if seeds and not {*seeds} <= {*stated.get("seeds", [])}:
+        wanted["seeds"] = [*dict.fromkeys([*stated.get("seeds", []), *seeds])]
+    files = overlays_of(run, configs)
     words = ["snakemake", *targets, "--profile", "profiles/local"]
     words += ["--configfile", *files] if files else []
-    words += ["--config", *keys] if keys else []
-    return shlex.join(words)
+    words += ["--config", *(f"{key}={_flow(value)}" for key, value in wanted.items())] if wanted else []
+    before = [["python", "-m", "pip", "install", *packages]] if packages else []
+    return " && ".join(shlex.join(part) for part in [*before, words])
+
+
+def pools_for(setting: str, run: str, configs: Path = Path("configs")) -> dict[str, Any]:
+    """What of the configuration gives the run the candidates of a setting; empty where it has them."""
+    pools = stated_by(run, configs).get("candidates", {}).get("settings", ["oracle", "normal"])
+    if setting not in ("oracle", "normal") or setting in pools:
+        return {}
+    return {"candidates": {"settings": ["oracle", "normal"]}}
+
+
+def obstacle(system: str, run: Run, configs: Path = Path("configs")) -> str:
+    """Why no command can make a system's numbers, as a comment in place of the command; empty where one can."""
+    parts, stated = NAME.fullmatch(system), stated_by(run.name, configs)
+    if parts is None or not stated:
+        return ""
+    seeded = SEEDED.fullmatch(parts["variant"])
+    variant = seeded["variant"] if seeded else parts["variant"]
+    overrides = {**known_variants(configs), **stated["variants"]}.get(variant)
+    if overrides is None:
+        return f"# none: no configuration file has a variant {variant}"
+    changed = merge(stated, overrides)
+    if (tokens := changed["memory"]["document_max_tokens"]) < int(parts["ratio"]):
+        return f"# none: at ratio {parts['ratio']} nothing is left of a document of {tokens} tokens"
+    absent = [kind for kind in changed["pretraining"]["kinds"] if run.kinds is not None and kind not in run.kinds]
+    if absent and changed["pretraining"]["optimization"]["steps"]:
+        return f"# none: needs rows of kind {' and '.join(absent)}, of which this run's data has none"
+    return ""
 
 
 def overlays_of(run: str, configs: Path = Path("configs")) -> list[str]:
     """The configuration files of `run`: the one that names it, after those that it lies over; none for the default."""
-    return next((named.files for named in _overlays(configs) if named.run == run), [])
+    return next((files for files, named in _files(configs) if named == run), [])
 
 
-def _stated(run: Run, configs: Path) -> Run:
-    """The run as its files state it, which is all that a command gives: not what another command had made of it.
-
-    Where no file names the run, it is taken as it was.
-    """
-    files = tuple(overlays_of(run.name, configs))
+def stated_by(run: str, configs: Path = Path("configs")) -> dict[str, Any]:
+    """The whole configuration that the run's files state, all that a command gives; empty where none names it."""
+    files = overlays_of(run, configs)
     content = _content((str(configs.parent / "config.yaml"), *files))
-    if not files and content["run"] != run.name:
-        return run
-    return Run(run.name, content["ratios"], content["inits"], [*content["variants"]])
+    return content if files or content["run"] == run else {}
+
+
+def _model(system: str, stated: Mapping[str, Any]) -> str:
+    """The section of the model that a baseline is, such as `llmlingua2` of `llmlingua2_cr4`; empty of others."""
+    name = re.sub(r"_cr\d+$", "", system)
+    return name if name in MODELS and stated else ""
+
+
+def _flow(value: Any) -> str:
+    """A mapping or list as YAML in one line."""
+    return yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**6).strip()
 
 
 @cache
@@ -87,21 +120,8 @@ def _content(files: tuple[str, ...]) -> dict[str, Any]:
     return reduce(merge, [load(Path(file)) for file in files])
 
 
-class Overlay(NamedTuple):
-    """A file of `configs/`."""
-
-    files: list[str]
-    """Itself, after the files that it lies over."""
-    run: str | None
-    """The run that it names, if any."""
-    variants: frozenset[str]
-
-
 @cache
-def _overlays(configs: Path) -> list[Overlay]:
-    found = []
-    for path in sorted(configs.glob("*.yaml")):
-        content = load(path)
-        below = content.get("paper", {}).get("lies_over", [])
-        found.append(Overlay([*below, str(path)], content.get("run"), frozenset(content.get("variants") or {})))
-    return found
+def _files(configs: Path) -> list[tuple[list[str], str | None]]:
+    """Every file of `configs` after those that it lies over, and the run that it names, if any."""
+    contents = [(path, load(path)) for path in sorted(configs.glob("*.yaml"))]
+    return [([*each.get("paper", {}).get("lies_over", []), str(path)], each.get("run")) for path, each in contents]

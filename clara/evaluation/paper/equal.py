@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from clara.plan import Plan
 NAME = re.compile(r"(?P<given>given-)?(?P<init>pretraining|instruction)-cr(?P<ratio>\d+)-(?P<variant>\w+)")
 
 
+@cache
 def known_variants(configs: Path) -> dict[str, Any]:
     """The variants of the overlays in a folder that name no run (`configs/ablations.yaml`): name → overrides.
 

@@ -1,13 +1,10 @@
 """A specification filled with our numbers and the paper's: every cell with both, or with the command that makes it."""
 
-from collections.abc import Collection, Mapping
-from functools import reduce
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import yaml
-
 from clara.config import merge
-from clara.evaluation.paper.commands import Run, command_for
+from clara.evaluation.paper.commands import GAPS, Run, command_for, obstacle, pools_for, stated_by
 from clara.evaluation.paper.measured import Found, Measured, spread
 from clara.evaluation.paper.specs import SOURCES, Row, Table
 from clara.evaluation.paper.values import PaperValue, Place, Values
@@ -20,6 +17,8 @@ class Cell(NamedTuple):
     place: Place
     ours: Measured | None
     paper: PaperValue | None
+    command: str = ""
+    """What makes our number where it is missing, or a comment that says why nothing does."""
 
     @property
     def difference(self) -> float | None:
@@ -40,8 +39,6 @@ class Line(NamedTuple):
     label: str
     system: str
     """Empty for a peer that is not run here."""
-    command: str
-    """What makes its missing numbers; empty for a peer, or where none is missing that the paper or we have."""
     cells: dict[tuple[str, str, str], Cell]
     """(setting, benchmark, metric) → cell."""
 
@@ -64,24 +61,17 @@ class Filled(NamedTuple):
     departures: str = ""
     """Where the run's base is not the paper's (`departures.sentence`); empty where it is."""
 
+    completing: str = ""
+    """The command that makes all missing numbers that need nothing to be filled in, and the table with them."""
+
     @property
     def missing(self) -> dict[str, list[str]]:
         """Command → labels of the rows whose missing numbers it makes."""
         found: dict[str, list[str]] = {}
         for line in self.lines:
-            if line.command:
-                found.setdefault(line.command, []).append(line.label)
+            for command in dict.fromkeys(cell.command for cell in line.cells.values() if cell.command):
+                found.setdefault(command, []).append(line.label)
         return found
-
-    def completing(self) -> str:
-        """The command that makes all missing numbers, and the table with them; empty where none is missing."""
-        if not any(line.command for line in self.lines):
-            return ""
-        name = self.table.table
-        systems = [line.system for line in self.lines]  # those that have their numbers stay
-        cells = [cell for line in self.lines if line.command for cell in line.cells.values()]
-        target, keys = f"results/{self.run.name}/paper/{name}.csv", settings_of(self.table, cells)
-        return command_for([target], self.run, systems=systems, complete=name, settings=keys)
 
 
 def fill(
@@ -100,19 +90,16 @@ def fill(
     equal = equal or {}
     measured = spread(measured, equal)
     ours, named = ({place.system for place in places} for places in (measured, values))
-    lines = []
+    lines, files = [], []
     for row in table.rows:
-        if not row.spread:
-            lines.append(_line(table, row, 0, values, measured, run, equal))
-            continue
-        ratios = row.ratios(ours, named) or run.ratios
-        lines += [_line(table, row, ratio, values, measured, run, equal) for ratio in ratios]
-    return Filled(table, run, backbone, lines)
+        for ratio in (row.ratios(ours, named) or run.ratios) if row.spread else [0]:
+            lines.append(_line(table, row, ratio, values, measured, equal))
+            holder = row.held_by or equal.get(lines[-1].system, lines[-1].system)
+            files.append(holder.format(ratio=ratio or run.ratios[0]))
+    return _with_commands(Filled(table, run, backbone, lines), files)
 
 
-def _line(
-    table: Table, row: Row, ratio: int, values: Values, measured: Found, run: Run, equal: Mapping[str, str]
-) -> Line:
+def _line(table: Table, row: Row, ratio: int, values: Values, measured: Found, equal: Mapping[str, str]) -> Line:
     system = (row.system or "").format(ratio=ratio)
     name = row.value_name.format(ratio=ratio)
     cells = {}
@@ -122,30 +109,71 @@ def _line(
                 paper = values.get(Place(name, setting, benchmark, metric))
                 place = Place(system or name, setting, benchmark, metric)
                 cells[setting, benchmark, metric] = Cell(place, measured.get(place) if system else None, paper)
-    command = ""
-    if system and _lacks(table, cells.values()):
-        holder = (row.held_by or equal.get(system, system)).format(ratio=ratio or run.ratios[0])
-        target = f"results/{run.name}/{SOURCES[table.source].format(system=holder)}"
-        keys = settings_of(table, cells.values())
-        command = command_for([target], run, settings=keys)
     label = row.label.format(ratio=ratio)
     if system in equal:
         label += f" (the settings of {equal[system].rpartition('-')[2]})"
-    return Line(label, system, command, cells)
+    return Line(label, system, cells)
 
 
-def _lacks(table: Table, cells: Collection[Cell]) -> bool:
-    """Whether nothing of ours is there, or something is missing that the paper has and a command can make.
+def _with_commands(filled: Filled, holders: list[str]) -> Filled:
+    """The table with a command at every cell that lacks our number.
 
-    A file of measurements that is there holds all that its settings ask for.
+    A file that is not there yet makes its row. What a setting of the whole run adds, such as another pool, all rows
+    that lack it get by one command, since all of them are answered anew.
+
+    Args:
+        filled: the table without commands.
+        holders: for each of its lines the system whose file holds the numbers.
     """
-    wanted = [cell for cell in cells if cell.paper and not cell.ours]
-    makable = wanted if table.source == "scores" else [cell for cell in wanted if cell.place.metric in table.needs]
-    return not any(cell.ours for cell in cells) or bool(makable)
+    table, run = filled.table, filled.run
+    whole = f"results/{run.name}/paper/{table.table}.csv"
+    paths = [f"results/{run.name}/{SOURCES[table.source].format(system=holder)}" for holder in holders]
+    alone = [
+        obstacle(holder, run) or command_for([path, whole], run.name)
+        for holder, path in zip(holders, paths, strict=True)
+    ]
+    there = [any(cell.ours for cell in line.cells.values()) for line in filled.lines]
+    lacking = [line.system and not known for line, known in zip(filled.lines, there, strict=True)]
+    absent = list(
+        dict.fromkeys(
+            p for p, own, lacks in zip(paths, alone, lacking, strict=True) if lacks and _runs_as_it_stands(own)
+        )
+    )
+    settings: dict[str, Any] = {}
+    lines = []
+    for line, path, own, known in zip(filled.lines, paths, alone, there, strict=True):
+        cells = {}
+        for key, cell in line.cells.items():
+            command, wanted = "", _settings_for(table, cell.place, run.name)
+            if not line.system or cell.ours:
+                pass
+            elif not known and (own.startswith("#") or not wanted):
+                command = own
+            elif wanted:
+                targets = absent if known or path in absent else [path]
+                command = command_for([*targets, whole], run.name, settings=wanted)
+                settings = merge(settings, wanted) if _runs_as_it_stands(command) else settings
+            elif cell.paper:
+                command = f"# none: {path} is there and has no such number"
+            cells[key] = cell._replace(command=command)
+        lines.append(line._replace(cells=cells))
+    completing = command_for([*absent, whole], run.name, settings=settings) if absent or settings else ""
+    return filled._replace(lines=lines, completing=completing)
 
 
-def settings_of(table: Table, cells: Collection[Cell]) -> list[str]:
-    """`--config` of the settings that the missing metrics need."""
-    lacking = {cell.place.metric for cell in cells if cell.paper and not cell.ours}
-    needed: dict[str, Any] = reduce(merge, [keys for name, keys in table.needs.items() if name in lacking], {})
-    return [f"{key}={yaml.safe_dump(value, default_flow_style=True).strip()}" for key, value in needed.items()]
+def _runs_as_it_stands(command: str) -> bool:
+    return not command.startswith("#") and not any(gap in command for gap in GAPS)
+
+
+def _settings_for(table: Table, place: Place, run: str) -> dict[str, Any]:
+    """What the run's configuration must have beside for a cell of the table; empty where it has all."""
+    wanted, stated = pools_for(place.setting, run), stated_by(run)
+    needs = table.needs.get(place.metric, {})
+    return merge(wanted, needs) if stated and _lacks(stated, needs) else wanted
+
+
+def _lacks(stated: Any, needs: Any) -> bool:
+    """Whether a setting that is needed is not made: none, or the rules that stand for a model."""
+    if isinstance(needs, dict) and isinstance(stated, dict):
+        return any(_lacks(stated[key], value) for key, value in needs.items())
+    return stated in (None, "rules")

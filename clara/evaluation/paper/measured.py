@@ -76,6 +76,20 @@ def read_measured(source: str, files: Iterable[Path]) -> Found:
     return found
 
 
+def read_kinds(files: Iterable[Path]) -> frozenset[str] | None:
+    """Kinds of rows that there are to pretrain on, of files of `measure_data`; None where there is no file.
+
+    Raises:
+        DataError: a file is of another kind.
+    """
+    found = [read_measured("data", [path]) for path in files]
+    if not found:
+        return None
+    return frozenset(
+        place.benchmark for each in found for place, row in each.items() if place.metric == "documents" and row.value
+    )
+
+
 def _grounding(system: str, value: Any) -> Iterator[tuple[Place, Measured]]:
     """Rows by benchmark and setting, and their macro means, which have no interval."""
     groups: dict[tuple[str, str], list[Measured]] = {}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clara.evaluation.comparisons import by_metric
-from clara.evaluation.paper.commands import Run, command_for
+from clara.evaluation.paper.commands import Run, command_for, obstacle, pools_for
 from clara.evaluation.paper.judging import Finding, SystemScores, Verdict
 from clara.evaluation.paper.writing import BACKBONES
 from clara.evaluation.scoring import check
@@ -61,13 +61,24 @@ def as_json(
 
 
 def _completing(findings: Sequence[Finding], run: Run) -> str:
-    """The command that makes all that was not run, and the scorecard with it; empty where nothing is missing."""
-    lacking = [name for found in findings if found.estimate is None for name in found.needed]
-    if not lacking:
-        return ""
-    there = [name for found in findings for pair in found.pairs for name in pair]
-    target = f"results/{run.name}/paper/scorecard.csv"
-    return command_for([target], run, systems=[*lacking, *there], complete="scorecard")
+    """The command that makes all that was not run and can be, and the scorecard with it; empty where nothing can."""
+    makeable = [found for found in findings if found.estimate is None and found.needed and not _obstacle(found, run)]
+    return _command_for(makeable, run) if makeable else ""
+
+
+def _command_for(findings: Sequence[Finding], run: Run) -> str:
+    """What makes both cells of each, at the run's ratios or the least that the claim allows, and the scorecard."""
+    settings: dict[str, Any] = {}
+    for finding in findings:
+        settings |= pools_for(finding.claim.setting, run.name)
+    systems = dict.fromkeys(name for finding in findings for name in finding.needed)
+    targets = [f"results/{run.name}/evaluation/metrics/{name}.json" for name in systems]
+    return command_for([*targets, f"results/{run.name}/paper/scorecard.csv"], run.name, settings=settings)
+
+
+def _obstacle(finding: Finding, run: Run) -> str:
+    """Why nothing makes one of the claim's cells; empty where a command does."""
+    return next(filter(None, (obstacle(name, run) for name in finding.needed)), "")
 
 
 def _row(finding: Finding, run: Run) -> dict[str, Any]:
@@ -91,18 +102,13 @@ def _row(finding: Finding, run: Run) -> dict[str, Any]:
         "verdict": WORDS[finding.verdict],
         "paper_difference": _rounded(finding.paper),
         "paper_at": finding.paper_at,
-        "commands": [] if estimate or not finding.needed else [_command(finding, run)],
+        "commands": [] if estimate or not finding.needed else [_obstacle(finding, run) or _command_for([finding], run)],
         "alike": not finding.needed,
     }
 
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, DECIMALS)
-
-
-def _command(finding: Finding, run: Run) -> str:
-    """What makes both cells, at the run's ratios or at the least that the claim speaks of."""
-    return command_for([f"results/{run.name}/evaluation/metrics/{name}.json" for name in finding.needed], run)
 
 
 def as_csv(content: dict[str, Any]) -> str:
@@ -141,7 +147,7 @@ def as_markdown(content: dict[str, Any]) -> str:
         "\n".join(lines),
         *(["What makes the answers of those that were not run:\n\n" + "\n".join(missing)] if missing else []),
         *(["This run's settings make both sides the same, so it cannot tell:\n\n" + "\n".join(alike)] if alike else []),
-        *([f"All of them, and the scorecard with them: `{content['command']}`"] if missing else []),
+        *([f"All that can be made, and the scorecard with it: `{content['command']}`"] if content["command"] else []),
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -105,12 +105,11 @@ def _read(path: Path, table: Table, scorecard: Scorecard) -> Filled:
         except (TypeError, ValueError) as error:
             raise DataError(f"{path} line {number}: {error}; delete the file and run the step that makes it") from error
         key = row["row"], row["system"]
-        line = lines.get(key, Line(*key, "", {}))
-        command = line.command or row["command"]
-        lines[key] = Line(*key, command, {**line.cells, cell.place[1:]: cell})
+        line = lines.get(key, Line(*key, {}))
+        lines[key] = Line(*key, {**line.cells, cell.place[1:]: cell})
     for line in lines.values():
         _complete(table, line)
-    return Filled(table, Run(scorecard.run, [], [], []), scorecard.backbone, list(lines.values()))
+    return Filled(table, Run(scorecard.run, []), scorecard.backbone, list(lines.values()))
 
 
 def _cell(row: Mapping[str, str]) -> Cell:
@@ -121,7 +120,7 @@ def _cell(row: Mapping[str, str]) -> Cell:
     ours = None if value is None else Measured(value, number("low"), number("high"), int(row["n"] or 0))
     paper = number("paper")
     place = Place(row["system"], row["setting"], row["benchmark"], row["metric"])
-    return Cell(place, ours, None if paper is None else PaperValue(paper, row["note"]))
+    return Cell(place, ours, None if paper is None else PaperValue(paper, row["note"]), row["command"])
 
 
 def _complete(table: Table, line: Line) -> None:

