@@ -420,7 +420,8 @@ def can_be_named(path):
 @functools.cache
 def at_hand():
     """Files of numbers that this command names or another has left, so that nothing once made is lost; of those that can be made here."""
-    left = Path("results", RUN).glob("*/*/*.json")
+    folder = Path("results", RUN)
+    left = [*folder.glob("*/*/*.json"), *folder.glob("measurements/data.json")]
     # Snakemake has no targets yet while it reads these files.
     named = {str(path) for path in left} | {
         word for word in sys.argv if word.startswith(f"results/{RUN}/")
@@ -432,7 +433,8 @@ def can_be_made(path):
     """Whether the configuration has all that a file of numbers needs."""
     stem = Path(path).stem.removeprefix("given-")
     if found := ours(stem):
-        return found[3] in PLAN.variants
+        variant = PLAN.variants.get(found[3])
+        return variant and int(found[2]) <= variant["memory"]["document_max_tokens"]
     name = re.sub(r"_cr\d+$", "", stem)
     if name.startswith("released_"):
         return stem in baselines()
