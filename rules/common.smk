@@ -387,8 +387,8 @@ def paper_tables():
 
 
 def made_for_paper(paths):
-    """Those of the paths that the configuration makes, that the command names, or that an earlier command has made."""
-    beside = at_hand()
+    """Those of the paths that the configuration makes or that the command names."""
+    beside = named_here()
     return [path for path in paths if path in asked() or path in beside]
 
 
@@ -418,14 +418,11 @@ def can_be_named(path):
 
 
 @functools.cache
-def at_hand():
-    """Files of numbers that this command names or another has left, so that nothing once made is lost; of those that can be made here."""
-    folder = Path("results", RUN)
-    left = [*folder.glob("*/*/*.json"), *folder.glob("measurements/data.json")]
+def named_here():
+    """Files of numbers that this command names, of those that can be made here."""
+    # What lies there from other settings is not taken: whoever drops a ratio would train it again at the next change.
     # Snakemake has no targets yet while it reads these files.
-    named = {str(path) for path in left} | {
-        word for word in sys.argv if word.startswith(f"results/{RUN}/")
-    }
+    named = {word for word in sys.argv if word.startswith(f"results/{RUN}/")}
     return {path for path in named if can_be_made(path)}
 
 
@@ -444,8 +441,8 @@ def can_be_made(path):
 
 @functools.cache
 def shown_ratios():
-    """The ratios of the configuration and those of what is at hand."""
-    found = (re.search(r"[-_]cr(\d+)", Path(path).stem) for path in at_hand())
+    """The ratios of the configuration and those of what the command names."""
+    found = (re.search(r"[-_]cr(\d+)", Path(path).stem) for path in named_here())
     return sorted({*config["ratios"], *(int(each[1]) for each in found if each)})
 
 
@@ -468,7 +465,7 @@ def files_of(name, ratios=None):
 
 
 def table_results(name):
-    """The files behind a table's numbers, of those that the configuration makes and that are at hand."""
+    """The files behind a table's numbers, of those that the configuration makes and that the command names."""
     return made_for_paper(files_of(name, shown_ratios()))
 
 
