@@ -129,7 +129,7 @@ def followers(rules: set[str], config: dict[str, Any]) -> set[str]:
 
 WHICH = ["data", "figures", "given", "by_k", "recovery", "grounding", "efficiency", "states"]
 PAPER = {"make_paper_table": 3, "make_scorecard": 1}
-"""Tables of the paper that the miniature fills (1, 2, 7), and the scorecard: they say what is missing."""
+"""Tables of the paper that the miniature fills (1, 2, 7), and the scorecard: their rows and commands name ratios and starts."""
 
 GRAPH_CHANGES: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
     "a ratio more": (
@@ -148,25 +148,23 @@ GRAPH_CHANGES: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
             "predict": 2,
             "score": 2,
             "build_report": 1,
-            "make_paper_table": 5,
+            "make_paper_table": 4,
             "make_scorecard": 1,
         },
     ),
     "a variant of scoring": (
         {"variants": {"v": {"evaluation": {"scoring": {"recall_at": [1]}}}}},
-        {"score": 2, "build_report": 1} | PAPER,
+        {"score": 2, "build_report": 1},
     ),
     "a seed more": (
         {"seeds": [7]},
         {"pretrain": 2, "tune_instructions": 2, "compress_documents": 2, "train_joint": 2, "measure_memory_use": 6}
-        | {"predict": 2, "score": 2, "aggregate_seeds": 1, "build_report": 1}
-        | PAPER,
+        | {"predict": 2, "score": 2, "aggregate_seeds": 1, "build_report": 1},
     ),
     "a seed of one variant": (
         {"variants": {"again": {"seed": 7}}},
         {"pretrain": 2, "tune_instructions": 2, "compress_documents": 2, "train_joint": 2, "measure_memory_use": 6}
-        | {"predict": 2, "score": 2, "build_report": 1}
-        | PAPER,
+        | {"predict": 2, "score": 2, "build_report": 1},
     ),
     "all measurements": (
         {"measurements": {"which": WHICH, "by_k": [1, 2]}},
