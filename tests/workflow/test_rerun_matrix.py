@@ -129,7 +129,7 @@ def followers(rules: set[str], config: dict[str, Any]) -> set[str]:
 
 WHICH = ["data", "figures", "given", "by_k", "recovery", "grounding", "efficiency", "states"]
 PAPER = {"make_paper_table": 3, "make_scorecard": 1}
-"""Tables of the paper that the miniature fills (1, 2, 7), and the scorecard: their rows and commands name ratios and starts."""
+"""Tables that the miniature fills (1, 2, 7), and the scorecard: their rows and commands name ratios and starts."""
 
 GRAPH_CHANGES: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
     "a ratio more": (
