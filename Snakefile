@@ -9,6 +9,8 @@ min_version("9.20")
 
 
 include: "rules/common.smk"
+include: "rules/files.smk"
+include: "rules/asked.smk"
 include: "rules/corpus.smk"
 include: "rules/synthesis.smk"
 include: "rules/pretraining.smk"

@@ -1,10 +1,12 @@
 """GPUs of this machine for jobs that no batch system gives any: a lease on the numbers, so that no two jobs share one.
 
 Snakemake counts GPUs but tells a job on the same machine not which; every job would take the first. A lease is a lock
-on a file for each number, which ends with the process, however it ends.
+on a file for each number, which ends with the process, however it ends. Where a profile lets several jobs share a GPU,
+as a small model leaves most of one idle, there are so many locks for each number.
 """
 
 import fcntl
+import itertools
 import os
 import random
 import shutil
@@ -19,6 +21,8 @@ from clara.errors import ResourceError
 
 WANTED = "CLARA_GPUS"
 """Environment variable with the number of GPUs that the workflow gave to a job."""
+SHARED = "CLARA_GPU_JOBS"
+"""Environment variable with how many jobs may share a GPU, as `gpu_jobs` of the profile says; 1 without it."""
 HELD = "CLARA_GPUS_HELD"
 """Set once a process holds them: programs that it starts or becomes take no others."""
 FOLDER = Path(tempfile.gettempdir()) / "clara-gpus"
@@ -43,7 +47,7 @@ def take(variables: MutableMapping[str, str], folder: Path = FOLDER) -> None:
             f"the job was given {count} GPU{'s' * (count > 1)}, but this machine shows {len(names) or 'none'}; ask for "
             "fewer (gpu and node_gpus in the profile), or use --profile profiles/local, which needs none"
         )
-    taken = _lock(names, count, folder)
+    taken = _lock(names, count, folder, jobs=int(variables.get(SHARED) or 1))
     variables["CUDA_VISIBLE_DEVICES"] = ",".join(taken)
     variables[HELD] = "1"
 
@@ -60,16 +64,20 @@ def visible(variables: MutableMapping[str, str]) -> list[str]:
     return listed.stdout.split() if listed.returncode == 0 else []
 
 
-def _lock(names: Sequence[str], count: int, folder: Path) -> list[str]:
-    """Names of `count` GPUs that this process now holds; all or none, so that two jobs cannot block each other."""
+def _lock(names: Sequence[str], count: int, folder: Path, *, jobs: int) -> list[str]:
+    """Names of `count` GPUs that this process now holds; all or none, so that two jobs cannot block each other.
+
+    A GPU that fewer of its `jobs` hold comes first.
+    """
     if not folder.exists():
         folder.mkdir(exist_ok=True)
         folder.chmod(0o1777)  # for all who use the machine
     told = False
     while True:
         held: dict[str, int] = {}
-        for name in names:
-            if len(held) < count and (handle := _try(folder / f"{name.replace('/', '_')}.lock")) is not None:
+        for job, name in itertools.product(range(jobs), names):
+            file = f"{name.replace('/', '_')}{f'.{job}' if job else ''}.lock"
+            if len(held) < count and name not in held and (handle := _try(folder / file)) is not None:
                 held[name] = handle
         if len(held) == count:
             _handles.extend(held.values())

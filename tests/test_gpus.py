@@ -19,8 +19,9 @@ sys.stdin.readline()
 """
 
 
-def start(folder: Path, count: int, shown: str = "4,7") -> "subprocess.Popen[str]":
+def start(folder: Path, count: int, shown: str = "4,7", jobs: int = 1) -> "subprocess.Popen[str]":
     variables = {gpus.WANTED: str(count), "CUDA_VISIBLE_DEVICES": shown, "PYTHONPATH": str(Path(__file__).parents[1])}
+    variables[gpus.SHARED] = str(jobs)
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM, str(folder)],
         env=variables,
@@ -50,6 +51,20 @@ def test_jobs_on_one_machine_get_different_gpus_and_wait_for_free_ones(tmp_path:
         process.communicate("\n", timeout=20)
         assert process.returncode == 0
     first.communicate()
+
+
+def test_jobs_that_may_share_are_spread_over_the_gpus_and_no_more_than_stated_share_one(tmp_path: Path) -> None:
+    running, names = [], []
+    for _ in range(4):  # one after the other: each takes the emptiest
+        running.append(start(tmp_path, 1, jobs=2))
+        names.append(said(running[-1]))
+    assert sorted(names[:2]) == ["4", "7"]
+    assert sorted(names) == ["4", "4", "7", "7"]
+    fifth = start(tmp_path, 1, jobs=2)
+    assert fifth.stderr
+    assert "waits for 1 of the GPUs 4, 7" in fifth.stderr.readline()
+    for process in [*running, fifth]:
+        process.communicate("\n", timeout=20)
 
 
 def test_two_gpus_are_taken_together(tmp_path: Path) -> None:

@@ -162,7 +162,7 @@ def validate(values: dict[str, Any]) -> Config:
             _checked(merge(values, overrides), f"variants.{name}: ", found)
             faults += [fault for fault in found if fault.removeprefix(f"variants.{name}: ") not in faults]
     if faults or config is None:
-        raise ConfigError("the configuration is not usable: " + "; ".join(faults))
+        raise ConfigError("the configuration is not usable: " + "; ".join(checks.once_a_variable(faults)))
     return config
 
 

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -107,3 +107,19 @@ def between(config: "Config") -> Iterator[str]:
         )
     if config.synthesis.engine == "openai" and config.synthesis.base_url is None:
         yield "synthesis.base_url = None: should be the server's address for engine openai: http://localhost:8000/v1"
+
+
+def once_a_variable(faults: Sequence[str]) -> list[str]:
+    """Of the faults that lack the same environment variable, the first, which says how many more settings need it."""
+    lacking = [re.search(r"needs the environment variable (\w+)", fault) for fault in faults]
+    names = [found[1] if found else None for found in lacking]
+    kept = []
+    for place, (name, fault) in enumerate(zip(names, faults, strict=True)):
+        if name is None:
+            kept.append(fault)
+        elif name not in names[:place]:
+            more = names.count(name) - 1
+            kept.append(
+                fault + (f" ({more} more setting{'s' * (more > 1)} need{'s' * (more == 1)} it)" if more else "")
+            )
+    return kept

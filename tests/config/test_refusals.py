@@ -119,6 +119,17 @@ def test_environment_variables_are_expanded_where_a_path_is_read_and_not_in_the_
         expand(source)
 
 
+def test_a_variable_that_many_settings_need_is_told_once() -> None:
+    merged = overlaid(
+        "backbone: {source: $CLARA_UNSET/m}\nsynthesis: {published: $CLARA_UNSET/p, model: $CLARA_OTHER/q}\nrun: '-'"
+    )
+    with pytest.raises(ConfigError) as raised:
+        configuration.validate(merged)
+    told = str(raised.value)
+    assert told.count("variable CLARA_UNSET") == told.count("variable CLARA_OTHER") == 1
+    assert "export CLARA_UNSET=… (1 more setting needs it)" in told
+
+
 def test_every_variant_is_run_again_under_every_further_seed() -> None:
     merged = overlaid("seeds: [7, 8]\nvariants: {soft: {joint: {selection: soft}}}")
     variants = configuration.with_seeds(merged)["variants"]

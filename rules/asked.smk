@@ -1,0 +1,143 @@
+# The paper's tables and claims: which numbers they need, and which of these a configuration or a command asks for.
+
+
+def paper_tables():
+    """The names of the paper's tables that are specified, in the order of their numbers, then of our ablations."""
+    names = [path.stem for path in Path("paper/tables").glob("*.yaml")]
+    return sorted(names, key=lambda name: (len(name), name))
+
+
+def made_for_paper(paths):
+    """Those of the paths that the configuration makes or that the command names."""
+    beside = named_here()
+    return [path for path in paths if path in asked() or path in beside]
+
+
+@functools.cache
+def asked():
+    """What the configuration makes for the paper: all that is scored and measured, and what makes a table or the scorecard complete."""
+    scored = expand(
+        "results/{run}/evaluation/metrics/{system}.json", run=RUN, system=systems()
+    )
+    complete = config["paper"]["complete"]
+    whole = [
+        path
+        for name in complete
+        for path in (claimed_files() if name == "scorecard" else files_of(name))
+        if can_be_named(path)
+    ]
+    return {*scored, *measured(), *whole}
+
+
+def can_be_named(path):
+    """Whether start and variant in a file's name are of this configuration; baselines are made where they are asked for."""
+    stem = Path(path).stem.removeprefix("given-")
+    found = ours(stem)
+    if found is None:
+        return stem in ("text", "data", *baselines())
+    return found[1] in config["inits"] and found[3] in config["variants"]
+
+
+@functools.cache
+def named_here():
+    """Files of numbers that this command names, of those that can be made here."""
+    # What lies there from other settings is not taken: whoever drops a ratio would train it again at the next change.
+    # Snakemake has no targets yet while it reads these files.
+    named = {word for word in sys.argv if word.startswith(f"results/{RUN}/")}
+    return {path for path in named if can_be_made(path)}
+
+
+def can_be_made(path):
+    """Whether the configuration has all that a file of numbers needs."""
+    stem = Path(path).stem.removeprefix("given-")
+    if found := ours(stem):
+        variant = PLAN.variants.get(found[3])
+        return variant and int(found[2]) <= variant["memory"]["document_max_tokens"]
+    name = re.sub(r"_cr\d+$", "", stem)
+    if name.startswith("released_"):
+        return stem in baselines()
+    model = config["evaluation"].get(name)
+    return not isinstance(model, dict) or model.get("source") is not None
+
+
+@functools.cache
+def shown_ratios():
+    """The ratios of the configuration and those of what the command names."""
+    found = (re.search(r"[-_]cr(\d+)", Path(path).stem) for path in named_here())
+    return sorted({*config["ratios"], *(int(each[1]) for each in found if each)})
+
+
+def table_of(name):
+    """A table's specification."""
+    try:
+        return read_table(Path("paper/tables") / f"{name}.yaml")
+    except ClaraError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def files_of(name, ratios=None):
+    """The files behind a table's numbers, under the names of those that own them."""
+    files = [
+        Path(path) for path in table_of(name).files(RUN, ratios or config["ratios"])
+    ]
+    equal = EQUALS.among(path.stem for path in files)
+    paths = [f"{path.parent}/{equal.get(path.stem, path.stem)}.json" for path in files]
+    return list(dict.fromkeys(paths))
+
+
+def table_results(name):
+    """The files behind a table's numbers, of those that the configuration makes and that the command names."""
+    return made_for_paper(files_of(name, shown_ratios()))
+
+
+def filled_tables():
+    """The tables in which at least one number is of this configuration; of an ablation, of a variant."""
+    return [
+        name
+        for name in paper_tables()
+        for results in [table_results(name)]
+        if results
+        and (
+            name.startswith("table_")
+            or any(variant_of(Path(path).stem) != "base" for path in results)
+        )
+    ]
+
+
+def departures_of(source):
+    """Where base is not the paper's, as JSON, for a table of this source."""
+    try:
+        return json.dumps(departures(PLAN.variants["base"], ROOT, source))
+    except ClaraError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def claimed_systems():
+    """The systems that the paper's claims compare."""
+    try:
+        return systems_of(read_claims(Path("paper/claims.yaml")), config["ratios"])
+    except ClaraError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def claimed_files():
+    """The scores of the systems that the claims compare, under the names of those that own them."""
+    named = claimed_systems()
+    equal = EQUALS.among(named)
+    named = list(dict.fromkeys(equal.get(system, system) for system in named))
+    return [f"results/{RUN}/evaluation/metrics/{system}.json" for system in named]
+
+
+def claimed_predictions():
+    """The answers that the paper's claims are tested on, of the systems that are scored."""
+    return [
+        f"results/{RUN}/evaluation/predictions/{Path(path).stem}.jsonl"
+        for path in made_for_paper(claimed_files())
+    ]
+
+
+def paper_files(tables):
+    """The scorecard and these tables."""
+    return expand(
+        "results/{run}/paper/{name}.csv", run=RUN, name=[*tables, "scorecard"]
+    )
