@@ -124,7 +124,7 @@ def test_a_checkpoint_says_what_it_is_and_serves(run: Path) -> None:
     result = clara("info", run / "results" / "tiny" / "joint" / "instruction-cr16-base")
     rows = dict(line.split(maxsplit=1) for line in result.stdout.splitlines())
     assert rows["stage"] == "joint"
-    assert rows["memory"] == "2 vectors for 32 tokens, form pooled"
+    assert rows["memory"] == "2 vectors for 32 tokens, form pooled, idf power 4"
     assert rows["serves"] == "compress, score, select, answer, reason, search"
 
 

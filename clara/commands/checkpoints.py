@@ -84,11 +84,12 @@ def info(checkpoint: Checkpoint, as_json: Json = False) -> None:
     path = card_of(checkpoint)
     card = read_card(path)
     shape = card.shape
+    weights = f", idf power {shape.idf_power:g}" if shape.form == "pooled" else ""
     rows = {
         "checkpoint": path.parent,
         "stage": card.stage,
         "backbone": (path.parent / card.backbone).resolve(),
-        "memory": f"{shape.num_memory} vectors for {shape.document_max_tokens} tokens, form {shape.form}",
+        "memory": f"{shape.num_memory} vectors for {shape.document_max_tokens} tokens, form {shape.form}{weights}",
         "adapters": f"{', '.join(card.roles)}; rank {shape.rank}, alpha {shape.alpha}",
         "learned": ", ".join(card.learned),
         "weights": card.weights_hash[:12],

@@ -57,6 +57,10 @@ class Memory(Strict):
     form: Literal["plain", "pooled"]
     """plain: last hidden states at the memory tokens (paper). pooled: mean input embedding of each of the
     document's segments plus a gated, normalised hidden state (ours: learns with far less data)."""
+    idf_power: float = Field(ge=0)
+    """Of the pooled form: a token counts in its segment's mean by the power of its inverse document frequency. 4 leaves
+    hardly more than the segment's rarest word, which a generator learns to read soonest; 1 keeps more of what tells
+    documents apart (docs/experiments.md); 0 counts all alike."""
     score: Literal["flattened", "late_interaction"]
     """How a question's memories are compared with a document's. flattened: cosine of all vectors as one (paper,
     eq. 3.1). late_interaction: mean over the question's vectors of the best cosine with one of the document's, less

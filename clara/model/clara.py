@@ -35,6 +35,8 @@ class Shape:
     dropout: Annotated[float, Field(ge=0, lt=1)]
     score: ScoreForm = "flattened"
     """How memories of a question and of a document are compared."""
+    idf_power: Annotated[float, Field(ge=0)] = 4.0
+    """Of the weights in pooled memories; 4 in checkpoints that do not say."""
 
 
 class ClaraModel(nn.Module):
@@ -117,7 +119,8 @@ class ClaraModel(nn.Module):
         compressor = self.roles[COMPRESSOR]
         assert isinstance(compressor, MemoryEncoder)
         if compressor.gate is not None:
-            found = token_salience([self.tokens.text(text) for text in documents], self.backbone.vocab_size)
+            ids = [self.tokens.text(text) for text in documents]
+            found = token_salience(ids, self.backbone.vocab_size, power=self.shape.idf_power)
             compressor.salience.copy_(found)
 
     def reset_generator(self, *, seed: int) -> None:

@@ -62,6 +62,7 @@ def pretrain(
         lora.alpha,
         lora.dropout,
         memory.score,
+        memory.idf_power,
     )
     model = ClaraModel(_backbone(backbone, settings), shape, seed=settings.seed)
     model.set_salience(sorted({pair.document for pair in pairs}))

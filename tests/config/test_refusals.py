@@ -15,6 +15,7 @@ BASE = configuration.load(Path(__file__).resolve().parents[2] / "config.yaml")
 
 REFUSED = {
     "joint: {temperature: .inf}": "joint.temperature = inf: input should be a finite number",
+    "memory: {idf_power: -1}": "memory.idf_power = -1: input should be greater than or equal to 0",
     "lora: {dropout: .nan}": "lora.dropout = nan: input should be a finite number",
     "seed: .inf": "seed = inf: input should be a valid integer",
     "evaluation: {scoring: {recall_at: [0, -3]}}": "recall_at.0 = 0: input should be greater.*recall_at.1 = -3: input",

@@ -66,6 +66,17 @@ def test_the_file_holds_every_role_and_little_else(make_model: Make, tmp_path: P
     assert said.shape == model.shape
 
 
+def test_a_checkpoint_says_the_power_of_its_weights_and_one_that_does_not_has_the_fourth(
+    make_model: Make, tmp_path: Path
+) -> None:
+    card = tiny.save(make_model(idf_power=1.0), tmp_path)
+    assert checkpoint.load(card, dtype="float32").model.shape.idf_power == 1.0
+    shape = json.loads(card.read_text())["shape"]
+    assert shape.pop("idf_power") == 1.0
+    change_card(card, shape=shape)
+    assert checkpoint.load(card, dtype="float32").model.shape.idf_power == 4.0
+
+
 def test_saving_twice_gives_the_same_bytes(make_model: Make, tmp_path: Path) -> None:
     for name in ("a", "b"):
         tiny.save(make_model(), tmp_path / name)

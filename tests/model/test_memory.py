@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from math import log
 
 import pytest
 import torch
@@ -7,7 +8,7 @@ from torch import Tensor
 from clara.config.model import RANDOM_FAMILIES
 from clara.model.adapters import COMPRESSOR
 from clara.model.clara import ClaraModel
-from clara.model.memory import MemoryEncoder, normalised, segment_means
+from clara.model.memory import SALIENCE_FLOOR, MemoryEncoder, normalised, segment_means, token_salience
 from tests import tiny
 
 
@@ -77,6 +78,14 @@ def test_pooled_memories_are_segment_means_plus_gated_states_of_the_embeddings_s
     size = table(torch.arange(model.backbone.vocab_size)).pow(2).mean().sqrt()
     expected = pooled + 0.1 * size * normalised(hidden[-4:])
     torch.testing.assert_close(encode(model, [text])[0], expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("power", "half"), [(4.0, 0.0625), (1.0, 0.5), (0.0, 1.0)])
+def test_a_token_weighs_a_power_of_its_idf(power: float, half: float) -> None:
+    documents = [[0, 1, 1], [0, 2], [0, 2]]  # (3 + 1) / (seen + 1): idf log 1, log 2, log 4/3, log 4
+    everywhere = SALIENCE_FLOOR if power else 1.0
+    expected = [everywhere, half, (log(4 / 3) / log(4)) ** power, 1.0]
+    assert token_salience(documents, 4, power=power).tolist() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("family", RANDOM_FAMILIES)

@@ -29,8 +29,12 @@ def settings(rule: str, **changes: Any) -> dict[str, Any]:
     return settings_for(rule, config.merge(values, changes))
 
 
-def pretrain(backbone: Path, folder: Path, **pretraining: Any) -> checkpoint.LoadedCheckpoint:
-    given = Pretrain.model_validate(settings("pretrain", pretraining=pretraining, lora={"dropout": 0.0}))
+def pretrain(
+    backbone: Path, folder: Path, *, memory: dict[str, Any] | None = None, **pretraining: Any
+) -> checkpoint.LoadedCheckpoint:
+    given = Pretrain.model_validate(
+        settings("pretrain", memory=memory or {}, pretraining=pretraining, lora={"dropout": 0.0})
+    )
     card = folder / "pretrained" / "card.json"
     stages.pretrain(
         given, ratio=16, pairs=tiny.pairs(), backbone=backbone, state=folder / "state", card=card, inputs=[backbone]
@@ -77,6 +81,17 @@ def same(one: ClaraModel, other: ClaraModel, role: str, other_role: str | None =
 @pytest.fixture
 def start(model: ClaraModel, tmp_path: Path) -> Path:
     return tiny.save(model, tmp_path / "start")
+
+
+@pytest.mark.parametrize("power", [0, 1])
+def test_pretraining_weighs_tokens_by_the_power_that_it_is_told(power: int, model: ClaraModel, tmp_path: Path) -> None:
+    backbone, at_once = model.backbone.card.path, {"steps": 0}
+    other = pretrain(backbone, tmp_path, memory={"idf_power": power}, optimization=at_once).model
+    model.shape = other.shape
+    model.set_salience(sorted({pair.document for pair in tiny.pairs()}))
+    assert other.shape.idf_power == power
+    assert torch.equal(other.roles[COMPRESSOR].salience, model.roles[COMPRESSOR].salience)  # type: ignore[arg-type]
+    assert bool(other.roles[COMPRESSOR].salience.eq(1).all()) == (power == 0)
 
 
 def test_instruction_tuning_keeps_the_generator_unless_told_to_reset_it(

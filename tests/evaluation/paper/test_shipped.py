@@ -20,7 +20,7 @@ from clara.evaluation.scoring import Resampling
 ROOT = Path(__file__).parents[3]
 TABLES = sorted((ROOT / "paper" / "tables").glob("*.yaml"), key=lambda path: (len(path.stem), path.stem))
 NUMBERS = ["1", "2", "3", "4", "7", "8", "9", "11", "12", "13", "14", "15", "16", "17"]
-OURS = ["ablation_map", "ablation_length", "ablation_selection", "ablation_candidates", "ablation_temperature"]
+OURS = [f"ablation_{name}" for name in ("map", "length", "memory", "selection", "candidates", "temperature")]
 OVERLAID = known_variants(ROOT / "configs")
 PAPER = configuration.load(ROOT / "configs" / "paper-mistral.yaml")
 SYSTEM = re.compile(r"(given-)?(pretraining|instruction)-cr(\d+)-(\w+)")
