@@ -80,7 +80,7 @@ def stir(made: ClaraModel, *, seed: int = 0) -> None:
     chance = torch.Generator().manual_seed(seed)
     for role in made.roles:
         for parameter in made.adapters.parameters(role):
-            parameter.data += 0.1 * torch.randn(parameter.shape, generator=chance)
+            parameter.data += 0.1 * torch.randn(parameter.shape, generator=chance).to(parameter.device)
 
 
 def passages() -> list[Passage]:

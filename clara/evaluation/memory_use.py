@@ -180,7 +180,8 @@ def _losses(
         vectors = torch.stack([memory[text] for texts in documents for text in texts]).to(model.backbone.device)
     with _autocast(model):
         found = model.losses(prompts, targets, vectors)
-    return [float(value) for value in (found.sums / found.counts)]
+    losses: list[float] = (found.sums / found.counts).tolist()
+    return losses
 
 
 def _autocast(model: ClaraModel) -> torch.autocast:

@@ -15,7 +15,7 @@ from clara.errors import ConfigError, DataError
 from clara.losses import alignment_losses
 from clara.model.adapters import COMPRESSOR
 from clara.model.clara import ClaraModel
-from clara.model.compression import batches_by_length
+from clara.model.compression import batches_by_length, enough_tokens
 from clara.progress import Progress
 
 Points = NDArray[np.float64]
@@ -47,7 +47,8 @@ def measure(model: ClaraModel, documents: Sequence[str], *, projection: str, see
     text, memory = (torch.empty(len(inputs), model.backbone.hidden_size) for _ in range(2))
     done = 0
     with Progress("states", total=len(inputs), unit="documents") as progress:
-        for batch in batches_by_length([len(item.ids) for item in inputs], BATCH_TOKENS):
+        lengths, enough = [len(item.ids) for item in inputs], enough_tokens(model.backbone.device)
+        for batch in batches_by_length(lengths, BATCH_TOKENS, enough=enough):
             found = model.encode(COMPRESSOR, [inputs[index] for index in batch])
             text[batch] = found.text_mean.float().cpu()
             memory[batch] = found.memory_mean.float().cpu()

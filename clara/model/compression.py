@@ -22,8 +22,9 @@ from clara.progress import Progress
 from clara.records import Passage, write_rows
 from clara.tokens import CompressorInput
 
-ENOUGH_TOKENS = 256
-"""Tokens from which on a larger batch gains a CPU nothing, and a GPU less than padding costs it."""
+ENOUGH_TOKENS = {"cpu": 256, "cuda": 8192}
+"""Tokens from which on a larger batch gains a device less than padding costs it: a CPU nothing at all, as measured; a
+GPU starts a small model's kernels no faster than it runs them on so many, which is an estimate."""
 LEAST_SHARE = 0.9
 """Of a batch's longest text, that every text in it has at least, once there are enough."""
 
@@ -189,7 +190,8 @@ def compress(
     vectors = torch.empty(len(inputs), model.shape.num_memory, backbone.hidden_size, dtype=backbone.dtype)
     computing: tuple[list[int], Tensor] | None = None
     with _evaluation_mode(model):
-        for batch in [*batches_by_length([len(item.ids) for item in inputs], batch_tokens), []]:
+        lengths, enough = [len(item.ids) for item in inputs], enough_tokens(backbone.device)
+        for batch in [*batches_by_length(lengths, batch_tokens, enough=enough), []]:
             # The next batch is under way before the last one's result is waited for: a GPU is never idle in between.
             started = (batch, model.encode(role, [inputs[index] for index in batch]).vectors) if batch else None
             if computing is not None:
@@ -199,6 +201,11 @@ def compress(
                     progress.update(progress.done + len(done))
             computing = started
     return vectors
+
+
+def enough_tokens(device: torch.device) -> int:
+    """Tokens of a batch that is large enough for the device."""
+    return ENOUGH_TOKENS.get(device.type, ENOUGH_TOKENS["cpu"])
 
 
 @contextmanager
@@ -211,15 +218,17 @@ def _evaluation_mode(model: ClaraModel) -> Iterator[None]:
         model.train(training)
 
 
-def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
+def batches_by_length(
+    lengths: Sequence[int], batch_tokens: int, *, enough: int = ENOUGH_TOKENS["cpu"]
+) -> Iterator[list[int]]:
     """Indices in batches of at most `batch_tokens`, padding included; longest first, so that memory peaks at once.
 
-    A batch that is large enough also ends where the next text is much shorter, which would be mostly padding.
+    A batch of `enough` tokens also ends where the next text is much shorter, which would be mostly padding.
     """
     batch: list[int] = []
     for index in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
         width = lengths[batch[0]] if batch else lengths[index]
-        shorter = width * len(batch) >= ENOUGH_TOKENS and lengths[index] < LEAST_SHARE * width
+        shorter = width * len(batch) >= enough and lengths[index] < LEAST_SHARE * width
         if batch and (shorter or width * (len(batch) + 1) > batch_tokens):
             yield batch
             batch = []

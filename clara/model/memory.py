@@ -56,11 +56,14 @@ class MemoryEncoder(nn.Module):
         Padding is on the right, where a causal model cannot see it: it changes nothing and needs no mask. The head is
         never run and no layer but the last is kept.
         """
-        ids, lengths, starts, sizes = _tensors(inputs, backbone.device)
-        table = backbone.model.get_input_embeddings()
-        plain = table(ids.clamp(max=added.vocab_size - 1))
-        own = self.rows[(ids - added.vocab_size).clamp(0, self.rows.shape[0] - 1)].to(plain.dtype)
-        embedded = torch.where((ids >= added.vocab_size)[..., None], own, plain)
+        host, numbers = _tensors(inputs)
+        ids, (lengths, starts, sizes) = backbone.put(host), backbone.put(numbers).unbind(1)
+        plain = backbone.model.get_input_embeddings()(ids.clamp(max=added.vocab_size - 1))
+        # Each added token takes its row by its place, found on the host. Indexing rows by all ids would give the same
+        # and send back the gradient of every token of the text to one row, which a GPU adds up one after the other.
+        places = (host >= added.vocab_size).flatten().nonzero()[:, 0]
+        own = self.rows.index_select(0, backbone.put(host.flatten()[places] - added.vocab_size)).to(plain.dtype)
+        embedded = plain.flatten(0, 1).index_copy(0, backbone.put(places), own).view_as(plain)
         hidden = backbone.states(embedded)
         positions = (lengths[:, None] - added.num_memory) + torch.arange(added.num_memory, device=ids.device)
         states = hidden.gather(1, positions[..., None].expand(-1, -1, hidden.shape[-1]))
@@ -128,9 +131,8 @@ def normalised(states: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim
     return states * torch.rsqrt(states.pow(2).mean(-1, keepdim=True) + 1e-6)
 
 
-def _tensors(inputs: Sequence[CompressorInput], device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _tensors(inputs: Sequence[CompressorInput]) -> tuple[Tensor, Tensor]:
+    """Ids `[batch, tokens]`, and of each text its length with the frame, its start and its length `[batch, 3]`."""
     width = max(len(item.ids) for item in inputs)
     ids = torch.tensor([item.ids + [0] * (width - len(item.ids)) for item in inputs])
-    numbers = torch.tensor([[len(item.ids), item.text_start, item.text_length] for item in inputs])
-    ids, numbers = ids.to(device, non_blocking=True), numbers.to(device, non_blocking=True)
-    return ids, numbers[:, 0], numbers[:, 1], numbers[:, 2]
+    return ids, torch.tensor([[len(item.ids), item.text_start, item.text_length] for item in inputs])

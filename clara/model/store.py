@@ -146,7 +146,9 @@ class MemoryStore:
 
     def rows(self, rows: Sequence[int]) -> Float[Tensor, "documents memory dim"]:
         """Memories of documents given by their number."""
-        return unpack(self.packed(rows), self.manifest.dim)
+        # In a CPU's mixed precision torch cannot join the half-precision scales of int4.
+        with torch.autocast("cpu", enabled=False):
+            return unpack(self.packed(rows), self.manifest.dim)
 
     def packed(self, rows: Sequence[int]) -> dict[str, Tensor]:
         """The same as they lie in the files."""

@@ -10,7 +10,7 @@ from clara.model import checkpoint, compression
 from clara.model.adapters import COMPRESSOR
 from clara.model.checkpoint import LoadedCheckpoint
 from clara.model.clara import ClaraModel
-from clara.model.compression import batches_by_length, build_store, compress
+from clara.model.compression import batches_by_length, build_store, compress, enough_tokens
 from clara.model.store import MemoryStore
 from clara.records import Passage, document_id
 from tests import tiny
@@ -27,6 +27,15 @@ def test_batches_hold_every_text_once_longest_first_within_their_tokens() -> Non
     assert batches == [[1, 4], [2, 3, 0], [5]]
     assert list(batches_by_length([30], 18)) == [[0]]  # one text is never cut
     assert list(batches_by_length([], 18)) == []
+
+
+def test_a_batch_ends_before_much_shorter_texts_once_it_is_large_enough() -> None:
+    lengths = [100, 100, 80, 60]
+    assert list(batches_by_length(lengths, 1000, enough=150)) == [[0, 1], [2, 3]]
+    assert list(batches_by_length(lengths, 1000, enough=300)) == [[0, 1, 2], [3]]
+    assert (
+        enough_tokens(torch.device("cuda")) > enough_tokens(torch.device("cpu")) == enough_tokens(torch.device("xpu"))
+    )
 
 
 def test_the_order_is_that_of_the_texts_and_batches_change_nothing(model: ClaraModel) -> None:

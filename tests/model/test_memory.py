@@ -101,6 +101,24 @@ def test_padding_and_the_order_of_a_batch_change_nothing(
     torch.testing.assert_close(together, backwards, atol=1e-5, rtol=0)
 
 
+def test_each_added_row_learns_from_its_own_places_alone(
+    make_model: Callable[..., ClaraModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model(form="plain")
+    added, rows = model.added, model.roles[COMPRESSOR].rows
+    inputs = [model.tokens.to_compress(text) for text in tiny.TEXTS]
+    weights = torch.randn(len(inputs), max(len(item.ids) for item in inputs), model.backbone.hidden_size)
+    seen: list[Tensor] = []
+    monkeypatch.setattr(model.backbone, "states", lambda embedded: seen.append(embedded) or embedded)
+    model.set_learning([COMPRESSOR])
+    model.encode(COMPRESSOR, inputs)
+    (seen[0] * weights).sum().backward()  # type: ignore[no-untyped-call]
+    for row, id_ in enumerate([added.enc, *added.memory]):
+        places = [(number, item.ids.index(id_)) for number, item in enumerate(inputs)]
+        assert all(torch.equal(seen[0][place], rows[row]) for place in places)
+        torch.testing.assert_close(rows.grad[row], sum(weights[place] for place in places))
+
+
 def test_a_batch_is_as_wide_as_its_longest_text_and_no_wider(
     model: ClaraModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

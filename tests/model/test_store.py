@@ -3,10 +3,12 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from clara.errors import CheckpointError, DataError
 from clara.model import checkpoint
 from clara.model.clara import ClaraModel
+from clara.model.packing import STORE_TYPES
 from clara.model.store import DOCUMENTS, MemoryStore
 from tests import tiny
 
@@ -23,6 +25,15 @@ def test_the_manifest_says_what_the_store_holds(manifest: Path) -> None:
     assert (store.manifest.num_documents, store.manifest.num_memory, store.manifest.dim) == (6, 4, 64)
     assert [passage.document for passage in store.documents] == tiny.TEXTS
     assert store.rows([5, 0]).shape == (2, 4, 64)
+
+
+@pytest.mark.parametrize("dtype", STORE_TYPES)
+def test_memories_are_read_in_mixed_precision_as_without(dtype: str, model: ClaraModel, tmp_path: Path) -> None:
+    loaded = checkpoint.load(tiny.save(model, tmp_path / "checkpoint"), dtype="float32")
+    store = MemoryStore(tiny.store(loaded, tmp_path, dtype=dtype))
+    with torch.autocast("cpu", dtype=torch.bfloat16):  # joint validation reads so
+        mixed = store.rows([5, 0])
+    assert torch.equal(mixed, store.rows([5, 0]))
 
 
 def test_the_builders_hash_is_accepted_and_another_refused(manifest: Path) -> None:
