@@ -1,4 +1,4 @@
-"""Attention: our own on a CPU, and without a question to the device on every pass.
+"""Attention: our own on a CPU, without a question to the device on every pass, and without a plan for each length.
 
 Measured on one core with SmolLM2-135M in bfloat16 (docs/experiments.md): 16 prompts of 500 tokens and 24 tokens of
 answer take 35 s with eager, 33 s with sdpa, 18 s with this; one layer's attention over 6 texts of 200 tokens, forward
@@ -101,7 +101,14 @@ AttentionMaskInterface.register(NAME, sdpa_mask)
 
 
 def settle(model: Any) -> None:
-    """Gives a model this attention where it applies: on a CPU, where the model's attention has no extras."""
+    """Gives a model this attention where it applies: on a CPU, where the model's attention has no extras.
+
+    On a GPU, takes cuDNN's from those that torch chooses among, for the whole process. On a recent GPU torch (2.11)
+    prefers it, and cuDNN makes a plan for every new shape: half a second forward and as much backward, as users report
+    (modelscope/FunASR, issue 3704). Here almost every batch has a length of its own, and in writing every token.
+    """
+    if model.device.type == "cuda":
+        torch.backends.cuda.enable_cudnn_sdp(False)
     config = model.config.get_text_config()
     capped = getattr(config, "attn_logit_softcapping", None) is not None
     if model.device.type == "cpu" and not capped and model._supports_sdpa:

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch.nn.functional import softmax
@@ -79,3 +81,13 @@ def test_a_model_whose_attention_caps_its_scores_keeps_its_own(
     monkeypatch.setattr(config, "attn_logit_softcapping", 30.0, raising=False)
     settle(model.backbone.model)
     assert config._attn_implementation == "eager"
+
+
+def test_on_a_gpu_attention_makes_no_plan_for_each_length(monkeypatch: pytest.MonkeyPatch, model: ClaraModel) -> None:
+    said: list[bool] = []
+    monkeypatch.setattr(torch.backends.cuda, "enable_cudnn_sdp", said.append)
+    settle(model.backbone.model)
+    assert said == []
+    on_gpu = SimpleNamespace(device=torch.device("cuda"), config=model.backbone.model.config)
+    settle(on_gpu)
+    assert said == [False]
