@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Float, Int
@@ -18,6 +19,7 @@ from clara.model.calls import require_candidates, require_count, require_memorie
 from clara.model.checkpoint import LoadedCheckpoint
 from clara.model.compression import compress
 from clara.model.generator import generate
+from clara.model.mapped_search import MappedSearch
 from clara.model.search import INDEX, Found, Index, exact
 from clara.model.store import DOCUMENTS, MemoryStore
 from clara.model.streaming import OnText, pieces, stream
@@ -36,6 +38,7 @@ class Clara:
         self.model = loaded.model
         self.card = loaded.card
         self.compressor_hash = loaded.compressor_hash
+        self._mapped: WeakKeyDictionary[MemoryStore, MappedSearch] = WeakKeyDictionary()
 
     @property
     def serves(self) -> list[str]:
@@ -70,8 +73,8 @@ class Clara:
     ) -> Float[Tensor, "questions docs"]:
         """Score of every question with every document: the checkpoint's own form, cosine or late interaction."""
         require_memories(query_memories, document_memories)
-        documents = document_memories[None]
-        return torch.cat([self.model.scores(question[None], documents) for question in query_memories])
+        documents = self.model.compared(document_memories)[None]
+        return torch.cat([self.model.compare(question[None], documents) for question in query_memories])
 
     def select(self, scores: Float[Tensor, "questions docs"], k: int) -> Int[Tensor, "questions k"]:
         """Indices of the k best documents of each question, best first; among equals the first."""
@@ -281,6 +284,10 @@ class Clara:
     def _rows(self, queries: Tensor, store: MemoryStore, k: int) -> Found:
         store.require(self.compressor_hash)
         queries = queries.float()
+        if self.model.document_map is not None:
+            if store not in self._mapped:
+                self._mapped[store] = MappedSearch(self.model, store)
+            return self._mapped[store].search(store, queries, k=k)
         # The index approximates the cosine: with one a store is searched in two stages, any other as a whole.
         if self.card.shape.score != "flattened":
             return exact(store, queries, k=k, score=self.model.scores)

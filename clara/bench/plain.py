@@ -84,7 +84,9 @@ def joint_loss(
     for example in examples:
         pool = compress_all(model, example.documents)
         question = memory(model, example.question, role=QUERY_REASONER, text_tokens=question_tokens).vectors
-        selected = _dense_selection(_cosines(question, pool), k, temperature).to(pool.dtype) @ pool.flatten(1)
+        selected = _dense_selection(_cosines(question, model.compared(pool)), k, temperature).to(
+            pool.dtype
+        ) @ pool.flatten(1)
         sums.append(target_loss(model, example, selected.reshape(-1, pool.shape[-1])))
     return torch.stack(sums).sum() / sum(len(example.target) for example in examples)
 
@@ -115,7 +117,7 @@ def questions(model: ClaraModel, texts: Sequence[str]) -> Tensor:
 def answer(model: ClaraModel, question: str, documents: Sequence[str], *, k: int, max_new_tokens: int) -> str:
     """The answer to one question: its candidates are compressed, k are selected, the unmerged generator writes."""
     pool = compress_all(model, documents)
-    hard = _dense_selection(_cosines(questions(model, [question])[0], pool), k, 1.0)
+    hard = _dense_selection(_cosines(questions(model, [question])[0], model.compared(pool)), k, 1.0)
     prompt = model.tokens.answer_prompt(question, len(hard))
     embedded = _prompt(model, prompt, (hard.to(pool.dtype) @ pool.flatten(1)).reshape(-1, pool.shape[-1]))
     with model.adapters.using(GENERATOR):

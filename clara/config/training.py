@@ -87,7 +87,7 @@ class Joint(Strict):
     objective: Literal["answer", "ranking"]
     """answer: the loss of the answer, no relevance labels (paper). ranking: multi-positive InfoNCE on the labels, for
     the query reasoner alone: the supervised reranker that the paper compares with (Table 7, rows `Sup-`); of the other
-    settings it reads temperature, temperature_end, reasoner_init, question_map and, for the logged recall, top_k."""
+    settings it reads temperature, temperature_end, reasoner_init, both maps and, for the logged recall, top_k."""
     top_k: int = Field(ge=1)
     """Documents selected; paper 5."""
     candidates: int | None = Field(ge=1)
@@ -111,6 +111,9 @@ class Joint(Strict):
     """Whether the query reasoner's vectors go through a linear map, which starts at the identity and learns five times
     as fast as its adapter (ours). In the pooled form most of a vector is input embeddings, which nothing else
     trains."""
+    document_map: bool
+    """Whether documents go through such a map, too, wherever a question is compared with them (ours). It is a part of
+    the query reasoner; the store stays as it is, and the generator reads what is stored."""
     learns: Distinct[Literal["query_reasoner", "generator"]] = Field(min_length=1)
     """What objective answer trains; [generator] gives the paper's Table 13."""
 

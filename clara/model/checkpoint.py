@@ -198,7 +198,8 @@ def load(
     _require_shape(card, tensors, path)
     model = ClaraModel(loaded, card.shape)
     if QUERY_REASONER in card.roles:
-        model.add_query_reasoner("random", question_map=f"{QUERY_REASONER}.own.question_map" in tensors)
+        maps = {name: f"{QUERY_REASONER}.own.{name}" in tensors for name in ("question_map", "document_map")}
+        model.add_query_reasoner("random", **maps)
     load_state(model, tensors)
     model.requires_grad_(False)
     if inference:

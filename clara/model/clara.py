@@ -18,8 +18,8 @@ from clara.model.scoring import ScoreForm, cosine_scores, late_interaction_score
 from clara.tokens import AddedIds, CompressorInput, Encoder
 
 MAP_SCALE = 5.0
-"""The question's map learns so many times as fast as the adapters beside it: it starts at nothing, and few steps are to
-turn a ranking (docs/experiments.md)."""
+"""The maps learn so many times as fast as the adapters beside them: they start at nothing, and few steps are to turn a
+ranking (docs/experiments.md)."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Shape:
 
 
 class ClaraModel(nn.Module):
-    """The model. Each role is a LoRA adapter plus its own added rows (and gate, and map); the backbone never learns.
+    """The model. Each role is a LoRA adapter plus its own added rows (and gate, and maps); the backbone never learns.
 
     Args:
         backbone: loaded, frozen.
@@ -87,7 +87,12 @@ class ClaraModel(nn.Module):
         return QUERY_REASONER in self.roles
 
     def add_query_reasoner(
-        self, init: Literal["compressor", "random"], *, seed: int = 0, question_map: bool = False
+        self,
+        init: Literal["compressor", "random"],
+        *,
+        seed: int = 0,
+        question_map: bool = False,
+        document_map: bool = False,
     ) -> None:
         """Adds the third role, as a copy of the compressor or from new (Table 14).
 
@@ -95,6 +100,7 @@ class ClaraModel(nn.Module):
             init: where its adapter, rows and gate start.
             seed: of what starts from new.
             question_map: with a linear map behind it, which starts at the identity.
+            document_map: with such a map of the documents that its questions are compared with.
         """
         compressor = self.roles[COMPRESSOR]
         assert isinstance(compressor, MemoryEncoder)
@@ -109,9 +115,11 @@ class ClaraModel(nn.Module):
             reasoner.salience.copy_(compressor.salience)
             if init == "compressor":
                 reasoner.gate.data.copy_(compressor.gate.data)
+        dim = self.backbone.hidden_size
         if question_map:
-            dim = self.backbone.hidden_size
             reasoner.question_map = nn.Parameter(torch.zeros(dim, dim, device=self.backbone.device))
+        if document_map:
+            reasoner.document_map = nn.Parameter(torch.zeros(dim, dim, device=self.backbone.device))
         self.roles[QUERY_REASONER] = reasoner
 
     def set_salience(self, documents: Sequence[str]) -> None:
@@ -134,7 +142,7 @@ class ClaraModel(nn.Module):
                     nn.init.kaiming_uniform_(parameter.data, a=5**0.5)
 
     def role_parameters(self, role: str) -> list[nn.Parameter]:
-        """Everything that learns when `role` learns: adapter, added rows, gate, map."""
+        """Everything that learns when `role` learns: adapter, added rows, gate, maps."""
         if role not in self.roles:
             raise CheckpointError(f"this model has no {role}; it has {', '.join(self.roles)}")
         return [*self.adapters.parameters(role), *self.roles[role].parameters()]
@@ -172,12 +180,25 @@ class ClaraModel(nn.Module):
     def turned(self, role: str, vectors: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
         """`vectors` of a role behind its map, x + 5 (x - centre) W; as they are where it has none."""
         matrix = getattr(self.roles[role], "question_map", None)
-        if matrix is None:
-            return vectors
+        return vectors if matrix is None else self._behind(matrix, vectors).to(vectors.dtype)
+
+    @property
+    def document_map(self) -> nn.Parameter | None:
+        """What the query reasoner turns documents by before it compares them; None where it takes them as they are."""
+        return getattr(self.roles[QUERY_REASONER], "document_map", None) if self.has_query_reasoner else None
+
+    def compared(self, documents: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
+        """Documents' vectors as questions are compared with them: behind their map, float32, where there is one.
+
+        The generator reads them as they are.
+        """
+        return documents if self.document_map is None else self._behind(self.document_map, documents)
+
+    def _behind(self, matrix: Tensor, vectors: Tensor) -> Tensor:
+        centre = self.centre.to(vectors.device)  # memories are compared where they lie: of a search, on the host
         with torch.autocast(vectors.device.type, enabled=False):  # rounded, near documents would tie
-            update = MAP_SCALE * (vectors.float() - self.centre) @ matrix.float()
-        turned: Tensor = (vectors.float() + update).to(vectors.dtype)
-        return turned
+            update: Tensor = MAP_SCALE * (vectors.float() - centre) @ matrix.to(vectors.device).float()
+        return vectors.float() + update
 
     def scores(
         self,
@@ -186,9 +207,17 @@ class ClaraModel(nn.Module):
         valid: Bool[Tensor, "batch candidates"] | None = None,
     ) -> Float[Tensor, "batch candidates"]:
         """Scores of each question's candidates, float32, at most 1; absent ones (`valid` false) score 0."""
+        return self.compare(questions, self.compared(candidates), valid)
+
+    def compare(
+        self,
+        questions: Float[Tensor, "batch memory dim"],
+        candidates: Float[Tensor, "batch candidates memory dim"],
+        valid: Bool[Tensor, "batch candidates"] | None = None,
+    ) -> Float[Tensor, "batch candidates"]:
+        """The same of candidates that `compared` has turned already."""
         if self.shape.score == "flattened":
             return cosine_scores(questions, candidates, valid)
-        # Memories are compared where they lie: of a search, on the host.
         return late_interaction_scores(questions, candidates, self.centre.to(questions.device), valid)
 
     def losses(

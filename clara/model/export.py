@@ -23,8 +23,8 @@ def export(card: Path, role: str, target: Path, *, dtype: str = "float32") -> No
     `target` loads with `AutoModelForCausalLM.from_pretrained` and, like any model, with vLLM. Fed input embeddings, it
     gives what the checkpoint gives with the adapter at work. `clara/own.safetensors` holds the embeddings of the added
     tokens: of the compressor and query reasoner `rows` (ENC, then the memory tokens) and in the pooled form `gate` and
-    `salience`, of a query reasoner with a map `question_map`, of the generator `rows` (SEP); `clara/card.json` says
-    what they belong to.
+    `salience`, of a query reasoner with maps `question_map` and `document_map`, of the generator `rows` (SEP);
+    `clara/card.json` says what they belong to.
 
     Args:
         card: the checkpoint's `card.json`.

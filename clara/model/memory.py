@@ -38,6 +38,8 @@ class MemoryEncoder(nn.Module):
 
     question_map: nn.Parameter | None
     """Of a query reasoner that has one: what `ClaraModel.encode` turns its vectors by, `[dim, dim]`; 0 changes none."""
+    document_map: nn.Parameter | None
+    """Of a query reasoner that has one: what `ClaraModel.compared` turns documents by, likewise."""
     salience: Tensor
     """Weight of each token in a segment's mean, `[vocab]`; not learned, but part of the role's state."""
 
@@ -46,6 +48,7 @@ class MemoryEncoder(nn.Module):
         self.rows = nn.Parameter(rows.float())
         self.form = form
         self.register_parameter("question_map", None)
+        self.register_parameter("document_map", None)
         self.gate = nn.Parameter(torch.tensor(GATE_START)) if form == "pooled" else None
         if form == "pooled":
             self.register_buffer("salience", torch.ones(vocab_size))

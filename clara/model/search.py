@@ -1,6 +1,6 @@
 """Search over a whole store: exact cosine by streaming, or a small index first and exact cosine of its best."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -52,16 +52,30 @@ def exact(
     store: MemoryStore, questions: Float[Tensor, "questions memory dim"], *, k: int, score: Score = cosine_scores
 ) -> Found:
     """The k best of all documents by their exact score; the store is streamed, so its size costs time alone."""
-    best, wanted = _none(len(questions)), _unit(questions.flatten(1))
-    for first, block in store.blocks(_documents(store, SEARCH_BYTES)):
+    wanted = _unit(questions.flatten(1))
+
+    def scores(first: int, block: Tensor) -> Tensor:
         # One question at a time only where a score needs all vectors; the cosine of all questions is one product.
-        if score is cosine_scores:
-            flat = block.flatten(1).float()
-            scores = wanted @ flat.T / flat.norm(dim=1).clamp(min=1e-12)
-        else:
-            scores = torch.cat([score(question[None], block[None]) for question in questions])
-        best = _merge(best, scores, first, k)
+        if score is not cosine_scores:
+            return torch.cat([score(question[None], block[None]) for question in questions])
+        flat = block.flatten(1).float()
+        cosines: Tensor = wanted @ flat.T / flat.norm(dim=1).clamp(min=1e-12)
+        return cosines
+
+    return streamed(store, len(questions), k=k, scores=scores)
+
+
+def streamed(store: MemoryStore, questions: int, *, k: int, scores: Callable[[int, Tensor], Tensor]) -> Found:
+    """The k best of all documents; `scores` takes the number of a block's first and the block, for all questions."""
+    best = _none(questions)
+    for first, block in in_blocks(store):
+        best = _merge(best, scores(first, block), first, k)
     return best
+
+
+def in_blocks(store: MemoryStore) -> Iterator[tuple[int, Float[Tensor, "documents memory dim"]]]:
+    """All memories in turn, each block after the number of its first, as many at once as a processor's cache holds."""
+    return store.blocks(_documents(store, SEARCH_BYTES))
 
 
 def build_index(store: MemoryStore, *, width: int = WIDTH, kind: IndexKind | None = None) -> Path:

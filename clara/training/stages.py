@@ -159,7 +159,8 @@ def train_joint(
     stored.require_unharmed()
     memories = AheadStore(stored)
     if not model.has_query_reasoner:
-        model.add_query_reasoner(joint.reasoner_init, seed=settings.seed, question_map=joint.question_map)
+        maps = {"question_map": joint.question_map, "document_map": joint.document_map}
+        model.add_query_reasoner(joint.reasoner_init, seed=settings.seed, **maps)
     _require_distinct(questions)
     questions = [narrowed(question, joint.candidates) for question in questions]
     tau = (joint.temperature, joint.temperature_end)

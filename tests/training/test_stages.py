@@ -123,12 +123,21 @@ def test_the_query_reasoner_starts_where_it_is_told_to(
     assert same(joined.model, model, QUERY_REASONER)
 
 
-def test_joint_training_moves_the_map_where_it_is_asked_for(start: Path, tmp_path: Path) -> None:
-    assert join(start, tmp_path / "plain").model.roles[QUERY_REASONER].question_map is None
-    joined = join(start, tmp_path / "map", question_map=True, optimization={"learning_rate": 1e-2})
-    matrix = joined.model.roles[QUERY_REASONER].question_map
-    assert matrix is not None
-    assert matrix.abs().max() > 1e-3
+def test_joint_training_moves_the_maps_that_are_asked_for(start: Path, tmp_path: Path) -> None:
+    plain = join(start, tmp_path / "plain").model
+    assert (plain.roles[QUERY_REASONER].question_map, plain.document_map) == (None, None)
+    joined = join(start, tmp_path / "map", question_map=True, optimization={"learning_rate": 1e-2}).model
+    assert joined.document_map is None
+    both = join(
+        start, tmp_path / "both", question_map=True, document_map=True, optimization={"learning_rate": 1e-2}
+    ).model
+    for matrix in (
+        joined.roles[QUERY_REASONER].question_map,
+        both.roles[QUERY_REASONER].question_map,
+        both.document_map,
+    ):
+        assert matrix is not None
+        assert matrix.abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("stage", ["pretraining", "instruction"])

@@ -43,6 +43,7 @@ def test_all_kinds_are_base_where_base_learns_from_all_of_them() -> None:
 @pytest.mark.parametrize(("mapped", "other"), [(True, "question_map"), (False, "no_map")])
 def test_base_is_whichever_row_of_the_maps_ablation_its_settings_are(mapped: bool, other: str) -> None:
     asked = [f"instruction-cr16-{name}" for name in ("question_map", "no_map", "supervised_map", "supervised_no_map")]
+    asked += ["instruction-cr16-both_maps", "instruction-cr16-supervised_maps"]
     named = {"supervised": {"joint": {"objective": "ranking"}}}  # inherits what base has
     found = equals(joint={"question_map": mapped}, variants=named).among(asked)
     assert found == {
