@@ -101,7 +101,7 @@ def _from_memories(model: ClaraModel, store: MemoryStore, asked: Question, top_k
     prompt = model.tokens.answer_prompt(asked.question, len(chosen))
 
     def embed() -> Tensor:
-        ids = torch.tensor([prompt], device=model.backbone.device)
+        ids = torch.tensor([prompt])  # on the host, as embed takes them
         return model.generator.embed(model.backbone, ids, chosen.to(model.backbone.device), model.added)
 
     with model.adapters.merged(GENERATOR):
