@@ -60,7 +60,7 @@ def test_nor_does_it_with_other_settings(
 
 def step(model: ClaraModel, kind: str, monkeypatch: pytest.MonkeyPatch, **plan: Any) -> dict[str, torch.Tensor]:
     """What a step on the meta device gives; it cannot read a number there."""
-    model.add_query_reasoner("compressor", question_map=True)
+    model.add_query_reasoner("compressor", question_map=True, document_map=True)
     model.set_salience(tiny.TEXTS)
     assert model.backbone.embedding_scale > 0  # read once, when the model is loaded
     model.to("meta")
