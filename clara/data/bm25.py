@@ -1,7 +1,11 @@
 """BM25 by bm25s: English stems, stop words left out, equal scores in the order of the documents."""
 
+import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
+
+# Where JAX is installed, importing bm25s computes something with it, and JAX takes three quarters of a GPU at once.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import bm25s
 import numpy

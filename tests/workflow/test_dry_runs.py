@@ -47,8 +47,8 @@ def test_a_shipped_configuration_gives_a_graph(finished: Path, path: Path | None
     plan = Plan(config, ROOT)
     owners = {plan.owner("pretraining", name) for name in plan.variants}
     ratios = len(plan.variants["base"]["ratios"])
-    single = path is not None and path.stem in ("ablation-synthesis", "small-ranking")
-    assert ratios == (6 if profile == "profiles/gpu" else 1 if single else 2)
+    other = {"ablation-synthesis": 1, "small-ranking": 1, "small-gpu": 3}
+    assert ratios == (6 if profile == "profiles/gpu" else other.get(path.stem, 2) if path else 2)
     assert jobs["pretrain"] == ratios * len(owners)
     assert jobs["prepare_questions"] == 4
     assert jobs["build_report"] == 1
