@@ -138,6 +138,6 @@ def claimed_predictions():
 
 def paper_files(tables):
     """The scorecard and these tables."""
-    return expand(
-        "results/{run}/paper/{name}.csv", run=RUN, name=[*tables, "scorecard"]
-    )
+    # Of a run that ended before the rule made verdicts Snakemake has no record of them, and makes them where they are named.
+    names = [*(f"{table}.csv" for table in tables), "scorecard.csv", "verdicts.json"]
+    return expand("results/{run}/paper/{name}", run=RUN, name=names)

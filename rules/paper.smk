@@ -53,6 +53,7 @@ rule make_scorecard:
         markdown="results/{run}/paper/scorecard.md",
         csv="results/{run}/paper/scorecard.csv",
         latex="results/{run}/paper/scorecard.tex",
+        verdicts="results/{run}/paper/verdicts.json",
     log:
         "logs/{run}/make_scorecard.log",
     benchmark:
@@ -71,4 +72,5 @@ rule make_scorecard:
         "python {input.script} --settings {params.settings:q} --claims {input.claims:q} --values {input.values:q}"
         " --predictions {input.predictions:q} --data {input.data:q} --equal {params.equal:q} --departures {params.departures:q}"
         " --json {output.json:q} --markdown {output.markdown:q} --csv {output.csv:q} --latex {output.latex:q}"
+        " --verdicts {output.verdicts:q}"
         " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"

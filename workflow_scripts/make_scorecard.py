@@ -3,9 +3,10 @@
 Example (of whatever a run has answered so far):
     python workflow_scripts/make_scorecard.py --settings "$SETTINGS" --claims paper/claims.yaml \\
         --values paper/values/*.csv --predictions results/small/evaluation/predictions/*.jsonl \\
-        --json scorecard.json --markdown scorecard.md --csv scorecard.csv --latex scorecard.tex
+        --json scorecard.json --markdown scorecard.md --csv scorecard.csv --latex scorecard.tex \\
+        --verdicts verdicts.json
 
-Makes: the four files. A claim whose systems are not among the predictions is `not run`, with the commands that run it.
+Makes: the five files. A claim whose systems are not among the predictions is `not run`, with the commands that run it.
 """
 
 import json
@@ -32,7 +33,7 @@ def main(argv: list[str] | None = None) -> None:
     flags.add_argument("--data", type=Path, nargs="*", default=[], help="what measure_data wrote: kinds of rows")
     flags.add_argument("--equal", default="{}", help="systems that are another's under another name, as JSON")
     flags.add_argument("--departures", default="[]", help="settings of base that are not the paper's, as JSON")
-    program.add_paths(flags, "--claims", "--json", "--markdown", "--csv", "--latex", many=("--values",))
+    program.add_paths(flags, "--claims", "--json", "--markdown", "--csv", "--latex", "--verdicts", many=("--values",))
     given = flags.parse_args(argv)
     settings = parse_settings(MakeScorecard, given.settings)
     plan = settings.scoring
@@ -55,8 +56,10 @@ def main(argv: list[str] | None = None) -> None:
     write_text(given.markdown, scorecard.as_markdown(content))
     write_text(given.csv, scorecard.as_csv(content))
     write_text(given.latex, scorecard.as_latex(content))
+    write_json(given.verdicts, scorecard.as_metrics(content))
     inputs = [given.claims, *given.values, *given.predictions, *given.data]
-    record(given.json, settings, inputs=inputs, others=[given.markdown, given.csv, given.latex])
+    others = [given.markdown, given.csv, given.latex, given.verdicts]
+    record(given.json, settings, inputs=inputs, others=others)
 
 
 if __name__ == "__main__":

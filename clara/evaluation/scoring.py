@@ -8,6 +8,7 @@ import numpy as np
 
 from clara.errors import DataError
 from clara.evaluation.bootstrap import Floats, generator_for, interval, resampled_means
+from clara.evaluation.labels import is_main
 from clara.evaluation.metrics import answer_scores, recall_at
 from clara.files import write_json
 from clara.records import Prediction, read_rows
@@ -64,9 +65,19 @@ def score_file(predictions: Path, metrics: Path, *, recall_cuts: Sequence[int], 
         {
             "system": rows[0].system,
             "confidence": resampling.confidence,
+            AVERAGE: averages(scored),
             "rows": [row._asdict() for row in scored],
         },
     )
+
+
+def averages(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """Setting → main metric → macro mean in percent: `dvc metrics` reads mappings, and passes over `rows`."""
+    found: dict[str, dict[str, float]] = {}
+    for row in rows:
+        if row.benchmark == AVERAGE and is_main(row.metric):
+            found.setdefault(row.setting, {})[row.metric] = row.value
+    return found
 
 
 def check(rows: Sequence[Prediction], where: str) -> None:

@@ -97,6 +97,17 @@ def test_the_file_holds_system_confidence_and_rows_and_is_the_same_twice(tmp_pat
     assert list(value["rows"][0]) == ["benchmark", "setting", "metric", "value", "low", "high", "n"]
 
 
+def test_the_file_names_the_main_averages_of_each_setting_beside_its_rows(tmp_path: Path) -> None:
+    rows = [prediction("1", setting=setting, benchmark=b) for setting in ("oracle", "normal") for b in ("nq", "2wiki")]
+    write_rows(tmp_path / "p.jsonl", [*rows, prediction("2", setting="oracle", prediction="Rome", ranking=[0, 1, 2])])
+    score_file(tmp_path / "p.jsonl", tmp_path / "m.json", recall_cuts=[1], resampling=RESAMPLING)
+    best = dict.fromkeys(("em", "f1", "cover_em", "recall@1"), 100.0)
+    assert json.loads((tmp_path / "m.json").read_text())["average"] == {
+        "oracle": dict.fromkeys(best, 75.0),  # of 50 on one benchmark and 100 on the other
+        "normal": best,
+    }
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [

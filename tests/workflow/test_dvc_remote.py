@@ -61,6 +61,11 @@ def test_experiments_in_copies_compute_what_they_record(published: Path, tmp_pat
         for experiment in rows[1]["experiments"]
     }
     assert found == {"here": 6, "aside": 2 * 4, "later": 5 * 3}  # the first one left factor = 3 in the folder
+    moved = json.loads(dvc(copy, "exp", "diff", "here", "aside", "--json").splitlines()[-1])
+    assert moved["metrics"] == {"results/metric.json": {"": {"old": 6, "new": 8, "diff": 2}}}
+    assert moved["params"] == {"config.yaml": {"factor": {"old": 3, "new": 4, "diff": 1}}}
+    shown = dvc(copy, "exp", "show", "--only-changed", "--csv").splitlines()
+    assert {"factor", "size"} <= {*next(line for line in shown if line.startswith("Experiment,")).split(",")}
 
 
 PAGE = (ROOT / "docs" / "dvc.md").read_text(encoding="utf-8")

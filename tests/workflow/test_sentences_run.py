@@ -58,7 +58,12 @@ def test_dvc_has_the_stages_and_the_tests_run_the_rest(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert all(f"Running stage '{name}'" in done.stdout for name in named)
     assert set(named) <= stages.keys()
-    files = ("tests/workflow/test_dvc_remote.py", "tests/workflow/two_rules.py", ADOPT)
+    files = (
+        "tests/workflow/test_dvc_remote.py",
+        "tests/workflow/test_dvc_numbers.py",
+        "tests/workflow/two_rules.py",
+        ADOPT,
+    )
     calls = "".join((ROOT / path).read_text(encoding="utf-8") for path in files)
     for words in said("dvc"):
         if words[-1] not in named:

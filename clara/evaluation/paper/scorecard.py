@@ -111,6 +111,12 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, DECIMALS)
 
 
+def as_metrics(content: dict[str, Any]) -> dict[str, Any]:
+    """Verdict and difference in points of each claim that was run, for `dvc metrics`."""
+    run = [row for row in content["claims"] if row["difference"] is not None]
+    return {row["name"]: {"verdict": row["verdict"], "difference": row["difference"]} for row in run}
+
+
 def as_csv(content: dict[str, Any]) -> str:
     """The same, a line a claim."""
     text = io.StringIO()

@@ -142,6 +142,7 @@ def test_files_tell_verdict_numbers_and_what_to_run() -> None:
     assert r"It is so & holds & +100.0 {\scriptsize [100.0, 100.0]} & -- \\" in latex
     assert r"So is that & not run & -- & -- \\" in latex
     assert latex.count("{tabular}") == 2
+    assert scorecard.as_metrics(content) == {"c": {"verdict": "holds", "difference": 100.0}}
 
 
 def test_the_papers_difference_names_no_place_where_it_is_ours() -> None:
