@@ -19,9 +19,9 @@ from clara.model.calls import require_candidates, require_count, require_memorie
 from clara.model.checkpoint import LoadedCheckpoint
 from clara.model.compression import compress
 from clara.model.generator import generate
-from clara.model.mapped_search import MappedSearch
 from clara.model.search import INDEX, Found, Index, exact
 from clara.model.store import DOCUMENTS, MemoryStore
+from clara.model.store_search import StoreSearch
 from clara.model.streaming import OnText, pieces, stream
 from clara.records import Passage, read_numbered
 
@@ -38,7 +38,7 @@ class Clara:
         self.model = loaded.model
         self.card = loaded.card
         self.compressor_hash = loaded.compressor_hash
-        self._mapped: WeakKeyDictionary[MemoryStore, MappedSearch] = WeakKeyDictionary()
+        self._searches: WeakKeyDictionary[MemoryStore, StoreSearch] = WeakKeyDictionary()
 
     @property
     def serves(self) -> list[str]:
@@ -284,13 +284,11 @@ class Clara:
     def _rows(self, queries: Tensor, store: MemoryStore, k: int) -> Found:
         store.require(self.compressor_hash)
         queries = queries.float()
-        if self.model.document_map is not None:
-            if store not in self._mapped:
-                self._mapped[store] = MappedSearch(self.model, store)
-            return self._mapped[store].search(store, queries, k=k)
+        if self.card.shape.score != "flattened" or self.model.document_map is not None:
+            if store not in self._searches:
+                self._searches[store] = StoreSearch(self.model, store)
+            return self._searches[store].search(store, queries, k=k)
         # The index approximates the cosine: with one a store is searched in two stages, any other as a whole.
-        if self.card.shape.score != "flattened":
-            return exact(store, queries, k=k, score=self.model.scores)
         return Index(store).search(queries, k=k) if (store.folder / INDEX).exists() else exact(store, queries, k=k)
 
 

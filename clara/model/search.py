@@ -37,9 +37,6 @@ SAMPLED = 2048
 IndexKind = Literal["scan", "lists"]
 INDEX_KINDS: tuple[IndexKind, ...] = ("scan", "lists")
 
-Score = Callable[[Float[Tensor, "batch memory dim"], Float[Tensor, "batch candidates memory dim"]], Tensor]
-"""Scores of each question's own candidates, such as `ClaraModel.scores`."""
-
 
 class Found(NamedTuple):
     """The best documents of each question, best first."""
@@ -48,16 +45,11 @@ class Found(NamedTuple):
     scores: Float[Tensor, "questions k"]
 
 
-def exact(
-    store: MemoryStore, questions: Float[Tensor, "questions memory dim"], *, k: int, score: Score = cosine_scores
-) -> Found:
-    """The k best of all documents by their exact score; the store is streamed, so its size costs time alone."""
+def exact(store: MemoryStore, questions: Float[Tensor, "questions memory dim"], *, k: int) -> Found:
+    """The k best of all documents by the cosine of flattened memories; a larger store costs time, not memory."""
     wanted = _unit(questions.flatten(1))
 
-    def scores(first: int, block: Tensor) -> Tensor:
-        # One question at a time only where a score needs all vectors; the cosine of all questions is one product.
-        if score is not cosine_scores:
-            return torch.cat([score(question[None], block[None]) for question in questions])
+    def scores(_: int, block: Tensor) -> Tensor:
         flat = block.flatten(1).float()
         cosines: Tensor = wanted @ flat.T / flat.norm(dim=1).clamp(min=1e-12)
         return cosines
@@ -147,12 +139,11 @@ class Index:
         *,
         k: int,
         rescored: int = RESCORED,
-        score: Score = cosine_scores,
     ) -> Found:
         """The k best by exact score among the `rescored` best of the index."""
         # The mean of the documents moves all scores of a question alike.
         near = self._near(_unit(questions.flatten(1)) @ self.directions, max(k, rescored))
-        found = [self._rescored(question, rows, k, score) for question, rows in zip(questions, near, strict=True)]
+        found = [self._rescored(question, rows, k) for question, rows in zip(questions, near, strict=True)]
         return Found(torch.stack([rows for rows, _ in found]), torch.stack([scores for _, scores in found]))
 
     def _near(self, wanted: Float[Tensor, "questions width"], count: int) -> Int[Tensor, "questions found"]:
@@ -165,9 +156,9 @@ class Index:
             near = _merge(near, torch.cat([wanted @ part.float().T for part in parts], dim=1), first, count)
         return near.rows
 
-    def _rescored(self, question: Tensor, rows: Tensor, k: int, score: Score) -> Found:
+    def _rescored(self, question: Tensor, rows: Tensor, k: int) -> Found:
         rows = rows.sort().values  # among equals the first, as in an exact search; and the disk is read in order
-        scores = score(question[None], self.store.rows(rows.tolist())[None])
+        scores = cosine_scores(question[None], self.store.rows(rows.tolist())[None])
         best = _merge(_none(1), scores, 0, k)
         return Found(rows[best.rows[0]], best.scores[0])
 

@@ -8,13 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-import clara
-from clara.model import checkpoint, packed, search
+from clara.model import checkpoint, packed
 from clara.model.adapters import COMPRESSOR, QUERY_REASONER
-from clara.model.checkpoint import LoadedCheckpoint
 from clara.model.clara import ClaraModel
-from clara.model.mapped_search import MappedSearch
-from clara.model.store import MemoryStore
 from clara.training.objectives import Objective, Totals
 from tests import tiny
 from tests.training.test_joint import ranking
@@ -116,42 +112,3 @@ def test_a_checkpoint_keeps_it_packed_too_and_the_store_stays(make_model: Make, 
     found = packed.read(tmp_path / "small")[KEY]
     torch.testing.assert_close(found, tensors[KEY], rtol=0.004, atol=0)  # bfloat16
     assert found.ne(0).any()
-
-
-@pytest.fixture(params=FORMS)
-def searched(request: pytest.FixtureRequest, make_model: Make, tmp_path: Path) -> tuple[LoadedCheckpoint, Path]:
-    """A checkpoint with both maps, and a store of its compressor."""
-    card = tiny.save(mapped(make_model(score=request.param)), tmp_path / "joint", stage="joint")
-    loaded = checkpoint.load(card, dtype="float32")
-    return loaded, tiny.store(loaded, tmp_path, dtype="bfloat16")
-
-
-def test_a_search_is_a_sort_of_all_scores_and_turns_the_store_once(
-    searched: tuple[LoadedCheckpoint, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model, store = searched[0].model, MemoryStore(searched[1])
-    monkeypatch.setattr(search, "SEARCH_BYTES", 2 * 4 * 4 * 64)  # two documents
-    questions = vectors(model, QUERY_REASONER, QUESTIONS)
-    everything = store.rows(range(len(tiny.TEXTS)))[None].expand(len(questions), -1, -1, -1)
-    wanted = torch.sort(model.scores(questions, everything).detach(), dim=-1, descending=True, stable=True)
-    mapping = MappedSearch(model, store)
-    for name in ("compared", "_behind"):
-        monkeypatch.setattr(model, name, None)
-    found = mapping.search(store, questions, k=4)
-    torch.testing.assert_close(found.scores, wanted.values[:, :4], atol=1e-5, rtol=0)
-    assert torch.equal(found.rows, wanted.indices[:, :4])
-
-
-def test_answers_search_so_and_leave_an_index_alone(searched: tuple[LoadedCheckpoint, Path], tmp_path: Path) -> None:
-    served, manifest = clara.load(tmp_path / "joint"), searched[1]
-    opened = MemoryStore(manifest)
-    search.build_index(opened)
-    given = served.find(QUESTIONS, documents=[tiny.TEXTS] * 2, k=3)
-    for _ in range(2):
-        found = served.find(QUESTIONS, store=opened, k=3)
-        assert [one.documents for one in found] == [one.documents for one in given]
-        torch.testing.assert_close(found[0].scores, given[0].scores, atol=2e-3, rtol=0)  # stored in bfloat16
-    assert len(served._mapped) == 1  # the lengths were taken once
-    stored = opened.memories(found[0].documents)
-    assert torch.equal(torch.stack(list(found[0].memories)), stored)
-    del opened

@@ -45,17 +45,6 @@ def test_an_exact_search_in_blocks_is_a_sort_of_all_scores(world: tuple[MemorySt
     assert found.rows[:, 0].tolist() == NEAR
 
 
-def test_another_score_is_asked_block_by_block(world: tuple[MemoryStore, torch.Tensor]) -> None:
-    store, questions = world
-
-    def worst(question: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
-        return -cosine_scores(question, candidates)
-
-    everything = store.rows(range(COUNT))[None].expand(5, -1, -1, -1)
-    wanted = cosine_scores(questions, everything).argmin(-1)
-    assert torch.equal(exact(store, questions, k=1, score=worst).rows[:, 0], wanted)
-
-
 def test_the_index_finds_what_the_exact_search_finds(world: tuple[MemoryStore, torch.Tensor]) -> None:
     store, questions = world
     build_index(store, width=16)
