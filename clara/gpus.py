@@ -9,6 +9,7 @@ import fcntl
 import itertools
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -103,3 +104,24 @@ def _try(path: Path) -> int | None:
         return None
     os.set_inheritable(handle, True)
     return handle
+
+
+def no_memory(error: Exception) -> str | None:
+    """The sentence for an error of torch that says that a GPU's memory did not suffice; None for all others.
+
+    By the error's name: torch is not loaded for it.
+    """
+    said = str(error)
+    if type(error).__name__ not in ("OutOfMemoryError", "AcceleratorError") or "out of memory" not in said:
+        return None
+    amounts = (r"allocate ([\d.]+ \w+)", r"of which ([\d.]+ \w+) is free", r"capacity of ([\d.]+ \w+)")
+    found = [re.search(amount, said) for amount in amounts]
+    asked, free, all_ = (one[1] if one else "" for one in found)
+    own = re.search(r"this process has ([\d.]+ \w+) memory in use", said)
+    numbers = f": {asked} more were asked for, {free} of {all_} were free" if asked and free and all_ else ""
+    held = f", this job held {own[1]}" if own else ""
+    return (
+        f"the GPU's memory did not suffice{numbers}{held}; lower micro_batch_size or micro_batch_tokens (a training), "
+        "evaluation.generation.batch_size (answers) or compression.batch_tokens, or, where jobs share the GPU, "
+        "gpu_mem_mb or gpu_jobs of the profile, and run again"
+    )

@@ -13,6 +13,7 @@ from typing import NoReturn
 from clara import attempts, environment, gpus
 from clara.errors import ClaraError
 from clara.files import NO_ACCESS, NO_ROOM, no_room
+from clara.gpus import no_memory
 
 EXIT_ERROR = 2
 EXIT_TERMINATED = 143
@@ -76,10 +77,11 @@ def _outcome(main: Callable[[], None]) -> tuple[int, str]:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_ERROR, f"failed: {error}"
     except Exception as error:
-        if (sentence := refusal(error)) is None:
+        full = no_memory(error)
+        if (sentence := full or refusal(error)) is None:
             raise
         print(f"error: {sentence}", file=sys.stderr)
-        return EXIT_ERROR, f"failed: {sentence}"
+        return EXIT_ERROR, f"{'out of memory' if full else 'failed'}: {sentence}"
     except KeyboardInterrupt:
         return 130, "interrupted"
     return 0, "finished"

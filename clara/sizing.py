@@ -24,6 +24,16 @@ CPU_FLOPS, GPU_FLOPS = 1.1e11, 1.2e14
 """A second, reached in training: of one core (docs/experiments.md), and of one 80 GB card, supposed."""
 SLACK = 1.25
 """Allocators keep more than tensors need."""
+CONTEXT_MB = 700
+"""Of a GPU, for a process's CUDA context and libraries: 0.66 GiB on an H200."""
+RESERVED = 1.75
+"""What a process that nothing stops holds of a GPU, by what it needs at most: torch's allocator keeps blocks that are
+too small for the next, longer text. Up to 1.68 in a run of configs/small-gpu.yaml (docs/cluster.md)."""
+SHOWN_WHOLE = 1.8
+"""Tokens of a document shown as text, by `document_max_tokens`: nothing cuts those that benchmarks bring. The memory of
+that run's tuning on five documents of text is that of 1.5 on average."""
+SAMPLED_ROWS = 65536
+"""Embeddings, of which the scale of memories is taken (`EMBEDDINGS_SAMPLED` of clara/model/backbone.py)."""
 HOURS_ALONE = 24
 """A training that takes longer on one GPU gets more of them, as far as a node has them."""
 
@@ -47,7 +57,7 @@ class Size(NamedTuple):
     """On the GPUs below, or on one core."""
     gpus: int
     gpu_mem_mb: int
-    """Of each GPU."""
+    """Of each GPU, at the least; a job beside others asks for more (`Sizes.gpu_memory`)."""
     disk_mb: float
     """Of its results and its saved state."""
 
@@ -62,9 +72,11 @@ MEASURED_MB = {
 LIKE = {
     "answer_as_teacher": "predict_baseline", "tune_text_rag": "tune_instructions",
     "predict_compressed_text": "predict_baseline", "predict_released": "compress_documents",
-    "rank_neural": "predict_baseline",
+    "rank_neural": "predict_baseline", "no_retrieval": "predict_baseline", "hard_words": "predict_baseline",
 }  # fmt: skip
-"""Steps of baselines that are taken for as large as another step."""
+"""Steps of baselines, and kinds of them (`kind_of`), that are taken for as large as another step."""
+APART = {"tune_text_rag", "no_retrieval", "hard_words"}
+"""Those of them that have an estimate of their own on GPUs, which jobs may share."""
 LIGHT_MB = {
     "fetch_corpus": 500, "split_passages": 1500, "prepare_questions": 1500, "make_candidates": 1500,
     "collect_documents": 1500, "gather_pairs": 1500, "review_pairs": 1500, "rank_bm25": 1000, "score": 500,
@@ -73,6 +85,18 @@ LIGHT_MB = {
 """Steps without a model: what they took for the demo; large corpora are added."""
 BENCHMARK_ROWS = {"nq": (79168, 8757), "hotpotqa": (90447, 7405), "musique": (19938, 2417), "2wiki": (167454, 12576)}
 """Format → training and test questions of the official files."""
+SECTIONS = {
+    "pretrain": "pretraining", "tune_instructions": "instruction", "tune_text_rag": "instruction",
+    "train_joint": "joint",
+}  # fmt: skip
+"""Training → the part of the configuration that it reads."""
+ROLES = 3
+"""Adapters of a model."""
+WRITING = {
+    "synthesize", "predict", "predict_baseline", "predict_given", "predict_given_text", "predict_by_k",
+    "rewrite_documents", "answer_as_teacher", "predict_compressed_text", "no_retrieval", "hard_words",
+}  # fmt: skip
+"""Steps that may write by vLLM."""
 SHARE_OF_POOLS = 1 / 8
 """Distinct documents among the places in all pools; 455 of 4480 in the demo."""
 
@@ -104,18 +128,28 @@ class Sizes:
 
     def _of(self, rule: str, variant: str = "base", ratio: int | None = None) -> Size:
         """The size of a rule's job at its first attempt; at the largest memories where no ratio is given."""
-        config, rule = self.variants[variant], LIKE.get(rule, rule)
-        if rule not in MEASURED_MB:
+        config = self.variants[variant]
+        if rule not in APART or not self.site.node_gpus:
+            rule = LIKE.get(rule, rule)
+        if rule not in MEASURED_MB and rule not in LIKE:
             return Size(LIGHT_MB.get(rule, 1000) + _data_mb(rule, config), 20.0, 0, 0, 1.0)
         size = self._with_model(rule, config, ratio or min(config["ratios"]))
-        known = MEASURED_MB[rule]
-        if not size.gpus and size.mem_mb <= 1.05 * known:
-            size = size._replace(mem_mb=known)
+        if not size.gpus and size.mem_mb <= 1.05 * MEASURED_MB[rule]:
+            size = size._replace(mem_mb=MEASURED_MB[rule])
         return size
 
     def memory(self, rule: str, variant: str, ratio: int | None, attempt: int) -> int:
         """Megabytes to ask for: more at each attempt."""
         return self.of(rule, variant, ratio).mem_mb * attempt
+
+    def gpu_memory(self, rule: str, variant: str, ratio: int | None, attempt: int) -> int:
+        """Megabytes of its GPUs together that a job fills beside others, more at each attempt; 0 without a GPU."""
+        size, config = self.of(rule, variant, ratio), self.variants[variant]
+        each = round(RESERVED * size.gpu_mem_mb)
+        engine = (config["synthesis"] if rule == "synthesize" else config["evaluation"]["generation"])["engine"]
+        if rule in WRITING and engine in ("auto", "vllm"):  # it fills a GPU
+            each = max(each, 1000 * self.site.gpu_gb)
+        return size.gpus * each * attempt
 
     def minutes(self, rule: str, variant: str, ratio: int | None, attempt: int) -> int:
         """Minutes to ask for: half as much again as expected, more at each attempt, at most a slot of the site."""
@@ -139,23 +173,26 @@ class Sizes:
             )
             mem = CPU_BASE_MB + (8 * model.parameters / 1e6 if converted else 1100)
             return Size(round(mem), 60 + model.parameters / 1e7, 0, 0, 2 * weights)
-        if rule in ("pretrain", "tune_instructions", "train_joint"):
+        if rule in SECTIONS:
             return self._training(rule, config, ratio, model)
-        passes, work, disk = _inference(rule, config, ratio, model)
+        passes, work, disk = _inference(rule, config, ratio, model, self._shown(config))
         scores = self.site.node_gpus > 0 and config["backbone"]["attention"] == "eager"
-        peak = max(_forward_mb(model, one, b, scores) for one in passes)
+        peak, held = max(_forward_mb(model, one, b, scores) for one in passes), weights
+        if self.site.node_gpus:  # two copies of the rows whose scale is taken, as long as no pass is
+            peak = max(peak, 8 * min(model.vocabulary, SAMPLED_ROWS) * model.width / 1e6)
+            held += ROLES * model.adapter(config["lora"]["rank"]) * 4 / 1e6
         if rule == "measure_efficiency":  # a second model, without adapters
             peak += weights
         return self._size(
-            weights, weights + SLACK * peak, 2 * model.parameters * work, 1 if self.site.node_gpus else 0, disk
+            weights, held + SLACK * peak, 2 * model.parameters * work, 1 if self.site.node_gpus else 0, disk
         )
 
     def _training(self, rule: str, config: dict[str, Any], ratio: int, model: Model) -> Size:
-        section = config[{"pretrain": "pretraining", "tune_instructions": "instruction", "train_joint": "joint"}[rule]]
+        section, shown = config[SECTIONS[rule]], self._shown(config)
         plan, b = section["optimization"], BYTES[config["backbone"]["dtype"]]
         # Eager attention keeps weights in two precisions, our own on a CPU in one, the fused kernels of a GPU none.
         scores = 2 * (config["backbone"]["attention"] == "eager") if self.site.node_gpus else 1
-        passes, memories, targets = _micro_batch(rule, config, section, ratio)
+        passes, memories, targets = _micro_batch(rule, config, section, ratio, shown)
         per_layer = [p.tokens * (10 * model.width + 4 * model.inner + scores * model.heads * p.length) for p in passes]
         if plan["gradient_checkpointing"]:
             kept = model.layers * model.width * sum(p.tokens for p in passes) + max(per_layer)
@@ -166,7 +203,7 @@ class Sizes:
         trained = adapter * (2 * 16 + 3 * 4) / 1e6
         weights = model.parameters * b / 1e6
         peak = weights + trained + SLACK * (kept * b + logits + 4 * memories * model.width) / 1e6
-        tokens = sum(p.tokens for p in _examples(rule, config, section, ratio, 1))
+        tokens = sum(p.tokens for p in _examples(rule, config, section, ratio, 1, shown))
         validations = 2 + plan["steps"] // plan["validate_every"]
         learn = plan["steps"] * plan["batch_size"] * tokens * (6 if plan["gradient_checkpointing"] else 4)
         work = model.parameters * (learn + 2 * validations * plan["validation_examples"] * tokens)
@@ -174,6 +211,12 @@ class Sizes:
         micro_batches = math.ceil(plan["batch_size"] * tokens / sum(p.tokens for p in passes))
         gpus = self._gpus(work / GPU_FLOPS / 3600, micro_batches)
         return self._size(weights, peak, work, gpus, disk)
+
+    def _shown(self, config: dict[str, Any]) -> float:
+        """Tokens of a document that is shown as text; on CPUs as one that is compressed, as was measured there."""
+        document: int = config["memory"]["document_max_tokens"] + 2
+        own = any(given["format"] != "supports" for given in config["benchmarks"].values())
+        return document * (SHOWN_WHOLE if own and self.site.node_gpus else 1)
 
     def _gpus(self, hours: float, micro_batches: int) -> int:
         """The fewest, a power of two, that end a training in a day; at most a node, or a step's micro-batches."""
@@ -204,7 +247,8 @@ class Sizes:
     def _size(self, weights: float, peak: float, work: float, gpus: int, disk: float) -> Size:
         """From the model's and the whole job's memory in megabytes and the job's floating-point operations."""
         if gpus:
-            return Size(round(GPU_BASE_MB + 1.3 * weights), 120 + work / GPU_FLOPS / gpus, gpus, round(peak), disk)
+            seconds = 120 + work / GPU_FLOPS / gpus
+            return Size(round(GPU_BASE_MB + 1.3 * weights), seconds, gpus, round(CONTEXT_MB + peak), disk)
         return Size(round(CPU_BASE_MB + peak), 20 + work / CPU_FLOPS, 0, 0, disk)
 
 
@@ -212,16 +256,20 @@ def _memory(config: dict[str, Any], ratio: int) -> int:
     return max(1, int(config["memory"]["document_max_tokens"]) // ratio)
 
 
-def _examples(rule: str, config: dict[str, Any], section: dict[str, Any], ratio: int, n: float) -> list[Pass]:
-    """The passes over `n` examples as long as they can be."""
+def _examples(
+    rule: str, config: dict[str, Any], section: dict[str, Any], ratio: int, n: float, shown: float
+) -> list[Pass]:
+    """The passes over `n` examples as long as they can be; `shown`: tokens of a document as text."""
     m, document = _memory(config, ratio), config["memory"]["document_max_tokens"] + 2
     k, answer = section.get("top_k", 1), PROMPT_TOKENS + section["max_target_tokens"]
+    if rule == "tune_text_rag":
+        return [Pass(n, round(k * shown) + answer)]
     generator = Pass(n, k * m + answer)
     return [Pass(n, PROMPT_TOKENS + m) if rule == "train_joint" else Pass(n * k, document + m), generator]
 
 
 def _micro_batch(
-    rule: str, config: dict[str, Any], section: dict[str, Any], ratio: int
+    rule: str, config: dict[str, Any], section: dict[str, Any], ratio: int, shown: float
 ) -> tuple[list[Pass], float, float]:
     """The passes of the largest micro-batch, the stored memory vectors that it reads, and its target tokens."""
     plan, target = section["optimization"], section["max_target_tokens"]
@@ -229,20 +277,22 @@ def _micro_batch(
     most, targets = n, n * target
     if plan["micro_batch_tokens"] is not None:
         n = min(n, plan["batch_size"])
-        one = sum(p.tokens for p in _examples(rule, config, section, ratio, 1))
+        one = sum(p.tokens for p in _examples(rule, config, section, ratio, 1, shown))
         held = min(max(plan["micro_batch_tokens"], one), n * one)
         # Short documents and questions leave room for more examples, whose targets can still be long.
-        slots = section.get("top_k", 1) * _memory(config, ratio)
+        slots = 0 if rule == "tune_text_rag" else section.get("top_k", 1) * _memory(config, ratio)
         frame = slots + (_memory(config, ratio) if rule == "train_joint" else slots)
-        most, targets = min(n, held / frame), min(n, held / (frame + target)) * target
+        most, targets = min(n, held / max(1, frame)), min(n, held / (frame + target)) * target
         n = held / one
     pools = config["candidates"]["train_size"] or config["candidates"]["size"]
     memories = most * pools * _memory(config, ratio) if rule == "train_joint" else 0
-    return _examples(rule, config, section, ratio, n), memories, targets
+    return _examples(rule, config, section, ratio, n, shown), memories, targets
 
 
-def _inference(rule: str, config: dict[str, Any], ratio: int, model: Model) -> tuple[list[Pass], float, float]:
-    """Largest passes, tokens in all, and megabytes of results of a step that learns nothing."""
+def _inference(
+    rule: str, config: dict[str, Any], ratio: int, model: Model, shown: float
+) -> tuple[list[Pass], float, float]:
+    """Largest passes, tokens in all, and megabytes of results of a step that learns nothing; `shown` as above."""
     m, document = _memory(config, ratio), config["memory"]["document_max_tokens"] + 2
     given, questions = config["evaluation"], _questions(config)
     if rule == "compress_documents":
@@ -263,15 +313,16 @@ def _inference(rule: str, config: dict[str, Any], ratio: int, model: Model) -> t
         length, texts = m + PROMPT_TOKENS + asked["recovery"]["max_new_tokens"], 2 * asked["recovery"]["documents"]
         return [Pass(min(given["generation"]["batch_size"], texts), length)], texts * (length + document), 1.0
     if rule == "measure_efficiency":
-        length = given["top_k"] * document + PROMPT_TOKENS + asked["efficiency"]["new_tokens"]
+        length = round(given["top_k"] * shown) + PROMPT_TOKENS + asked["efficiency"]["new_tokens"]
         work = asked["efficiency"]["questions"] * (2 * length + config["candidates"]["size"] * document)
         return [Pass(1, length)], work, 1.0
     k, generation = given["top_k"], given["generation"]
-    as_text = rule in ("predict_baseline", "predict_given_text")
+    as_text = rule in ("predict_baseline", "predict_given_text", "hard_words", "no_retrieval")
+    shown *= {"hard_words": 1 / ratio, "no_retrieval": 0}.get(rule, 1)
     answers = 1
     if rule == "predict_by_k":
         k, answers = max(asked["by_k"]), len(asked["by_k"])
-    length = k * (document if as_text else m) + PROMPT_TOKENS + generation["max_new_tokens"]
+    length = round(k * (shown if as_text else m)) + PROMPT_TOKENS + generation["max_new_tokens"]
     pools = answers * len(config["candidates"]["settings"])
     return [Pass(generation["batch_size"], length)], pools * questions[1] * length, 2e-3 * pools * questions[1]
 
@@ -328,10 +379,16 @@ def variant_and_ratio(wildcards: Mapping[str, str]) -> tuple[str, int | None]:
     return wildcards.get("variant", variant), int(ratio) if ratio else None
 
 
+def kind_of(rule: str, wildcards: Mapping[str, str]) -> str:
+    """The rule, or the kind of its jobs that shows less text than the others."""
+    named = wildcards.get("baseline") or wildcards.get("method") or ""
+    return named if named in ("no_retrieval", "hard_words") else rule
+
+
 def job_size(sizes: Sizes, rule: str, wildcards: Mapping[str, str]) -> Size:
     """The estimate for a job of the workflow."""
     variant, ratio = variant_and_ratio(wildcards)
-    return sizes.of(rule, variant, ratio)
+    return sizes.of(kind_of(rule, wildcards), variant, ratio)
 
 
 def require_gpus(wanted: Mapping[str, int], limit: int | None) -> None:

@@ -24,7 +24,7 @@ from clara.evaluation.paper.specs import read_table
 from clara.gpus import SHARED
 from clara.plan import failures, use_checkout
 from clara.runs import summary
-from clara.sizing import Site, Sizes, require_gpus, variant_and_ratio
+from clara.sizing import Site, Sizes, kind_of, require_gpus, variant_and_ratio
 
 use_checkout(ROOT)
 read_table = functools.cache(read_table)
@@ -173,11 +173,12 @@ def state(rule_name):
 
 
 def sized(rule_name, what):
-    """Memory in MB, or minutes, of a job of the rule: the estimate of clara/sizing.py, more at each attempt."""
+    """Memory in MB, minutes, or GPU memory in MB, of a job of the rule: the estimate of clara/sizing.py, more at each attempt."""
 
     def amount(wildcards, attempt):
-        variant, ratio = variant_and_ratio(dict(wildcards.items()))
-        return getattr(SIZES, what)(rule_name, variant, ratio, attempt)
+        given = dict(wildcards.items())
+        kind = kind_of(rule_name, given)
+        return getattr(SIZES, what)(kind, *variant_and_ratio(given), attempt)
 
     return amount
 

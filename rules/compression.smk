@@ -20,6 +20,7 @@ rule compress_documents:
         mem_mb=sized("compress_documents", "memory"),
         runtime=sized("compress_documents", "minutes"),
         gpu=gpus("compress_documents"),
+        gpu_mem_mb=sized("compress_documents", "gpu_memory"),
     params:
         settings=settings("compress_documents"),
         code=PLAN.code("compress_documents"),

@@ -20,6 +20,7 @@ rule predict:
         mem_mb=sized("predict", "memory"),
         runtime=sized("predict", "minutes"),
         gpu=gpus("predict"),
+        gpu_mem_mb=sized("predict", "gpu_memory"),
     params:
         settings=settings("predict"),
         code=PLAN.code("predict"),
@@ -56,6 +57,7 @@ rule predict_baseline:
         mem_mb=sized("predict_baseline", "memory"),
         runtime=sized("predict_baseline", "minutes"),
         gpu=gpus("predict_baseline"),
+        gpu_mem_mb=sized("predict_baseline", "gpu_memory"),
     params:
         settings=settings("predict_baseline"),
         code=PLAN.code("predict_baseline"),
@@ -86,6 +88,7 @@ rule predict_compressed_text:
         mem_mb=sized("predict_compressed_text", "memory"),
         runtime=sized("predict_compressed_text", "minutes"),
         gpu=gpus("predict_compressed_text"),
+        gpu_mem_mb=sized("predict_compressed_text", "gpu_memory"),
     params:
         settings=settings("predict_compressed_text"),
         code=PLAN.code("predict_compressed_text"),
@@ -116,6 +119,7 @@ rule predict_released:
         mem_mb=sized("predict_released", "memory"),
         runtime=sized("predict_released", "minutes"),
         gpu=gpus("predict_released"),
+        gpu_mem_mb=sized("predict_released", "gpu_memory"),
     params:
         settings=settings("predict_released"),
         code=PLAN.code("predict_released"),
@@ -144,6 +148,7 @@ rule rank_neural:
         mem_mb=sized("rank_neural", "memory"),
         runtime=sized("rank_neural", "minutes"),
         gpu=gpus("rank_neural"),
+        gpu_mem_mb=sized("rank_neural", "gpu_memory"),
     params:
         settings=settings("rank_neural"),
         code=PLAN.code("rank_neural"),
@@ -199,6 +204,7 @@ rule measure_memory_use:
         mem_mb=sized("measure_memory_use", "memory"),
         runtime=sized("measure_memory_use", "minutes"),
         gpu=gpus("measure_memory_use"),
+        gpu_mem_mb=sized("measure_memory_use", "gpu_memory"),
     params:
         settings=lambda w: PLAN.settings("measure_memory_use", variant_of(w.name)),
         code=PLAN.code("measure_memory_use"),

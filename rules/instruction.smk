@@ -25,6 +25,7 @@ rule tune_instructions:
         mem_mb=sized("tune_instructions", "memory"),
         runtime=sized("tune_instructions", "minutes"),
         gpu=gpus("tune_instructions"),
+        gpu_mem_mb=sized("tune_instructions", "gpu_memory"),
     params:
         settings=settings("tune_instructions"),
         code=PLAN.code("tune_instructions"),
@@ -55,6 +56,7 @@ rule answer_as_teacher:
         mem_mb=sized("answer_as_teacher", "memory"),
         runtime=sized("answer_as_teacher", "minutes"),
         gpu=gpus("answer_as_teacher"),
+        gpu_mem_mb=sized("answer_as_teacher", "gpu_memory"),
     params:
         settings=settings("answer_as_teacher"),
         code=PLAN.code("answer_as_teacher"),
@@ -88,6 +90,7 @@ rule tune_text_rag:
         mem_mb=sized("tune_text_rag", "memory"),
         runtime=sized("tune_text_rag", "minutes"),
         gpu=gpus("tune_text_rag"),
+        gpu_mem_mb=sized("tune_text_rag", "gpu_memory"),
     params:
         settings=settings("tune_text_rag"),
         code=PLAN.code("tune_text_rag"),

@@ -25,6 +25,7 @@ rule train_joint:
         mem_mb=sized("train_joint", "memory"),
         runtime=sized("train_joint", "minutes"),
         gpu=gpus("train_joint"),
+        gpu_mem_mb=sized("train_joint", "gpu_memory"),
     params:
         settings=settings("train_joint"),
         code=PLAN.code("train_joint"),

@@ -22,6 +22,7 @@ rule predict_given:
         mem_mb=sized("predict_given", "memory"),
         runtime=sized("predict_given", "minutes"),
         gpu=gpus("predict_given"),
+        gpu_mem_mb=sized("predict_given", "gpu_memory"),
     params:
         settings=settings("predict_given"),
         code=PLAN.code("predict_given"),
@@ -53,6 +54,7 @@ rule predict_given_text:
         mem_mb=sized("predict_given_text", "memory"),
         runtime=sized("predict_given_text", "minutes"),
         gpu=gpus("predict_given_text"),
+        gpu_mem_mb=sized("predict_given_text", "gpu_memory"),
     params:
         settings=settings("predict_given_text"),
         code=PLAN.code("predict_given_text"),
@@ -86,6 +88,7 @@ rule predict_by_k:
         mem_mb=sized("predict_by_k", "memory"),
         runtime=sized("predict_by_k", "minutes"),
         gpu=gpus("predict_by_k"),
+        gpu_mem_mb=sized("predict_by_k", "gpu_memory"),
     params:
         settings=settings("predict_by_k"),
         code=PLAN.code("predict_by_k"),
@@ -146,6 +149,7 @@ rule rewrite_documents:
         mem_mb=sized("rewrite_documents", "memory"),
         runtime=sized("rewrite_documents", "minutes"),
         gpu=gpus("rewrite_documents"),
+        gpu_mem_mb=sized("rewrite_documents", "gpu_memory"),
     params:
         settings=settings("rewrite_documents"),
         code=PLAN.code("rewrite_documents"),
@@ -232,6 +236,7 @@ rule measure_efficiency:
         mem_mb=sized("measure_efficiency", "memory"),
         runtime=sized("measure_efficiency", "minutes"),
         gpu=gpus("measure_efficiency"),
+        gpu_mem_mb=sized("measure_efficiency", "gpu_memory"),
     params:
         settings=settings("measure_efficiency"),
         code=PLAN.code("measure_efficiency"),
@@ -262,6 +267,7 @@ rule measure_states:
         mem_mb=sized("measure_states", "memory"),
         runtime=sized("measure_states", "minutes"),
         gpu=gpus("measure_states"),
+        gpu_mem_mb=sized("measure_states", "gpu_memory"),
     params:
         settings=settings("measure_states"),
         code=PLAN.code("measure_states"),

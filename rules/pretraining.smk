@@ -23,6 +23,7 @@ rule pretrain:
         mem_mb=sized("pretrain", "memory"),
         runtime=sized("pretrain", "minutes"),
         gpu=gpus("pretrain"),
+        gpu_mem_mb=sized("pretrain", "gpu_memory"),
     params:
         settings=settings("pretrain"),
         code=PLAN.code("pretrain"),

@@ -22,6 +22,7 @@ rule synthesize:
         mem_mb=sized("synthesize", "memory"),
         runtime=sized("synthesize", "minutes"),
         gpu=gpus("synthesize"),
+        gpu_mem_mb=sized("synthesize", "gpu_memory"),
     params:
         settings=settings("synthesize"),
         code=PLAN.code("synthesize"),

@@ -53,6 +53,34 @@ def test_a_full_disk_is_2_wherever_it_shows(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().err.startswith("error: cannot write a result: No space left on device; free")
 
 
+class OutOfMemoryError(RuntimeError):
+    """Named like torch's."""
+
+
+class AcceleratorError(RuntimeError):
+    """Likewise: CUDA's own error, which torch passes on."""
+
+
+def test_a_full_gpu_is_2_with_what_was_free_and_what_to_lower(capsys: pytest.CaptureFixture[str]) -> None:
+    said = (
+        "CUDA out of memory. Tried to allocate 722.00 MiB. GPU 0 has a total capacity of 139.80 GiB of which 72.31 MiB "
+        "is free. Process 673 has 66.00 MiB memory in use. Including non-PyTorch memory, this process has 10.17 GiB "
+        "memory in use. Of the allocated memory 7.22 GiB is allocated by PyTorch, and 2.29 GiB is reserved"
+    )
+    assert code_of(OutOfMemoryError(said)) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(
+        "error: the GPU's memory did not suffice: 722.00 MiB more were asked for, 72.31 MiB of 139.80 GiB were free, "
+        "this job held 10.17 GiB; lower micro_batch_size"
+    )
+    assert all(name in told for name in ("evaluation.generation.batch_size", "gpu_jobs", "gpu_mem_mb"))
+    assert told.count("\n") == 1
+    assert code_of(AcceleratorError("CUDA error: out of memory\nSearch for `cudaErrorMemoryAllocation'")) == 2
+    assert capsys.readouterr().err.startswith("error: the GPU's memory did not suffice; lower")
+    with pytest.raises(AcceleratorError):  # what else a GPU says is no matter of room
+        program.run(lambda: raising(AcceleratorError("CUDA error: an illegal memory access was encountered")))
+
+
 @pytest.mark.parametrize(("readable", "doing"), [(False, "read"), (True, "open")])
 def test_an_input_that_may_not_be_read_is_not_called_a_result(
     readable: bool, doing: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

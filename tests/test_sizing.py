@@ -9,7 +9,17 @@ import pytest
 from clara import config as configuration
 from clara.errors import ConfigError
 from clara.model_sizes import UNKNOWN, Model, model_of
-from clara.sizing import MEASURED_MB, Site, Size, Sizes, job_size, require_gpus, variant_and_ratio
+from clara.sizing import (
+    CONTEXT_MB,
+    MEASURED_MB,
+    Site,
+    Size,
+    Sizes,
+    job_size,
+    kind_of,
+    require_gpus,
+    variant_and_ratio,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = configuration.load(ROOT / "config.yaml")
@@ -183,3 +193,68 @@ def test_a_limit_below_a_request_is_refused_where_snakemake_would_cut_it() -> No
     require_gpus({"pretrain": 2, "predict": 1}, 2)
     with pytest.raises(ConfigError, match=r"gpu=1 would cut the GPUs of pretrain \(2\)"):
         require_gpus({"pretrain": 2, "predict": 1}, 1)
+
+
+# configs/small.yaml and over it configs/small-gpu.yaml, as they ran on an H200 that fourteen jobs shared.
+GPU: dict[str, Any] = {
+    "ratios": [4, 16, 64],
+    "backbone": {"attention": "sdpa"},
+    "benchmarks": {"nq": {"format": "rows", "train": "x.jsonl.gz", "test": "x.jsonl.gz"}},
+    "candidates": {"train_size": 8},
+    "pretraining": {"max_target_tokens": 256, "optimization": {"batch_size": 16, "micro_batch_size": 16}},
+    "instruction": {"top_k": 5, "optimization": {"batch_size": 8, "micro_batch_size": 8}},
+    "joint": {"top_k": 5, "optimization": {"batch_size": 16, "micro_batch_size": 16}},
+    "compression": {"batch_tokens": 32768},
+    "evaluation": {"top_k": 5, "generation": {"batch_size": 128, "engine": "transformers"}},
+}
+MIB = 1.048576
+
+
+@pytest.fixture(scope="module")
+def shared() -> Sizes:
+    return Sizes({"base": configuration.merge(DEMO, GPU)}, Site(node_gpus=1))
+
+
+@pytest.mark.parametrize(
+    ("rule", "ratio", "mib"),
+    # The largest `peak_gpu_memory_mib` of that run, 2026-11-27; what torch needed, of which the context is no part.
+    [("pretrain", 16, 8762), ("pretrain", 64, 8447), ("tune_instructions", 16, 8662), ("tune_instructions", 64, 8137),
+     ("tune_text_rag", None, 12125), ("train_joint", 16, 3542), ("train_joint", 64, 2781), ("predict", 16, 1219),
+     ("predict", 64, 924), ("predict_given", 16, 1224), ("predict_given", 64, 942), ("predict_baseline", None, 10145),
+     ("predict_given_text", None, 8690), ("hard_words", 4, 2142), ("hard_words", 16, 1005), ("hard_words", 64, 725),
+     ("no_retrieval", None, 597), ("measure_memory_use", 16, 526), ("measure_states", 16, 537)],
+)  # fmt: skip
+def test_gpu_memory_that_torch_needed_is_bounded_and_by_no_more_than_three_times(
+    shared: Sizes, rule: str, ratio: int | None, mib: int
+) -> None:
+    needed = shared.of(rule, "base", ratio).gpu_mem_mb - CONTEXT_MB
+    assert mib * MIB < needed < 3 * mib * MIB
+
+
+@pytest.mark.parametrize(
+    ("rule", "ratio", "gib"),
+    # What whole processes held of the GPU when others found it full, by the messages of these.
+    [("pretrain", 16, 19.39), ("pretrain", 64, 17.30), ("tune_text_rag", None, 28.74), ("hard_words", 4, 4.56),
+     ("hard_words", 64, 1.74), ("predict_given_text", None, 11.27)],
+)  # fmt: skip
+def test_a_job_beside_others_asks_for_what_its_process_was_seen_to_hold(
+    shared: Sizes, rule: str, ratio: int | None, gib: float
+) -> None:
+    asked = shared.gpu_memory(rule, "base", ratio, 1)
+    assert gib * 1024 * MIB < asked < 2.5 * gib * 1024 * MIB
+    assert shared.gpu_memory(rule, "base", ratio, 2) == 2 * asked
+
+
+def test_a_job_without_a_gpu_asks_for_none_and_one_by_vllm_for_a_whole_one(shared: Sizes) -> None:
+    assert Sizes({"base": DEMO}, Site()).gpu_memory("pretrain", "base", 4, 1) == 0
+    assert shared.gpu_memory("prepare_backbone", "base", None, 1) == 0
+    vllm = configuration.merge(DEMO, {**GPU, "evaluation": {"generation": {"engine": "vllm"}}})
+    assert Sizes({"base": vllm}, Site(node_gpus=1, gpu_gb=141)).gpu_memory("predict", "base", 16, 1) == 141_000
+
+
+def test_kinds_of_a_step_that_show_less_text_are_known_by_wildcards() -> None:
+    assert kind_of("predict_baseline", {"baseline": "no_retrieval"}) == "no_retrieval"
+    assert kind_of("predict_baseline", {"baseline": "text_rag_tuned"}) == "predict_baseline"
+    assert kind_of("predict_compressed_text", {"method": "hard_words", "ratio": "4"}) == "hard_words"
+    assert kind_of("predict_compressed_text", {"method": "llmlingua2"}) == "predict_compressed_text"
+    assert kind_of("train_joint", {"variant": "soft"}) == "train_joint"

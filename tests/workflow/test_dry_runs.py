@@ -40,6 +40,7 @@ def test_a_shipped_configuration_gives_a_graph(finished: Path, path: Path | None
     below = configuration.load(path).get("paper", {}).get("lies_over", []) if path else []
     overlay = ["--configfile", *below, str(path)] if path else []
     profile = "profiles/gpu" if path and path.stem.startswith("paper") else "profiles/local"
+    profile = "profiles/gpu-shared" if path and path.stem == "small-gpu" else profile
     jobs = planned(finished, "--forceall", "--profile", profile, *overlay)
     config = configuration.load(ROOT / "config.yaml")
     for file in [*(ROOT / name for name in below), path] if path else []:

@@ -44,6 +44,7 @@ def test_rules_with_a_model_are_sized_and_get_their_gpus() -> None:
     for rule in WITH_MODEL:
         assert f'gpu=gpus("{rule}")' in rules
         assert f'mem_mb=sized("{rule}", "memory")' in rules
+        assert f'gpu_mem_mb=sized("{rule}", "gpu_memory")' in rules
     assert rules.count("CLARA_GPUS={resources.gpu}") == len(WITH_MODEL)
 
 
@@ -81,4 +82,22 @@ def test_slurm_is_found_by_its_short_name_and_warns_jobs_before_their_end() -> N
 
 
 def test_there_is_no_default_profile_that_would_override_the_others() -> None:
-    assert {path.name for path in (ROOT / "profiles").iterdir()} == {"local", "gpu", "slurm"}
+    assert {path.name for path in (ROOT / "profiles").iterdir()} == {"local", "gpu", "gpu-shared", "slurm"}
+
+
+def test_memory_of_a_gpu_is_counted_where_jobs_share_it_and_nowhere_else() -> None:
+    limits = {path.name: profile(path.name).get("resources", []) for path in (ROOT / "profiles").iterdir()}
+    counted = {name for name, given in limits.items() if any(entry.startswith("gpu_mem_mb=") for entry in given)}
+    assert counted == {"gpu-shared"}
+    shared = profile("gpu-shared")
+    assert shared["retries"] == 1
+    assert f"gpu={preflight.defaults(shared)['gpu_jobs']}" in shared["resources"]
+
+
+def test_slurm_is_asked_for_no_memory_of_a_gpu() -> None:
+    # The plugin reads gpu, gpu_model and gres of a job; a release that read gpu_mem_mb too would need another name.
+    from snakemake_executor_plugin_slurm import submit_string, utils
+
+    sources = "".join(Path(str(module.__file__)).read_text(encoding="utf-8") for module in (submit_string, utils))
+    assert '"gpu"' in sources
+    assert "gpu_mem" not in sources

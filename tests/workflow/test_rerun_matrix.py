@@ -230,4 +230,5 @@ def test_nothing_reruns_when_nothing_changed(finished_run: Path) -> None:
 
 @pytest.mark.slow
 def test_threads_and_memory_rerun_nothing(finished_run: Path) -> None:
-    assert planned(finished_run, "--set-threads", "pretrain=2", "--set-resources", "pretrain:mem_mb=9000", *CI) == {}
+    other = ["--set-resources", "pretrain:mem_mb=9000", "pretrain:gpu_mem_mb=9000"]
+    assert planned(finished_run, "--set-threads", "pretrain=2", *other, *CI) == {}
