@@ -37,7 +37,7 @@ class Assumptions:
     lora_share: float = 0.046
     """Additional work of a rank-16 adapter on SmolLM2; less on larger models."""
     teraflops: float = 989 * 0.4
-    """Supposed: an H100's dense bfloat16 peak at 40 % utilisation. No GPU was at hand to measure it."""
+    """Supposed: an H100's dense bfloat16 peak at 40 % utilisation, not measured (docs/scale.md: what a GPU did)."""
     dollars_per_hour: float = 2.5
     """Supposed: price of an H100 hour."""
     dollars_per_terabyte_month: float = 80.0

@@ -9,6 +9,7 @@ from clara.evaluation.labels import Name, system_name
 from clara.files import atomic_path
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -107,6 +108,15 @@ def drawing(path: Path, rows: int, columns: int, *, size: tuple[float, float]) -
             figure.savefig(temporary, format="svg", transparent=True, metadata={"Date": None})
         with atomic_path(path.with_suffix(".png")) as temporary:
             figure.savefig(temporary, format="png", dpi=150, facecolor="white")
+
+
+def legend_below(figure: "Figure", handles: "Sequence[Artist]", labels: Sequence[str]) -> None:
+    """A legend under the plots, in at most four columns, fewer where those would be wider than the figure."""
+    for columns in range(min(4, len(handles)), 0, -1):
+        legend = figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
 
 
 def say_nothing(axes: "Axes", text: str) -> None:

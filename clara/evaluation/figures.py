@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clara.evaluation.figure_style import INK, Palette, drawing, say_nothing
+from clara.evaluation.figure_style import INK, Palette, drawing, legend_below, say_nothing
 from clara.evaluation.labels import (
     STAGES,
     benchmark_label,
@@ -91,7 +91,7 @@ def draw_bars(
             first.set_ylabel("percent")
         handles = {label: h for axes in panels for h, label in zip(*axes.get_legend_handles_labels(), strict=True)}
         if handles:
-            figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=min(4, len(handles)))
+            legend_below(figure, [*handles.values()], [*handles])
 
 
 def _draw_groups(axes: "Axes", rows: Sequence[SystemScore], palette: Palette, chance: Chance) -> None:

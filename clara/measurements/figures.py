@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clara.errors import DataError
-from clara.evaluation.figure_style import INK, Palette, drawing, say_nothing
+from clara.evaluation.figure_style import INK, Palette, drawing, legend_below, say_nothing
 from clara.evaluation.figures import draw_bars
 from clara.evaluation.labels import metric_label, setting_label, system_name
 from clara.evaluation.results import CheckpointDiagnostics, SystemScore
@@ -221,4 +221,4 @@ def _ratio_axis(axes: "Axes", ratios: Sequence[int]) -> None:
 def _legend(figure: Any, axes: "Axes") -> None:
     handles, labels = axes.get_legend_handles_labels()
     if handles:
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(handles)))
+        legend_below(figure, handles, labels)
