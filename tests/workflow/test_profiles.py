@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -98,6 +99,6 @@ def test_slurm_is_asked_for_no_memory_of_a_gpu() -> None:
     # The plugin reads gpu, gpu_model and gres of a job; a release that read gpu_mem_mb too would need another name.
     from snakemake_executor_plugin_slurm import submit_string, utils
 
-    sources = "".join(Path(str(module.__file__)).read_text(encoding="utf-8") for module in (submit_string, utils))
-    assert '"gpu"' in sources
-    assert "gpu_mem" not in sources
+    job = SimpleNamespace(resources={"gpu": 1, "gpu_mem_mb": 21_700})
+    assert utils.set_gres_string(job).split() == ["--gpus=1"]
+    assert "gpu_mem" not in Path(submit_string.__file__).read_text(encoding="utf-8")
