@@ -26,6 +26,8 @@ SHARED = "CLARA_GPU_JOBS"
 """Environment variable with how many jobs may share a GPU, as `gpu_jobs` of the profile says; 1 without it."""
 HELD = "CLARA_GPUS_HELD"
 """Set once a process holds them: programs that it starts or becomes take no others."""
+ALLOCATOR = "PYTORCH_CUDA_ALLOC_CONF"
+"""Torch's: where others share a GPU, blocks that grow instead of ever new ones for texts of ever new lengths."""
 FOLDER = Path(tempfile.gettempdir()) / "clara-gpus"
 _handles: list[int] = []
 """Open for as long as the process runs; a program that takes its place inherits them."""
@@ -48,9 +50,12 @@ def take(variables: MutableMapping[str, str], folder: Path = FOLDER) -> None:
             f"the job was given {count} GPU{'s' * (count > 1)}, but this machine shows {len(names) or 'none'}; ask for "
             "fewer (gpu and node_gpus in the profile), or use --profile profiles/local, which needs none"
         )
-    taken = _lock(names, count, folder, jobs=int(variables.get(SHARED) or 1))
+    jobs = int(variables.get(SHARED) or 1)
+    taken = _lock(names, count, folder, jobs=jobs)
     variables["CUDA_VISIBLE_DEVICES"] = ",".join(taken)
     variables[HELD] = "1"
+    if jobs > 1:
+        variables.setdefault(ALLOCATOR, "expandable_segments:True")
 
 
 def visible(variables: MutableMapping[str, str]) -> list[str]:

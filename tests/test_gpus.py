@@ -67,6 +67,16 @@ def test_jobs_that_may_share_are_spread_over_the_gpus_and_no_more_than_stated_sh
         process.communicate("\n", timeout=20)
 
 
+def test_jobs_that_share_a_gpu_keep_no_more_of_it_than_they_need(tmp_path: Path) -> None:
+    alone = {gpus.WANTED: "1", "CUDA_VISIBLE_DEVICES": "3"}
+    shared, stated = alone | {gpus.SHARED: "2"}, alone | {gpus.SHARED: "3", gpus.ALLOCATOR: "backend:native"}
+    for variables in (alone, shared, stated):
+        gpus.take(variables, tmp_path)
+    assert gpus.ALLOCATOR not in alone
+    assert shared[gpus.ALLOCATOR] == "expandable_segments:True"
+    assert stated[gpus.ALLOCATOR] == "backend:native"
+
+
 def test_two_gpus_are_taken_together(tmp_path: Path) -> None:
     both = start(tmp_path, 2)
     assert said(both) == "4,7"
