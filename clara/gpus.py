@@ -2,7 +2,8 @@
 
 Snakemake counts GPUs but tells a job on the same machine not which; every job would take the first. A lease is a lock
 on a file for each number, which ends with the process, however it ends. Where a profile lets several jobs share a GPU,
-as a small model leaves most of one idle, there are so many locks for each number.
+as a small model leaves most of one idle, they hold that lock together, and each has one of so many places besides: a
+job of another run that shares with none is never beside them.
 """
 
 import fcntl
@@ -50,7 +51,7 @@ def take(variables: MutableMapping[str, str], folder: Path = FOLDER) -> None:
             f"the job was given {count} GPU{'s' * (count > 1)}, but this machine shows {len(names) or 'none'}; ask for "
             "fewer (gpu and node_gpus in the profile), or use --profile profiles/local, which needs none"
         )
-    jobs = int(variables.get(SHARED) or 1)
+    jobs = max(1, int(variables.get(SHARED) or 1))
     taken = _lock(names, count, folder, jobs=jobs)
     variables["CUDA_VISIBLE_DEVICES"] = ",".join(taken)
     variables[HELD] = "1"
@@ -73,22 +74,21 @@ def visible(variables: MutableMapping[str, str]) -> list[str]:
 def _lock(names: Sequence[str], count: int, folder: Path, *, jobs: int) -> list[str]:
     """Names of `count` GPUs that this process now holds; all or none, so that two jobs cannot block each other.
 
-    A GPU that fewer of its `jobs` hold comes first.
+    The first place of every GPU comes before the second of any, so that `jobs` that share them spread.
     """
     if not folder.exists():
         folder.mkdir(exist_ok=True)
         folder.chmod(0o1777)  # for all who use the machine
     told = False
     while True:
-        held: dict[str, int] = {}
+        held: dict[str, list[int]] = {}
         for job, name in itertools.product(range(jobs), names):
-            file = f"{name.replace('/', '_')}{f'.{job}' if job else ''}.lock"
-            if len(held) < count and name not in held and (handle := _try(folder / file)) is not None:
-                held[name] = handle
+            if len(held) < count and name not in held and (handles := _place(folder, name, job, jobs)):
+                held[name] = handles
         if len(held) == count:
-            _handles.extend(held.values())
+            _handles.extend(itertools.chain(*held.values()))
             return list(held)
-        for handle in held.values():
+        for handle in itertools.chain(*held.values()):
             os.close(handle)
         if not told:
             print(f"waits for {count} of the GPUs {', '.join(names)} to be free", file=sys.stderr)
@@ -96,14 +96,27 @@ def _lock(names: Sequence[str], count: int, folder: Path, *, jobs: int) -> list[
         time.sleep(0.2 + 0.3 * random.random())
 
 
-def _try(path: Path) -> int | None:
-    """An open, locked handle of the file; null where another process holds it."""
+def _place(folder: Path, name: str, job: int, jobs: int) -> list[int]:
+    """Handles of a GPU's lock and, where `jobs` share it, of one of its places; none where others hold either."""
+    file = name.replace("/", "_")
+    whole = _try(folder / f"{file}.lock", fcntl.LOCK_EX if jobs == 1 else fcntl.LOCK_SH)
+    if whole is None or jobs == 1:
+        return [] if whole is None else [whole]
+    place = _try(folder / f"{file}.{job}.lock", fcntl.LOCK_EX)
+    if place is None:
+        os.close(whole)
+        return []
+    return [whole, place]
+
+
+def _try(path: Path, how: int) -> int | None:
+    """An open, locked handle of the file, alone or with others; null where another process stands against it."""
     try:
         handle = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
         handle = os.open(path, os.O_RDONLY | os.O_CREAT, 0o666)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, how | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(handle)
         return None

@@ -20,10 +20,9 @@ from clara.model.checkpoint import LoadedCheckpoint
 from clara.model.compression import compress
 from clara.model.generator import generate
 from clara.model.search import INDEX, Found, Index, exact
-from clara.model.store import DOCUMENTS, MemoryStore
+from clara.model.store import MemoryStore
 from clara.model.store_search import StoreSearch
 from clara.model.streaming import OnText, pieces, stream
-from clara.records import Passage, read_numbered
 
 BATCH_TOKENS = 4096
 
@@ -132,8 +131,7 @@ class Clara:
         found = self._rows(self.reason(questions), opened, k)
         hits = []
         for rows, scores in zip(found.rows.tolist(), found.scores.tolist(), strict=True):
-            passages = read_numbered(Passage, opened.folder / DOCUMENTS, rows)
-            pairs = zip(passages, scores, strict=True)
+            pairs = zip(opened.passages(rows), scores, strict=True)
             hits.append([Hit(row.id, row.title, row.text, round(score, 6)) for row, score in pairs])
         return hits
 

@@ -69,12 +69,29 @@ def test_jobs_that_may_share_are_spread_over_the_gpus_and_no_more_than_stated_sh
 
 def test_jobs_that_share_a_gpu_keep_no_more_of_it_than_they_need(tmp_path: Path) -> None:
     alone = {gpus.WANTED: "1", "CUDA_VISIBLE_DEVICES": "3"}
-    shared, stated = alone | {gpus.SHARED: "2"}, alone | {gpus.SHARED: "3", gpus.ALLOCATOR: "backend:native"}
+    shared = alone | {"CUDA_VISIBLE_DEVICES": "4", gpus.SHARED: "2"}
+    stated = shared | {gpus.SHARED: "3", gpus.ALLOCATOR: "backend:native"}
     for variables in (alone, shared, stated):
         gpus.take(variables, tmp_path)
     assert gpus.ALLOCATOR not in alone
     assert shared[gpus.ALLOCATOR] == "expandable_segments:True"
     assert stated[gpus.ALLOCATOR] == "backend:native"
+
+
+@pytest.mark.parametrize(("first", "second"), [(1, 3), (3, 1)])
+def test_a_job_that_shares_with_none_is_never_beside_others(first: int, second: int, tmp_path: Path) -> None:
+    shared = [start(tmp_path, 1, "4", jobs=first)]
+    assert said(shared[0]) == "4"
+    if first == 3:  # one in a later place keeps the GPU as well
+        shared.append(start(tmp_path, 1, "4", jobs=first))
+        assert said(shared[1]) == "4"
+        shared.pop(0).communicate("\n", timeout=20)
+    waiting = start(tmp_path, 1, "4", jobs=second)
+    assert waiting.stderr
+    assert "waits for 1 of the GPUs 4" in waiting.stderr.readline()
+    shared[0].communicate("\n", timeout=20)
+    assert said(waiting) == "4"
+    waiting.communicate("\n", timeout=20)
 
 
 def test_two_gpus_are_taken_together(tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ class MemoryStore:
         self.path = Path(path)
         self.folder = self.path.parent
         self.manifest = read_manifest(self.path)
+        self._written = self.path.read_bytes()
         for shard in self.manifest.shards:
             if not (self.folder / shard.file).exists():
                 raise CheckpointError(f"{self.folder / shard.file} is missing; delete {path} and compress again")
@@ -94,9 +95,26 @@ class MemoryStore:
         """All documents, in the order of their memories."""
         return read_rows(Passage, self.folder / DOCUMENTS)
 
+    def passages(self, rows: Sequence[int]) -> list[Passage]:
+        """Documents given by their number; others are not kept in memory.
+
+        Raises:
+            CheckpointError: the store is another than when it was opened.
+        """
+        self._require_same()
+        return read_numbered(Passage, self.folder / DOCUMENTS, rows)
+
     def texts(self, rows: Sequence[int]) -> list[str]:
-        """Texts of documents given by their number; those of other documents are not kept in memory."""
-        return [passage.document for passage in read_numbered(Passage, self.folder / DOCUMENTS, rows)]
+        """Texts of documents given by their number, as `passages`."""
+        return [passage.document for passage in self.passages(rows)]
+
+    def _require_same(self) -> None:
+        # Memories stay mapped as they were, but texts are read anew each time: of a store that lost documents since, a
+        # row's text would be another document's.
+        if not self.path.exists() or self.path.read_bytes() != self._written:
+            raise CheckpointError(
+                f"the store {self.folder} was changed since it was opened; open it again (start the command again)"
+            )
 
     def numbers(self, documents: Sequence[str]) -> list[int | None]:
         """Numbers of documents given by their text; None of those that are not in the store."""
@@ -108,6 +126,7 @@ class MemoryStore:
 
     @cached_property
     def _shards(self) -> list[dict[str, Tensor]]:
+        self._require_same()
         try:
             return [self._mapped(shard) for shard in self.manifest.shards]
         except (OSError, SafetensorError) as error:

@@ -10,6 +10,9 @@ from clara.model.clara import MAP_SCALE, ClaraModel
 from clara.model.search import Found, in_blocks, streamed
 from clara.model.store import MemoryStore
 
+NOTHING = 1e-5
+"""Length of a vector less the centre, by the centre's, up to which it is taken for rounding of float32 sums."""
+
 
 class StoreSearch:
     """`ClaraModel.scores` of all documents of a store, at the cost of one product with each block of it.
@@ -41,7 +44,9 @@ class StoreSearch:
         turned = block.float() - self.centre
         turned = turned if self.matrix is None else turned @ self.matrix
         lengths: Tensor = (turned + self.centre).flatten(1).norm(dim=1) if self.flattened else turned.norm(dim=-1)
-        return lengths.clamp(min=1e-12)
+        # What is the centre but for rounding has no direction: it scores 0, as in `late_interaction_scores`.
+        # Its product is the difference of two equal sums, which over a length of nothing would be the best score.
+        return lengths.masked_fill(lengths <= NOTHING * self.centre.norm(), torch.inf)
 
     def _scores(self, questions: Tensor) -> Callable[[int, Tensor], Tensor]:
         apart = questions if self.flattened else questions - self.centre

@@ -10,6 +10,7 @@ from clara.model import checkpoint
 from clara.model.clara import ClaraModel
 from clara.model.packing import STORE_TYPES
 from clara.model.store import DOCUMENTS, MemoryStore
+from clara.records import write_rows
 from tests import tiny
 
 
@@ -78,6 +79,18 @@ def test_a_list_of_documents_that_is_cut_or_lost_is_mended_by_making_the_store_a
         with pytest.raises(CheckpointError, match=rf"documents\.parquet is missing or damaged; delete {manifest} and"):
             MemoryStore(manifest)
         listed.unlink(missing_ok=True)
+
+
+def test_a_store_that_was_changed_since_it_was_opened_is_refused_not_misread(manifest: Path) -> None:
+    unread, opened = MemoryStore(manifest), MemoryStore(manifest)
+    memories = opened.rows([5, 0])
+    assert opened.texts([5, 0]) == [tiny.TEXTS[5], tiny.TEXTS[0]]
+    write_rows(manifest.parent / DOCUMENTS, tiny.passages()[::-1])
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "documents_sha256": "0"}))
+    for read in (opened.texts, unread.texts, unread.rows):
+        with pytest.raises(CheckpointError, match="was changed since it was opened; open it again"):
+            read([5, 0])
+    assert torch.equal(opened.rows([5, 0]), memories)  # mapped as they were
 
 
 def test_other_files_are_no_manifests(manifest: Path, model: ClaraModel) -> None:

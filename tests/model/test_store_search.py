@@ -6,9 +6,11 @@ import pytest
 import torch
 
 import clara
+from clara.bench.made_up import write_store
 from clara.model import checkpoint, search
 from clara.model.adapters import QUERY_REASONER
 from clara.model.checkpoint import LoadedCheckpoint
+from clara.model.packing import STORE_TYPES, StoreType
 from clara.model.store import MemoryStore
 from clara.model.store_search import StoreSearch
 from tests import tiny
@@ -43,6 +45,24 @@ def test_a_search_is_a_sort_of_all_scores_and_takes_lengths_once(
     found = prepared.search(store, questions, k=4)
     torch.testing.assert_close(found.scores, wanted.values[:, :4], atol=1e-5, rtol=0)
     assert torch.equal(found.rows, wanted.indices[:, :4])
+
+
+@pytest.mark.parametrize("form", ["pooled", "plain"])
+@pytest.mark.parametrize("dtype", STORE_TYPES)
+def test_vectors_without_a_direction_score_nothing_in_a_store_of_any_type(
+    dtype: StoreType, form: str, make_model: Make, tmp_path: Path
+) -> None:
+    model = make_model(form=form, score="late_interaction")
+    chance = torch.Generator().manual_seed(3)
+    model.centre = torch.randn(64, generator=chance) * (form == "pooled")
+    memories, questions = torch.randn(8, 4, 64, generator=chance), torch.randn(3, 4, 64, generator=chance)
+    memories[2], memories[5], memories[6, 1] = model.centre, 0, model.centre
+    store = MemoryStore(write_store(tmp_path, [memories], dtype=dtype))
+    scores = model.scores(questions, store.rows(range(8))[None].expand(3, -1, -1, -1))
+    wanted = torch.sort(scores, dim=-1, descending=True, stable=True)
+    found = StoreSearch(model, store).search(store, questions, k=8)
+    torch.testing.assert_close(found.scores, wanted.values, atol=1e-4, rtol=0)
+    assert torch.equal(found.rows, wanted.indices)
 
 
 def test_answers_search_so_and_leave_an_index_alone(searched: tuple[LoadedCheckpoint, Path], tmp_path: Path) -> None:
