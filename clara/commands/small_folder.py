@@ -91,7 +91,7 @@ def _readme(
     backbone = read_json(checkpoint.read_backbone(cards[0], said).path)
     source = public_settings(cards[0].parent)["backbone"]["source"]
     environments = [read_json(path) for path in sorted(run.glob("*/*/environment.json"))]
-    rows = []
+    rows, names = [], list(sizes)
     for name, card in zip(sizes, cards, strict=True):
         one = checkpoint.read_card(card)
         memory = f"{one.shape.num_memory} vectors for up to {one.shape.document_max_tokens} tokens"
@@ -116,11 +116,11 @@ on first use and kept in `~/.cache/clara` (or `$CLARA_CACHE`).
 ## Use
 
 ```sh
-clara compress my-documents --model THIS_FOLDER/cr16 --store my-store
-clara ask "What is albedo?" --model THIS_FOLDER/cr16 --store my-store
+clara compress my-documents --model THIS_FOLDER/{names[-1]} --store my-store
+clara ask "What is albedo?" --model THIS_FOLDER/{names[-1]} --store my-store
 ```
 
-`clara.load("THIS_FOLDER/cr4")` in Python. A store that the run itself made does not fit: rounding makes it another
+`clara.load("THIS_FOLDER/{names[0]}")` in Python. A store that the run itself made does not fit: rounding makes it another
 compressor.
 
 ## Where it is from
@@ -136,8 +136,8 @@ Of the unrounded weights, on the run's own test questions; percent with interval
 {_memory_use(cards)}
 ## Limits
 
-- Trained for minutes: answers are short, often wrong, and say nothing of their doubt. Compare with text RAG above
-  before using it for anything.
+- Trained for minutes: answers are short, often wrong, and say nothing of their doubt. Compare with text RAG on your own
+  questions before using it for anything.
 - English; short passages of encyclopaedic text.
 - One seed. What the language model carries in biases and gaps, this carries too.
 
