@@ -120,8 +120,8 @@ clara compress my-documents --model THIS_FOLDER/{names[-1]} --store my-store
 clara ask "What is albedo?" --model THIS_FOLDER/{names[-1]} --store my-store
 ```
 
-`clara.load("THIS_FOLDER/{names[0]}")` in Python. A store that the run itself made does not fit: rounding makes it another
-compressor.
+`clara.load("THIS_FOLDER/{names[0]}")` in Python. A store that the run itself made does not fit: rounding makes it
+another compressor.
 
 ## Where it is from
 
