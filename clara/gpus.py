@@ -130,7 +130,10 @@ def no_memory(error: Exception) -> str | None:
     By the error's name: torch is not loaded for it.
     """
     said = str(error)
-    if type(error).__name__ not in ("OutOfMemoryError", "AcceleratorError") or "out of memory" not in said:
+    full = "out of memory" in said and (
+        type(error).__name__ in ("OutOfMemoryError", "AcceleratorError") or "CUDA" in said
+    )
+    if not full and "CUBLAS_STATUS_ALLOC_FAILED" not in said:  # cuBLAS asks for room of its own, and torch passes it on
         return None
     amounts = (r"allocate ([\d.]+ \w+)", r"of which ([\d.]+ \w+) is free", r"capacity of ([\d.]+ \w+)")
     found = [re.search(amount, said) for amount in amounts]

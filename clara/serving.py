@@ -20,7 +20,7 @@ from clara.model.checkpoint import LoadedCheckpoint
 from clara.model.compression import compress
 from clara.model.generator import generate
 from clara.model.search import INDEX, Found, Index, exact
-from clara.model.store import MemoryStore
+from clara.model.store import MANIFEST, MemoryStore
 from clara.model.store_search import StoreSearch
 from clara.model.streaming import OnText, pieces, stream
 
@@ -38,6 +38,7 @@ class Clara:
         self.card = loaded.card
         self.compressor_hash = loaded.compressor_hash
         self._searches: WeakKeyDictionary[MemoryStore, StoreSearch] = WeakKeyDictionary()
+        self._last: MemoryStore | None = None
 
     @property
     def serves(self) -> list[str]:
@@ -127,7 +128,7 @@ class Clara:
             CheckpointError: there is no query reasoner, or the store is of another compressor.
         """
         require_count(k, "k")
-        opened = _opened(store)
+        opened = self._opened(store)
         found = self._rows(self.reason(questions), opened, k)
         hits = []
         for rows, scores in zip(found.rows.tolist(), found.scores.tolist(), strict=True):
@@ -150,7 +151,7 @@ class Clara:
             raise DataError("answer needs either documents= (candidates of each question) or store=, one of the two")
         if documents is not None:
             return self._choose_given(questions, documents, k)
-        return self._search(questions, _opened(store or ""), k)
+        return self._search(questions, self._opened(store or ""), k)
 
     def write(
         self,
@@ -279,6 +280,18 @@ class Clara:
         sure = [fitted.sure(scores) if fitted else None for _, scores in pairs]
         return [Selection(*parts, *seconds, told) for parts, told in zip(read, sure, strict=True)]
 
+    def _opened(self, store: MemoryStore | str | Path) -> MemoryStore:
+        """The store; of a path it stays open, with what a search keeps of it, until another is named or it changes."""
+        if isinstance(store, MemoryStore):
+            return store
+        if not isinstance(store, str | Path):
+            raise DataError(f"store = {store!r:.60} is no store, nor the path of one; name its folder or manifest.json")
+        path = Path(store)
+        path = path / MANIFEST if path.is_dir() else path
+        if self._last is None or self._last.path != path or not self._last.unchanged:
+            self._last = MemoryStore(path)
+        return self._last
+
     def _rows(self, queries: Tensor, store: MemoryStore, k: int) -> Found:
         store.require(self.compressor_hash)
         queries = queries.float()
@@ -337,12 +350,3 @@ def _trained(settings: Path) -> dict[str, str]:
 def _known(chosen: Sequence[Selection]) -> list[int]:
     """Numbers of the selections that an answer is written from."""
     return [row for row, found in enumerate(chosen) if not found.unknown]
-
-
-def _opened(store: MemoryStore | str | Path) -> MemoryStore:
-    if isinstance(store, MemoryStore):
-        return store
-    if not isinstance(store, str | Path):
-        raise DataError(f"store = {store!r:.60} is no store, nor the path of one; name its folder or manifest.json")
-    path = Path(store)
-    return MemoryStore(path / "manifest.json" if path.is_dir() else path)

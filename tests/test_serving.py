@@ -11,6 +11,7 @@ from clara.files import write_json
 from clara.model import checkpoint
 from clara.model.answers import UNKNOWN
 from clara.model.clara import ClaraModel
+from clara.model.store import MemoryStore
 from tests import tiny
 
 
@@ -76,6 +77,22 @@ def test_a_search_finds_what_an_answer_reads(joint: clara.Clara, tmp_path: Path)
     assert [hit.document for hit in hits] == answer.documents
     assert [hit.score for hit in hits] == answer.scores
     assert min(answer.seconds) > 0
+
+
+def test_a_store_named_by_its_path_stays_open_until_it_changes(
+    joint: clara.Clara, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = store(joint, tmp_path)
+    opened: list[Path] = []
+    whole = MemoryStore.__init__
+    monkeypatch.setattr(MemoryStore, "__init__", lambda self, path: (opened.append(path), whole(self, path))[1])
+    served = clara.Clara(joint.loaded)
+    for place in (manifest, str(manifest), manifest.parent):
+        served.search(["Who left?"], store=place, k=1)
+    assert opened == [manifest]
+    manifest.write_text(manifest.read_text() + "\n")
+    served.search(["Who left?"], store=manifest, k=1)
+    assert opened == [manifest, manifest]
 
 
 def test_a_streamed_answer_is_the_answer(joint: clara.Clara, tmp_path: Path) -> None:

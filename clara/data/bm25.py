@@ -1,17 +1,32 @@
 """BM25 by bm25s: English stems, stop words left out, equal scores in the order of the documents."""
 
-import os
+import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any, NamedTuple
 
-# Where JAX is installed, importing bm25s computes something with it, and JAX takes three quarters of a GPU at once.
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
-
-import bm25s
 import numpy
 import Stemmer
 
 from clara.errors import DataError
+
+
+def _without_jax() -> Any:
+    """bm25s. It computes something with JAX where that is installed, and JAX takes three quarters of a GPU at once.
+
+    A process that has loaded JAX already has decided that for itself.
+    """
+    modules: dict[str, Any] = sys.modules
+    if "jax" in modules:
+        return import_module("bm25s")
+    modules["jax"] = None  # its import fails
+    try:
+        return import_module("bm25s")
+    finally:
+        del modules["jax"]
+
+
+bm25s = _without_jax()
 
 
 class Ranked(NamedTuple):

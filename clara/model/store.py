@@ -108,10 +108,15 @@ class MemoryStore:
         """Texts of documents given by their number, as `passages`."""
         return [passage.document for passage in self.passages(rows)]
 
+    @property
+    def unchanged(self) -> bool:
+        """Whether its manifest is still the one that was opened."""
+        return self.path.exists() and self.path.read_bytes() == self._written
+
     def _require_same(self) -> None:
         # Memories stay mapped as they were, but texts are read anew each time: of a store that lost documents since, a
         # row's text would be another document's.
-        if not self.path.exists() or self.path.read_bytes() != self._written:
+        if not self.unchanged:
             raise CheckpointError(
                 f"the store {self.folder} was changed since it was opened; open it again (start the command again)"
             )

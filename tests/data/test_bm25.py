@@ -1,5 +1,9 @@
 import math
+import os
+import subprocess
+import sys
 from itertools import pairwise
+from pathlib import Path
 
 import numpy
 import pytest
@@ -7,6 +11,7 @@ import pytest
 from clara.data.bm25 import Bm25, rank_documents
 from clara.errors import DataError
 
+ROOT = Path(__file__).parents[2]
 DOCUMENTS = ["Cats\ncats chase mice", "Dogs\ndogs chase cats", "Fish\nfish swim"]
 
 
@@ -58,3 +63,19 @@ def test_candidates_are_ranked_completely_with_scores_in_their_order():
     assert ranked.ranking == [1, 0, 2]
     assert ranked.scores[1] > ranked.scores[0] > ranked.scores[2] == 0
     assert all(ranked.scores[a] >= ranked.scores[b] for a, b in pairwise(ranked.ranking))
+
+
+def test_jax_stays_out_and_is_there_for_others(tmp_path):
+    (tmp_path / "jax").mkdir()
+    (tmp_path / "jax/__init__.py").write_text("print('JAX takes the GPU')\n")
+    (tmp_path / "jax/lax.py").write_text("def top_k(values, k): return values, k\n")
+    code = "import clara.data.bm25 as ours; print(ours.bm25s.selection.JAX_IS_AVAILABLE); import jax"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines() == ["False", "JAX takes the GPU"]
