@@ -127,13 +127,11 @@ def _try(path: Path, how: int) -> int | None:
 def no_memory(error: Exception) -> str | None:
     """The sentence for an error of torch that says that a GPU's memory did not suffice; None for all others.
 
-    By the error's name: torch is not loaded for it.
+    By the error's name and its words: torch is not loaded for it, and passes on CUDA's and cuBLAS's errors as they are.
     """
     said = str(error)
-    full = "out of memory" in said and (
-        type(error).__name__ in ("OutOfMemoryError", "AcceleratorError") or "CUDA" in said
-    )
-    if not full and "CUBLAS_STATUS_ALLOC_FAILED" not in said:  # cuBLAS asks for room of its own, and torch passes it on
+    of_gpu = type(error).__name__ in ("OutOfMemoryError", "AcceleratorError") or "CUDA" in said
+    if not of_gpu or not any(words in said for words in ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED")):
         return None
     amounts = (r"allocate ([\d.]+ \w+)", r"of which ([\d.]+ \w+) is free", r"capacity of ([\d.]+ \w+)")
     found = [re.search(amount, said) for amount in amounts]

@@ -288,9 +288,10 @@ class Clara:
             raise DataError(f"store = {store!r:.60} is no store, nor the path of one; name its folder or manifest.json")
         path = Path(store)
         path = path / MANIFEST if path.is_dir() else path
-        if self._last is None or self._last.path != path or not self._last.unchanged:
-            self._last = MemoryStore(path)
-        return self._last
+        last = self._last  # another thread may name another store meanwhile
+        if last is None or last.path != path or not last.unchanged:
+            last = self._last = MemoryStore(path)
+        return last
 
     def _rows(self, queries: Tensor, store: MemoryStore, k: int) -> Found:
         store.require(self.compressor_hash)

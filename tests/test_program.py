@@ -81,10 +81,12 @@ def test_a_full_gpu_is_2_with_what_was_free_and_what_to_lower(capsys: pytest.Cap
         "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
         "CUDA error: out of memory",
     ):
-        assert code_of(RuntimeError(f"CUDA error: {said}")) == 2
+        assert code_of(RuntimeError(said)) == 2
         assert capsys.readouterr().err.startswith("error: the GPU's memory did not suffice; lower")
     with pytest.raises(AcceleratorError):  # what else a GPU says is no matter of room
         program.run(lambda: raising(AcceleratorError("CUDA error: an illegal memory access was encountered")))
+    with pytest.raises(RuntimeError, match="the scanner"):
+        program.run(lambda: raising(RuntimeError("the scanner ran out of memory")))
 
 
 @pytest.mark.parametrize(("readable", "doing"), [(False, "read"), (True, "open")])

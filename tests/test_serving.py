@@ -93,6 +93,10 @@ def test_a_store_named_by_its_path_stays_open_until_it_changes(
     manifest.write_text(manifest.read_text() + "\n")
     served.search(["Who left?"], store=manifest, k=1)
     assert opened == [manifest, manifest]
+    other = store(joint, tmp_path / "other")
+    for place in (other, manifest):
+        served.search(["Who left?"], store=place, k=1)
+    assert opened == [manifest, manifest, other, manifest]
 
 
 def test_a_streamed_answer_is_the_answer(joint: clara.Clara, tmp_path: Path) -> None:

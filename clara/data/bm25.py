@@ -14,7 +14,7 @@ from clara.errors import DataError
 def _without_jax() -> Any:
     """bm25s. It computes something with JAX where that is installed, and JAX takes three quarters of a GPU at once.
 
-    A process that has loaded JAX already has decided that for itself.
+    A process that has loaded JAX already has decided that for itself. Another thread's import of JAX fails meanwhile.
     """
     modules: dict[str, Any] = sys.modules
     if "jax" in modules:
@@ -27,6 +27,9 @@ def _without_jax() -> Any:
 
 
 bm25s = _without_jax()
+
+STOP_WORDS: frozenset[str] = frozenset(bm25s.stopwords.STOPWORDS_EN)
+"""English words that BM25 leaves out."""
 
 
 class Ranked(NamedTuple):

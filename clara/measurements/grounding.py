@@ -9,8 +9,7 @@ stand beside it.
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from bm25s.stopwords import STOPWORDS_EN
-
+from clara.data.bm25 import STOP_WORDS
 from clara.errors import DataError
 from clara.evaluation.metrics import VERDICTS, normalise
 from clara.evaluation.scoring import Resampling
@@ -19,7 +18,7 @@ from clara.records import Prediction, Question
 
 Pools = Mapping[tuple[str, str], Mapping[str, Question]]
 """(benchmark, setting) → question id → question with its pool."""
-IGNORED = frozenset(STOPWORDS_EN) | VERDICTS
+IGNORED = STOP_WORDS | VERDICTS
 
 
 class Verdict(NamedTuple):

@@ -1,5 +1,6 @@
 import math
 import os
+import re
 import subprocess
 import sys
 from itertools import pairwise
@@ -65,17 +66,19 @@ def test_candidates_are_ranked_completely_with_scores_in_their_order():
     assert all(ranked.scores[a] >= ranked.scores[b] for a, b in pairwise(ranked.ranking))
 
 
-def test_jax_stays_out_and_is_there_for_others(tmp_path):
+@pytest.mark.parametrize(
+    ("first", "said"), [("", ["False", "JAX takes the GPU"]), ("import jax.lax; ", ["JAX takes the GPU", "True"])]
+)
+def test_jax_stays_out_and_is_there_for_others(first, said, tmp_path):
     (tmp_path / "jax").mkdir()
     (tmp_path / "jax/__init__.py").write_text("print('JAX takes the GPU')\n")
     (tmp_path / "jax/lax.py").write_text("def top_k(values, k): return values, k\n")
-    code = "import clara.data.bm25 as ours; print(ours.bm25s.selection.JAX_IS_AVAILABLE); import jax"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.splitlines() == ["False", "JAX takes the GPU"]
+    code = f"{first}import clara.data.bm25 as ours; print(ours.bm25s.selection.JAX_IS_AVAILABLE); import jax"
+    here = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=here, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == said
+
+
+def test_bm25s_has_one_door():
+    names = [path for folder in ("clara", "workflow_scripts") for path in (ROOT / folder).rglob("*.py")]
+    assert [path.name for path in names if re.search(r"^\s*(import|from) bm25s", path.read_text(), re.M)] == []
