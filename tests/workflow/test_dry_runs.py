@@ -29,7 +29,7 @@ def test_the_two_paper_configurations_differ_in_backbone_and_names_only() -> Non
     assert {key for key in phi if mistral.get(key) != phi[key]} == {"run", "backbone", "paper", "report"}
 
 
-@pytest.mark.parametrize("name", ["small", "paper-mistral", "paper-phi4"])
+@pytest.mark.parametrize("name", ["small", "small-cpu", "paper-mistral", "paper-phi4"])
 def test_a_hard_compression_without_a_model_is_always_compared(name: str) -> None:
     assert "hard_words" in configuration.load(ROOT / "configs" / f"{name}.yaml")["evaluation"]["baselines"]
 
