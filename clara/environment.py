@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clara import attempts
+from clara import attempts, energy
 from clara.files import sha256_file, write_json
 from clara.fingerprint import Project
 from clara.gpus import WANTED
@@ -36,7 +36,8 @@ def describe(
 
     `code` is what Snakemake compares (`clara.fingerprint`), `commit` what git knows; `peak_memory_mib` is that of the
     largest of the process and those it waited for, `peak_gpu_memory_mib` what torch took at most of the GPU.
-    `earlier_attempts` are those at the same result that ended before; a step without a state has none.
+    `earlier_attempts` are those at the same result that ended before; a step without a state has none. `energy` is
+    there where the step held GPUs that count it (`clara.energy`).
 
     Args:
         seed: the seed that the result was made with.
@@ -66,6 +67,7 @@ def describe(
         "peak_memory_mib": max(resource.getrusage(who).ru_maxrss for who in _MEASURED) // 1024,
         "earlier_attempts": [one._asdict() for one in attempts.earlier(sys.argv)],
         **_gpu_memory(),
+        **_energy(),
     }
 
 
@@ -186,6 +188,21 @@ def _gpu_memory() -> dict[str, int]:
     if torch is None or not torch.cuda.is_available():
         return {}
     return {"peak_gpu_memory_mib": int(torch.cuda.max_memory_allocated()) >> 20}
+
+
+@cache
+def energy_before() -> energy.Reading:
+    """The counters of the machine's GPUs at the first call, which `program.run` makes."""
+    return energy.read()
+
+
+def _energy() -> dict[str, Any]:
+    spans = energy.spans(energy_before(), energy.read()) if _gpus() else {}
+    if not spans:
+        return {}
+    cuda = sys.modules["torch"].cuda
+    held = {energy.plain(cuda.get_device_properties(number).uuid) for number in range(cuda.device_count())}
+    return {"energy": {uuid: span for uuid, span in spans.items() if uuid in held}}
 
 
 def _gpus() -> int:

@@ -47,7 +47,7 @@ def bound_primitives() -> None:
 def run(main: Callable[[], None], *, resumable: bool = False) -> NoReturn:
     """Runs `main` and exits: 0, 2 with one sentence on a user's error, 143 when terminated, 130 when interrupted.
 
-    Before that it takes the GPUs that the job was given (`clara.gpus`) and notes the code that runs.
+    Before that it takes the GPUs that the job was given (`clara.gpus`) and notes the code that runs and their energy.
 
     Args:
         main: the program.
@@ -72,6 +72,7 @@ def _outcome(main: Callable[[], None]) -> tuple[int, str]:
     """Exit status of `main`, and the word for the history of attempts."""
     try:
         gpus.take(os.environ)
+        environment.energy_before()
         main()
     except ClaraError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from clara import energy
+
 CPU = "cpu"
 
 
@@ -44,6 +46,18 @@ def read_costs(folder: Path) -> list[Cost]:
         groups.setdefault((Path(str(command[0])).stem, device), []).append(record)
     costs = [_sum(*key, records) for key, records in groups.items()]
     return sorted(costs, key=lambda cost: (-cost.seconds, cost.program, cost.device))
+
+
+def read_energy(folder: Path) -> float | None:
+    """Kilowatt-hours of the GPUs that steps of a run held, while they did; None where no record tells.
+
+    Killed attempts are not in it.
+
+    Args:
+        folder: `results/{run}`.
+    """
+    joules = energy.used(record["energy"] for record in _records(folder) if "energy" in record)
+    return None if joules is None else joules / 3.6e6
 
 
 def _sum(program: str, device: str, records: list[dict[str, Any]]) -> Cost:

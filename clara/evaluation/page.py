@@ -74,6 +74,8 @@ class Content(NamedTuple):
     scorecard: Scorecard
     paper: Sequence[Shown]
     costs: Sequence[Cost]
+    energy: float | None
+    """Kilowatt-hours of the GPUs; null where no record tells."""
     metrics_files: Sequence[Path]
     """`R/evaluation/metrics/{system}.json`, from which every score comes."""
     folder: Path

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from clara.errors import DataError
 from clara.evaluation import page, tables
 from clara.evaluation.comparisons import compare, random_order
-from clara.evaluation.costs import read_costs
+from clara.evaluation.costs import read_costs, read_energy
 from clara.evaluation.figure_style import Palette
 from clara.evaluation.figures import draw_bars, draw_losses, draw_memory_use
 from clara.evaluation.findings import findings
@@ -135,6 +135,7 @@ def build_report(inputs: Inputs, outputs: Outputs, options: Options) -> None:
         scorecard_files=[inputs.scorecard.with_suffix(ending) for ending in page.SCORECARD_FORMS],
         paper=read_tables(inputs.paper_tables, inputs.specifications, scorecard),
         costs=read_costs(inputs.corpus_report.parents[1]),
+        energy=read_energy(inputs.corpus_report.parents[1]),
         metrics_files=inputs.metrics,
         folder=outputs.page.parent,
         effective=read_effective(inputs.data),

@@ -2,7 +2,8 @@
 
 The released layout has one row a document:
 `{"data_type": "qa" | "paraphrase", "question": [..], "answers": [..], "docs": [one]}`. In its paraphrase rows the
-question is an empty string instead of a list, which no typed reader takes; we write lists.
+question is an empty string instead of a list, which no typed reader takes; we write lists. Beside its two data types we
+read `simple` and `complex`, so that a set written by hand (`data/scp/`) can say which questions are which.
 """
 
 import json
@@ -14,13 +15,16 @@ from typing import Any
 from clara.errors import DataError
 from clara.files import atomic_path
 from clara.records import Pair, parse_row, read_json_lines, read_rows
-from clara.synthesis.rows import pair_row
+from clara.synthesis.rows import KINDS, pair_row
+
+DATA_TYPES = {"qa": "simple"} | {kind: kind for kind in KINDS}
+"""`data_type` of a row → kind of its pairs."""
 
 
 def read(path: Path) -> list[Pair]:
     """The pairs of a file of either layout; rows with equal content are kept once.
 
-    Released rows do not tell simple from complex questions; they become simple ones.
+    The released dataset's `qa` rows do not tell simple from complex questions; they become simple ones.
 
     Raises:
         DataError: names file, line and field.
@@ -51,11 +55,10 @@ def _pairs(row: Any, where: str) -> Iterator[Pair]:
     if not isinstance(row, dict) or "data_type" not in row:
         yield parse_row(Pair, row, where)
         return
-    kinds = {"qa": "simple", "paraphrase": "paraphrase"}
-    kind = kinds.get(row["data_type"]) if isinstance(row["data_type"], str) else None
+    kind = DATA_TYPES.get(row["data_type"]) if isinstance(row["data_type"], str) else None
     if kind is None:
         raise DataError(
-            f"{where}: data_type is {row['data_type']!r}, expected qa or paraphrase; mend or remove the row"
+            f"{where}: data_type is {row['data_type']!r}, expected {', '.join(DATA_TYPES)}; mend or remove the row"
         )
     answers = _texts(row, "answers", where)
     questions = [""] * len(answers) if kind == "paraphrase" else _texts(row, "question", where)

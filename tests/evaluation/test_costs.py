@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from clara.evaluation.costs import read_costs
+from clara.evaluation.costs import read_costs, read_energy
 from clara.files import write_json
 
 
@@ -48,3 +48,12 @@ def test_gpu_hours_count_every_gpu_that_a_step_held(tmp_path: Path) -> None:
 
 def test_a_run_without_records_has_no_costs(tmp_path: Path) -> None:
     assert read_costs(tmp_path) == []
+
+
+def test_energy_is_that_of_all_records_in_kilowatt_hours(tmp_path: Path) -> None:
+    content = {"command": ["pretrain.py"], "wall_seconds": 60.0, "device": "H100"}
+    write_json(tmp_path / "pretraining/a/environment.json", content)
+    assert read_energy(tmp_path) is None
+    for name, span in (("b", [0.0, 60.0, 0.0, 1.8e6]), ("c", [30.0, 90.0, 0.9e6, 3.6e6])):
+        write_json(tmp_path / f"pretraining/{name}/environment.json", {**content, "energy": {"card": span}})
+    assert read_energy(tmp_path) == pytest.approx(1.0)

@@ -30,6 +30,13 @@ def test_both_released_kinds_load_together(tmp_path: Path) -> None:
     assert len({pair.id for pair in pairs}) == 3
 
 
+def test_rows_may_tell_simple_from_complex(tmp_path: Path) -> None:
+    rows = [{**QA, "data_type": kind} for kind in ("simple", "complex")]
+    assert [pair.kind for pair in published.read(write_lines(tmp_path / "a.jsonl", *rows))] == [
+        "simple", "simple", "complex", "complex",
+    ]  # fmt: skip
+
+
 def test_the_released_layout_comes_back_as_it_was(tmp_path: Path) -> None:
     pairs = published.read(write_lines(tmp_path / "a.jsonl", QA, PARAPHRASE))
     published.write(tmp_path / "b.jsonl", pairs)
@@ -48,7 +55,7 @@ def test_our_own_files_are_read_and_equal_rows_kept_once(tmp_path: Path, name: s
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({**QA, "data_type": "chat"}, r"a\.jsonl line 1: data_type is 'chat', expected qa or paraphrase"),
+        ({**QA, "data_type": "chat"}, r"a\.jsonl line 1: data_type is 'chat', expected qa, simple, complex, par"),
         ({**QA, "answers": ["one"]}, "2 questions but 1 answers"),
         ({**QA, "answers": None}, "answers must be a text or a list of texts, found None"),
         ({**QA, "question": [1, 2]}, "question must be a text or a list of texts"),

@@ -77,7 +77,7 @@ class Filled(NamedTuple):
 def fill(
     table: Table, values: Values, measured: Found, *, run: Run, backbone: str, equal: Mapping[str, str] | None = None
 ) -> Filled:
-    """The table's rows at every ratio that we or the paper have, else at the run's, in the order of the specification.
+    """The table's rows at every ratio of the run and of numbers of ours or the paper's, in the order of the specification.
 
     Args:
         table: the specification.
@@ -92,7 +92,8 @@ def fill(
     ours, named = ({place.system for place in places} for places in (measured, values))
     lines, files = [], []
     for row in table.rows:
-        for ratio in (row.ratios(ours, named) or run.ratios) if row.spread else [0]:
+        known = row.ratios(ours, named)
+        for ratio in (sorted({*known, *run.ratios}) if row.system else known) if row.spread else [0]:
             lines.append(_line(table, row, ratio, values, measured, equal))
             holder = row.held_by or equal.get(lines[-1].system, lines[-1].system)
             files.append(holder.format(ratio=ratio or run.ratios[0]))

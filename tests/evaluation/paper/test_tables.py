@@ -54,8 +54,18 @@ def rows(filled: Filled) -> dict[tuple[str, str], dict[str, str]]:
     return {(row["row"], row["benchmark"]): row for row in csv.DictReader(io.StringIO(writing.table_csv(filled)))}
 
 
-def test_a_row_stands_at_every_ratio_that_we_or_the_paper_have(filled: Filled) -> None:
-    assert [line.label for line in filled.lines] == ["Text", "DRO", "CLaRa CR 4", "CLaRa CR 32"]
+def test_a_row_stands_at_every_ratio_of_the_run_of_our_numbers_and_of_the_papers(filled: Filled) -> None:
+    assert [line.label for line in filled.lines] == ["Text", "DRO", "CLaRa CR 4", "CLaRa CR 16", "CLaRa CR 32"]
+    ours = {Place("instruction-cr64-base", "oracle", "nq", "f1"): Measured(20.0)}
+    names = [line.label for line in fill(Table.model_validate(TABLE), {}, ours, run=RUN, backbone="mistral").lines]
+    assert names == ["Text", "DRO", "CLaRa CR 4", "CLaRa CR 16", "CLaRa CR 64"]
+
+
+def test_a_row_of_the_papers_alone_stands_at_the_papers_ratios_alone() -> None:
+    quoted = {"label": "PISCO CR {ratio}", "paper": "pisco-cr{ratio}"}
+    values = {Place("pisco-cr32", "oracle", "nq", "f1"): PaperValue(50.0, "")}
+    table = Table.model_validate(TABLE | {"rows": [quoted]})
+    assert [line.label for line in fill(table, values, {}, run=RUN, backbone="mistral").lines] == ["PISCO CR 32"]
 
 
 def test_a_cell_holds_ours_the_papers_and_the_difference(filled: Filled) -> None:
@@ -72,15 +82,15 @@ def test_a_missing_cell_names_the_command_and_a_whole_row_none(filled: Filled) -
         "snakemake results/small/evaluation/metrics/instruction-cr32-base.json results/small/paper/table_2.csv "
         "--profile profiles/local --configfile configs/small.yaml"
     )
-    assert list(filled.missing.values()) == [["CLaRa CR 32"]]
+    assert list(filled.missing.values()) == [["CLaRa CR 16"], ["CLaRa CR 32"]]
     assert rows(filled)["CLaRa CR 4", "nq"]["command"] == ""
     assert rows(filled)["DRO", "nq"]["command"] == ""
 
 
 def test_without_any_result_the_table_still_has_the_papers_numbers_and_commands() -> None:
     empty = fill(Table.model_validate(TABLE), PAPER, {}, run=RUN, backbone="mistral")
-    assert [line.label for line in empty.lines] == ["Text", "DRO", "CLaRa CR 4", "CLaRa CR 32"]
-    assert len(empty.missing) == 3
+    assert [line.label for line in empty.lines] == ["Text", "DRO", "CLaRa CR 4", "CLaRa CR 16", "CLaRa CR 32"]
+    assert len(empty.missing) == 4
     assert writing.as_json(empty) == {}
     assert "No number of this table is in both" in writing.difference_markdown(empty)
 
@@ -139,7 +149,8 @@ def test_markdown_tells_ours_quoted_and_missing_apart(filled: Filled) -> None:
     assert "| CLaRa CR 32 | ... (69.8) | ... |" in text
     assert "- CLaRa CR 32: `snakemake " in text
     assert text.rstrip().endswith(
-        "`snakemake results/small/evaluation/metrics/instruction-cr32-base.json results/small/paper/table_2.csv "
+        "`snakemake results/small/evaluation/metrics/instruction-cr16-base.json "
+        "results/small/evaluation/metrics/instruction-cr32-base.json results/small/paper/table_2.csv "
         "--profile profiles/local --configfile configs/small.yaml`"
     )
 
@@ -194,16 +205,16 @@ def test_what_a_setting_leaves_out_is_named_with_that_setting() -> None:
     given |= {"metrics": ["rouge1", "entities", "bert_score"], "benchmarks": ["seen"]}
     given |= {"rows": [{"label": "CR {ratio}", "system": "pretraining-cr{ratio}-base"}]}
     needs = {"entities": {"measurements": {"recovery": {"entities": "en"}}}}
-    place = Place("pretraining-cr4-base", "all", "seen", "rouge1")
+    place, one = Place("pretraining-cr4-base", "all", "seen", "rouge1"), Run("small", [4])
     values = {place._replace(metric=name): PaperValue(50.0, "") for name in given["metrics"]}
     filled = fill(
-        Table.model_validate(given | {"needs": needs}), values, {place: Measured(9.0)}, run=RUN, backbone="phi4"
+        Table.model_validate(given | {"needs": needs}), values, {place: Measured(9.0)}, run=one, backbone="phi4"
     )
     [command, reason] = filled.missing
     assert command.endswith(" --config 'measurements={recovery: {entities: en}}'")
     assert filled.completing == command
     # Without a setting that makes them, no command does: the file is there.
-    filled = fill(Table.model_validate(given), values, {place: Measured(9.0)}, run=RUN, backbone="phi4")
+    filled = fill(Table.model_validate(given), values, {place: Measured(9.0)}, run=one, backbone="phi4")
     assert list(filled.missing) == [reason]
     assert reason.startswith("# none: results/small/measurements/recovery/pretraining-cr4-base.json is there and has")
     assert filled.completing == ""
