@@ -18,6 +18,7 @@ from clara.evaluation.paper.shown import Scorecard, Shown
 from clara.evaluation.paper.writing import BACKBONES, panels
 from clara.evaluation.provenance import (
     Beside,
+    Facts,
     backbones,
     births,
     environment_facts,
@@ -81,6 +82,8 @@ class Content(NamedTuple):
     folder: Path
     """Of the page, which its links start from."""
     scorecard_files: Sequence[Path]
+    seen: Sequence[Facts] = ()
+    """Gold documents of the test that training knows, where it is measured."""
     effective: Effective | None = None
     """Effective ratios, where they are measured."""
     paper_figures: Sequence[Path] = ()

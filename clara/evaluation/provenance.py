@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from clara.evaluation.labels import checkpoint_of
+from clara.evaluation.labels import BENCHMARKS, checkpoint_of
 from clara.evaluation.paper.commands import command_for
 from clara.files import read_json, sha256_file
 
@@ -21,6 +21,7 @@ _OWN = frozenset(
         "peak_memory_mib",
         "peak_gpu_memory_mib",
         "earlier_attempts",
+        "energy",
     }
 )
 """Keys of an environment that each checkpoint has to itself; they stand in its fold."""
@@ -146,6 +147,20 @@ def report_tables(report: Mapping[str, Any]) -> list[Facts]:
     nested = {key: value for key, value in report.items() if isinstance(value, Mapping)}
     tables = [Facts("Totals", flatten(plain))] if plain else []
     return tables + [Facts(_words(key).capitalize(), flatten(value)) for key, value in nested.items() if value]
+
+
+def seen_documents(files: Iterable[Path]) -> list[Facts]:
+    """Which share of the test questions' gold documents training knows, a table a pool; none where it is not measured.
+
+    Args:
+        files: of `measure_data`.
+    """
+    found: dict[str, list[tuple[str, str]]] = {}
+    for row in (row for path in files for row in read_json(path)["questions"]):
+        if "gold_seen" in row:
+            shown = f"{row['gold_seen_as_gold']:.0%} as gold, {row['gold_seen']:.0%} in a pool"
+            found.setdefault(row["setting"], []).append((BENCHMARKS.get(row["benchmark"], row["benchmark"]), shown))
+    return [Facts(f"Gold documents that training knows, {setting} pools", rows) for setting, rows in found.items()]
 
 
 def flatten(value: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:

@@ -15,6 +15,7 @@ from clara.evaluation.findings import findings
 from clara.evaluation.grids import Grid, main_grids, memory_use_grid
 from clara.evaluation.labels import MAIN_METRICS, system_name, system_order
 from clara.evaluation.paper.shown import read_scorecard, read_tables
+from clara.evaluation.provenance import seen_documents
 from clara.evaluation.questions import read_pools, sections
 from clara.evaluation.ratios import read_effective
 from clara.evaluation.results import (
@@ -138,6 +139,7 @@ def build_report(inputs: Inputs, outputs: Outputs, options: Options) -> None:
         energy=read_energy(inputs.corpus_report.parents[1]),
         metrics_files=inputs.metrics,
         folder=outputs.page.parent,
+        seen=seen_documents(inputs.data),
         effective=read_effective(inputs.data),
         paper_figures=inputs.paper_figures,
     )

@@ -8,7 +8,7 @@ from clara.data.candidates import candidate_file, read_questions
 from clara.data.tally import distribution
 from clara.data.tokenization import TokenCounter
 from clara.files import read_json
-from clara.records import Pair, Passage
+from clara.records import Pair, Passage, Question
 
 COUNTED = 20_000
 """Documents whose tokens are counted, spread over all."""
@@ -77,12 +77,24 @@ def synthesis_rows(pairs: Sequence[Pair], report: Mapping[str, Any]) -> list[dic
 
 
 def question_rows(candidates: Sequence[Path]) -> list[dict[str, Any]]:
-    """Table 9, a row a benchmark, split and setting: questions, those with gold documents, their means."""
+    """Table 9, a row a benchmark, split and setting: questions, those with gold documents, their means.
+
+    Of test questions also which share of their gold documents training knows, of all benchmarks: as gold
+    (`gold_seen_as_gold`), or as any candidate (`gold_seen`). A query reasoner that learned from labels profits from the
+    former.
+    """
+    read = {path: (candidate_file(path), read_questions(path)) for path in candidates}
+    training = [row for name, rows in read.values() if name.split == "train" for row in rows]
+    pools = {document for row in training for document in row.docs}
+    golden = {document for row in training for document in _gold(row)}
     found = []
-    for path in candidates:
-        name = candidate_file(path)
-        questions = read_questions(path)
+    for name, questions in read.values():
         gold = [row for row in questions if row.pos_index]
+        documents = [document for row in gold for document in _gold(row)]
+        seen = {
+            "gold_seen_as_gold": _mean(sum(document in golden for document in documents), len(documents)),
+            "gold_seen": _mean(sum(document in pools for document in documents), len(documents)),
+        }
         found.append(
             name._asdict()
             | {
@@ -92,8 +104,13 @@ def question_rows(candidates: Sequence[Path]) -> list[dict[str, Any]]:
                 "candidates": _mean(sum(len(row.docs) for row in questions), len(questions)),
                 "gold_answers": _mean(sum(len(row.golden_answers) for row in questions), len(questions)),
             }
+            | (seen if name.split == "test" else {})
         )
     return found
+
+
+def _gold(question: Question) -> list[str]:
+    return [question.docs[place] for place in question.pos_index]
 
 
 def ratio_rows(lengths: Sequence[int], ratios: Sequence[int], document_max_tokens: int) -> list[dict[str, Any]]:

@@ -64,10 +64,11 @@ def numbers(text: str) -> set[str]:
 
 def names(text: str) -> set[str]:
     """Words that start with a capital inside a sentence, in lower case."""
+    # In "d'Anconia" no name begins.
     lowered = SENTENCE_START.sub(lambda match: match.group() + "\0", text)
     return {
         word
-        for token in re.findall(r"(?<![\0\w])[A-Z][\w'\u2019-]+", lowered)
+        for token in re.findall(r"(?<![\0\w])(?<!\w['\u2019])[A-Z][\w'\u2019-]+", lowered)
         for word in words(token)
         if len(word) > 1
     }

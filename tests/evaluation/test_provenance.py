@@ -15,6 +15,7 @@ from clara.evaluation.provenance import (
     read_besides,
     repeatability,
     report_tables,
+    seen_documents,
     show,
 )
 from clara.files import write_json
@@ -88,3 +89,13 @@ def test_the_command_of_a_birth_names_the_runs_files_and_the_seed(tmp_path: Path
     path.write_text("{}")
     [birth] = births([path], "small_cpu")
     assert birth.command.endswith("--configfile configs/small.yaml configs/small-cpu.yaml --config 'seeds=[43]'")
+
+
+def test_gold_documents_that_training_knows_are_told_by_pool_and_benchmark(tmp_path: Path) -> None:
+    test = {"benchmark": "nq", "split": "test", "setting": "oracle", "gold_seen_as_gold": 0.25, "gold_seen": 0.5}
+    write_json(
+        tmp_path / "data.json", {"questions": [{"benchmark": "nq", "split": "train", "setting": "oracle"}, test]}
+    )
+    [facts] = seen_documents([tmp_path / "data.json"])
+    assert facts == ("Gold documents that training knows, oracle pools", [("NQ", "25% as gold, 50% in a pool")])
+    assert seen_documents([]) == []

@@ -32,6 +32,18 @@ def test_questions_are_counted_by_file(tmp_path: Path) -> None:
     assert (found["candidates"], found["gold_answers"]) == ((4 + 3 + 6 + 4 + 2) / 5, 1.0)
 
 
+def test_gold_documents_that_training_knows_are_counted_over_all_benchmarks(tmp_path: Path) -> None:
+    write_rows(tmp_path / "nq.train.oracle.jsonl", [tiny.question(0, docs=[0, 1], gold=[0])])
+    write_rows(tmp_path / "musique.train.oracle.jsonl", [tiny.question(1, docs=[2, 3], gold=[0, 1])])
+    write_rows(tmp_path / "nq.test.oracle.jsonl", [tiny.question(2, docs=[2, 1, 4], gold=[0, 1, 2])])
+    write_rows(tmp_path / "nq.test.normal.jsonl", [tiny.question(3, docs=[5], gold=[])])
+    names = ["nq.train.oracle", "musique.train.oracle", "nq.test.oracle", "nq.test.normal"]
+    first, _, test, empty = question_rows([tmp_path / f"{name}.jsonl" for name in names])
+    assert (test["gold_seen_as_gold"], test["gold_seen"]) == (0.333, 0.667)
+    assert (empty["gold_seen_as_gold"], empty["gold_seen"]) == (0.0, 0.0)
+    assert "gold_seen" not in first
+
+
 def test_the_effective_ratio_is_that_of_a_mean_document() -> None:
     four, all_ = ratio_rows([16, 32, 48, 64], [4, 64], 64)
     assert (four["memory_vectors"], four["nominal"], four["effective"]) == (16, 4.0, 2.5)

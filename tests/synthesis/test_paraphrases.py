@@ -45,6 +45,7 @@ def test_the_title_is_no_added_name() -> None:
 
 def test_names_are_capitals_inside_sentences() -> None:
     assert names('The Vasa sank. It was Swedish. "Old Tom" saw Oslo\'s king.') == {"vasa", "swedish", "tom", "oslo"}
+    assert names("He is d'Anconia; the painter O'Keeffe knew 'Arthur'.") == {"o'keeffe", "arthur"}
     assert numbers("In 1,628 and 3.5 of 7%") == {"1628", "3.5", "7"}
 
 

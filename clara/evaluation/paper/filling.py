@@ -77,7 +77,7 @@ class Filled(NamedTuple):
 def fill(
     table: Table, values: Values, measured: Found, *, run: Run, backbone: str, equal: Mapping[str, str] | None = None
 ) -> Filled:
-    """The table's rows at every ratio of the run and of numbers of ours or the paper's, in the order of the specification.
+    """The table's rows at every ratio of the run and of our or the paper's numbers, in the specification's order.
 
     Args:
         table: the specification.
