@@ -1,6 +1,6 @@
 """What the workflow's rules depend on: settings, code, prompts, the variant that owns a stage, and state folders.
 
-Plain data and files in, text out; the rules in `rules/*.smk` ask here, and the tests ask the same questions.
+Plain data and files in, text out; the rules in `rules/` ask here, and the tests ask the same questions.
 """
 
 import hashlib

@@ -24,7 +24,8 @@ from clara.evaluation.paper.specs import read_table
 from clara.gpus import SHARED
 from clara.plan import failures, use_checkout
 from clara.runs import summary
-from clara.sizing import Site, Sizes, kind_of, require_gpus, variant_and_ratio
+from clara.sizing.jobs import Sizes, kind_of, require_gpus, variant_and_ratio
+from clara.sizing.steps import Site
 
 use_checkout(ROOT)
 read_table = functools.cache(read_table)
@@ -173,7 +174,7 @@ def state(rule_name):
 
 
 def sized(rule_name, what):
-    """Memory in MB, minutes, or GPU memory in MB, of a job of the rule: the estimate of clara/sizing.py, more at each attempt."""
+    """Memory in MB, minutes, or GPU memory in MB, of a job of the rule: the estimate of clara/sizing/, more at each attempt."""
 
     def amount(wildcards, attempt):
         given = dict(wildcards.items())

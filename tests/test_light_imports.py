@@ -18,7 +18,7 @@ LIGHT = [
     "clara.runs.explain",
     "clara.runs.preflight_slurm",
     "clara.runs.summary",
-    "clara.sizing",
+    "clara.sizing.jobs",
 ]
 HEAVY = {"torch", "transformers", "pandas", "pyarrow", "matplotlib", "vllm", "peft", "numpy"}
 

@@ -4,7 +4,7 @@
     python workflow_scripts/explain.py --variants --profile profiles/local
 
 All other arguments go to Snakemake; targets come first. Times are medians of earlier runs of the same jobs, else the
-estimate of clara/sizing.py. Exit status 3 where the whole is above --max-gpu-hours or --max-hours, 0 otherwise.
+estimate of clara/sizing/. Exit status 3 where the whole is above --max-gpu-hours or --max-hours, 0 otherwise.
 --variants shows instead which stages the variants share.
 """
 
@@ -17,7 +17,8 @@ from clara import program
 from clara.plan import STAGES, Plan
 from clara.runs import explain
 from clara.runs.jobs import planned
-from clara.sizing import Site, Sizes, job_size
+from clara.sizing.jobs import Sizes, job_size
+from clara.sizing.steps import Site
 
 EXIT_ABOVE = 3
 ALONE = ("pretraining", "instruction")

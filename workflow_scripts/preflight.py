@@ -17,7 +17,8 @@ from clara.runs import preflight
 from clara.runs.jobs import planned
 from clara.runs.preflight_disk import disk_checks
 from clara.runs.preflight_slurm import slurm_checks
-from clara.sizing import Site, Sizes, job_size
+from clara.sizing.jobs import Sizes, job_size
+from clara.sizing.steps import Site
 
 
 def main(argv: list[str] | None = None) -> None:

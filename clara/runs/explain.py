@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from clara.files import parse_json
 from clara.progress import duration
 from clara.runs.jobs import Job, modules_changed, recorded, settings_changed
-from clara.sizing import Size
+from clara.sizing.steps import Size
 
 
 class Cost(NamedTuple):

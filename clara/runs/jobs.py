@@ -137,15 +137,15 @@ def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def rules_of(stage: str, root: Path) -> list[str]:
-    """The rules of a stage (`rules/STAGE.smk`), a rule by its own name, or all.
+    """The rules of a stage (`rules/STAGE.smk`, or the files of `rules/STAGE/`), a rule by its own name, or all.
 
     Raises:
         ConfigError: there is no such stage or rule; names the stages.
     """
-    stages = {
-        path.stem: re.findall(r"^rule (\w+):", path.read_text(encoding="utf-8"), re.MULTILINE)
-        for path in sorted((root / "rules").glob("*.smk"))
-    }
+    stages: dict[str, list[str]] = {}
+    for path in sorted((root / "rules").rglob("*.smk")):
+        name = path.relative_to(root / "rules").with_suffix("").parts[0]
+        stages.setdefault(name, []).extend(re.findall(r"^rule (\w+):", path.read_text(encoding="utf-8"), re.MULTILINE))
     every = [rule for rules in stages.values() for rule in rules]
     if stage == "all":
         return every

@@ -13,7 +13,7 @@ from clara.config.locations import expand
 from clara.errors import ConfigError
 from clara.progress import duration
 from clara.runs.jobs import Job
-from clara.sizing import Size
+from clara.sizing.steps import Size
 
 Level = Literal["ok", "warn", "fail"]
 TRAININGS = {"pretrain": "pretraining", "tune_instructions": "instruction", "train_joint": "joint"}

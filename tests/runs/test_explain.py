@@ -9,7 +9,7 @@ import pytest
 
 from clara.runs import explain
 from clara.runs.jobs import Job, shown
-from clara.sizing import Size
+from clara.sizing.steps import Size
 from tests.runs.conftest import SETTINGS
 
 MODULES = {"clara.a": "1", "clara.b": "2"}

@@ -12,7 +12,7 @@ from clara.errors import ConfigError
 from clara.runs import preflight, preflight_disk, preflight_slurm
 from clara.runs.jobs import Job
 from clara.runs.preflight import Check, Run
-from clara.sizing import Size
+from clara.sizing.steps import Size
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = configuration.load(ROOT / "config.yaml")

@@ -126,10 +126,11 @@ def test_changed_settings_and_unknown_or_several_codes_are_refused(
         declared([make_job(4)])
 
 
-def test_a_stage_is_its_file_of_rules() -> None:
+def test_a_stage_is_its_file_or_folder_of_rules() -> None:
     assert rules_of("pretraining", ROOT) == ["pretrain"]
     assert rules_of("pretrain", ROOT) == ["pretrain"]
     assert {"synthesize", "gather_pairs"} <= set(rules_of("synthesis", ROOT))
-    assert {"pretrain", "score", "build_report"} <= set(rules_of("all", ROOT))
+    assert {"predict_given", "measure_states", "draw_figure"} <= set(rules_of("measurements", ROOT))
+    assert {"pretrain", "score", "predict_given", "build_report"} <= set(rules_of("all", ROOT))
     with pytest.raises(ConfigError, match=r"no stage or rule pretrainning; expected one of .*pretraining"):
         rules_of("pretrainning", ROOT)

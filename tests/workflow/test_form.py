@@ -9,7 +9,7 @@ from clara.config.rules import RULES
 from tests.workflow.checkout import ROOT
 from tests.workflow.lints import complaints
 
-TEXT = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "rules").glob("*.smk")))
+TEXT = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "rules").rglob("*.smk")))
 BLOCKS = dict(re.findall(r"^rule (\w+):\n(.*?)(?=^rule |^def |\Z|^# )", TEXT, re.MULTILINE | re.DOTALL))
 RESUMABLE = {
     "synthesize", "pretrain", "tune_instructions", "compress_documents", "train_joint", "predict", "predict_given",

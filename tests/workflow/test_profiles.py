@@ -11,7 +11,7 @@ from clara import config as configuration
 from clara.config.rules import RULES
 from clara.plan import Plan
 from clara.runs import preflight
-from clara.sizing import Site
+from clara.sizing.steps import Site
 from tests.workflow.checkout import ROOT
 
 WITH_MODEL = {
@@ -32,7 +32,7 @@ def test_steps_with_a_model_get_threads_and_the_rules_ask_for_gpus(name: str) ->
     values = profile(name)
     assert WITH_MODEL <= RULES.keys()
     assert {entry.split("=")[0] for entry in values["set-threads"]} == WITH_MODEL
-    # The number, the memory and the time follow from the configuration: clara/sizing.py.
+    # The number, the memory and the time follow from the configuration: clara/sizing/.
     given = {key for resources in values.get("set-resources", {}).values() for key in resources}
     assert not given & {"gpu", "mem_mb", "runtime"}
     stated = preflight.defaults(values)
@@ -41,7 +41,7 @@ def test_steps_with_a_model_get_threads_and_the_rules_ask_for_gpus(name: str) ->
 
 
 def test_rules_with_a_model_are_sized_and_get_their_gpus() -> None:
-    rules = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "rules").glob("*.smk"))
+    rules = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "rules").rglob("*.smk"))
     for rule in WITH_MODEL:
         assert f'gpu=gpus("{rule}")' in rules
         assert f'mem_mb=sized("{rule}", "memory")' in rules
@@ -64,7 +64,7 @@ def test_the_page_says_of_every_rule_where_it_runs_on_a_cluster() -> None:
 
 def test_steps_with_a_model_compute_with_threads_of_the_settings() -> None:
     # A profile's set-threads say what a job is given; numbers must not depend on that.
-    rules = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "rules").glob("*.smk"))
+    rules = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "rules").rglob("*.smk"))
     assert rules.count("    threads: CPU_THREADS") == len(WITH_MODEL)
     values = configuration.load(ROOT / "config.yaml")
     values["backbone"]["cpu_threads"] = 1234567

@@ -193,7 +193,7 @@ def test_jobs_were_slurm_jobs_with_the_resources_asked_for(on_slurm: Path) -> No
         assert job.fields.get("TresPerJob") == ("gres:gpu:1" if on_gpu else None), job
         assert job.fields["CPUs/Task"] == threads.get(job.rule, "1"), job
     training = next(job.fields for job in jobs if job.rule == "pretrain")
-    assert training["TimeLimit"] == "00:30:00"  # the least that clara/sizing.py asks for
+    assert training["TimeLimit"] == "00:30:00"  # the least that clara/sizing/ asks for
     assert training["MinMemoryNode"] == "4001M"  # 4,000 MB, and 1.3 times the weights of the random model
     finished = dict(line.split() for line in single_node.output("sacct", "-c", "-n", "-o", "jobid,state").splitlines())
     assert {finished[job.id] for job in jobs} == {"COMPLETED"}

@@ -10,7 +10,7 @@ import yaml
 from tests.workflow.checkout import ROOT
 
 TABLE = re.findall(r"^\| (\d+) \|.*\| (.*) \|$", (ROOT / "docs" / "traps.md").read_text(encoding="utf-8"), re.MULTILINE)
-RULES = {path.name: path.read_text(encoding="utf-8") for path in [ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk")]}
+RULES = {path.name: path.read_text(encoding="utf-8") for path in [ROOT / "Snakefile", *(ROOT / "rules").rglob("*.smk")]}
 
 
 def test_every_trap_names_tests_that_exist() -> None:

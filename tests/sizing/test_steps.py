@@ -1,40 +1,14 @@
-"""Sizes of steps: by hand, monotone, plausible against what was measured (docs/experiments.md), and limits of GPUs."""
+"""Sizes of steps with a model: by hand, monotone, plausible against what was measured (docs/experiments.md)."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from clara import config as configuration
-from clara.errors import ConfigError
-from clara.model_sizes import UNKNOWN, Model, model_of
-from clara.sizing import (
-    CONTEXT_MB,
-    MEASURED_MB,
-    Site,
-    Size,
-    Sizes,
-    job_size,
-    kind_of,
-    require_gpus,
-    variant_and_ratio,
-)
-
-ROOT = Path(__file__).resolve().parents[1]
-DEMO = configuration.load(ROOT / "config.yaml")
-PAPER = configuration.merge(DEMO, configuration.load(ROOT / "configs" / "paper-mistral.yaml"))
-MODEL_RULES = sorted(MEASURED_MB)
-
-
-def size(rule: str, config: dict[str, Any] = DEMO, *, site: Site | None = None, **overrides: Any) -> Size:
-    return Sizes({"base": configuration.merge(config, overrides)}, site or Site()).of(rule)
-
-
-def test_an_adapter_has_rank_times_in_and_out_of_every_linear_layer() -> None:
-    tiny = Model(0, layers=3, width=10, heads=1, kv_width=4, inner=20, vocabulary=1)
-    # q and o: 10 -> 10; k and v: 10 -> 4; gate and up: 10 -> 20; down: 20 -> 10.
-    assert tiny.adapter(2) == 2 * 3 * (2 * 20 + 2 * 14 + 3 * 30)
+from clara.model_sizes import model_of
+from clara.sizing.jobs import Sizes
+from clara.sizing.steps import CONTEXT_MB, Site
+from tests.sizing.estimates import DEMO, MIB, PAPER, size
 
 
 def test_memory_of_a_training_by_hand() -> None:
@@ -121,10 +95,6 @@ def test_inference_grows_with_batch_and_tokens() -> None:
     assert tokens[-1] > tokens[0]
 
 
-def test_the_demo_gets_its_measured_memory_on_cpus() -> None:
-    assert {rule: size(rule).mem_mb for rule in MODEL_RULES} == MEASURED_MB
-
-
 def test_the_formula_agrees_with_what_training_of_the_demo_was_seen_to_take() -> None:
     # Micro-batches of four: 3.5 GB at ratio 16 and 4.2 GB at ratio 4, docs/experiments.md, 2026-11-23.
     four = {"pretraining": {"optimization": {"micro_batch_size": 4}}}
@@ -157,64 +127,6 @@ def test_a_seven_billion_model_fits_one_card_and_asks_for_more_cards_for_time_al
     assert size("synthesize", PAPER, site=site).gpu_mem_mb > 2 * 32_000
 
 
-def test_attempts_ask_for_more_and_a_slot_is_the_most() -> None:
-    sizes = Sizes({"base": PAPER}, Site(node_gpus=4, slot_minutes=720))
-    assert sizes.memory("pretrain", "base", 4, 3) == 3 * sizes.memory("pretrain", "base", 4, 1)
-    assert sizes.minutes("pretrain", "base", 4, 1) == 720
-    small = Sizes({"base": DEMO}, Site())
-    assert small.minutes("predict", "base", 4, 1) == 30
-    baseline = [sizes.minutes("predict_baseline", "base", None, attempt) for attempt in (1, 2, 9)]
-    assert baseline[0] < baseline[1] <= baseline[2] == 720
-
-
-def test_a_model_is_known_by_its_configuration_by_name_or_guessed(tmp_path: Path) -> None:
-    given = {
-        "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8,
-        "intermediate_size": 14336, "vocab_size": 32000, "tie_word_embeddings": False,
-    }  # fmt: skip
-    (tmp_path / "config.json").write_text(json.dumps(given))
-    assert model_of(str(tmp_path)).parameters == pytest.approx(7.24e9, rel=0.01)
-    assert model_of("mistralai/Mistral-7B-Instruct-v0.2").parameters == 7.24e9
-    assert model_of("someone/new-70B-chat").parameters == 7e10
-    assert model_of("someone/new-model") == UNKNOWN
-    assert model_of("$CLARA_NOT_SET/model") == UNKNOWN
-
-
-def test_jobs_are_known_by_the_wildcards_of_their_paths() -> None:
-    assert variant_and_ratio({"variant": "soft", "ratio": "16"}) == ("soft", 16)
-    assert variant_and_ratio({"stage": "joint", "name": "instruction-cr4-soft"}) == ("soft", 4)
-    assert variant_and_ratio({"system": "bm25"}) == ("base", None)
-    sizes = Sizes({"base": DEMO}, Site())
-    assert job_size(sizes, "score", {"system": "bm25"}).gpus == 0
-
-
-def test_a_limit_below_a_request_is_refused_where_snakemake_would_cut_it() -> None:
-    require_gpus({"pretrain": 2, "predict": 1}, None)
-    require_gpus({"pretrain": 2, "predict": 1}, 2)
-    with pytest.raises(ConfigError, match=r"gpu=1 would cut the GPUs of pretrain \(2\)"):
-        require_gpus({"pretrain": 2, "predict": 1}, 1)
-
-
-# configs/small.yaml and over it configs/small-gpu.yaml, as they ran on an H200 that fourteen jobs shared.
-GPU: dict[str, Any] = {
-    "ratios": [4, 16, 64],
-    "backbone": {"attention": "sdpa"},
-    "benchmarks": {"nq": {"format": "rows", "train": "x.jsonl.gz", "test": "x.jsonl.gz"}},
-    "candidates": {"train_size": 8},
-    "pretraining": {"max_target_tokens": 256, "optimization": {"batch_size": 16, "micro_batch_size": 16}},
-    "instruction": {"top_k": 5, "optimization": {"batch_size": 8, "micro_batch_size": 8}},
-    "joint": {"top_k": 5, "optimization": {"batch_size": 16, "micro_batch_size": 16}},
-    "compression": {"batch_tokens": 32768},
-    "evaluation": {"top_k": 5, "generation": {"batch_size": 128, "engine": "transformers"}},
-}
-MIB = 1.048576
-
-
-@pytest.fixture(scope="module")
-def shared() -> Sizes:
-    return Sizes({"base": configuration.merge(DEMO, GPU)}, Site(node_gpus=1))
-
-
 @pytest.mark.parametrize(
     ("rule", "ratio", "mib"),
     # The largest `peak_gpu_memory_mib` of that run, 2026-11-27; what torch needed, of which the context is no part.
@@ -229,32 +141,3 @@ def test_gpu_memory_that_torch_needed_is_bounded_and_by_no_more_than_three_times
 ) -> None:
     needed = shared.of(rule, "base", ratio).gpu_mem_mb - CONTEXT_MB
     assert mib * MIB < needed < 3 * mib * MIB
-
-
-@pytest.mark.parametrize(
-    ("rule", "ratio", "gib"),
-    # What whole processes held of the GPU when others found it full, by the messages of these.
-    [("pretrain", 16, 19.39), ("pretrain", 64, 17.30), ("tune_text_rag", None, 28.74), ("hard_words", 4, 4.56),
-     ("hard_words", 64, 1.74), ("predict_given_text", None, 11.27)],
-)  # fmt: skip
-def test_a_job_beside_others_asks_for_what_its_process_was_seen_to_hold(
-    shared: Sizes, rule: str, ratio: int | None, gib: float
-) -> None:
-    asked = shared.gpu_memory(rule, "base", ratio, 1)
-    assert gib * 1024 * MIB < asked < 2.5 * gib * 1024 * MIB
-    assert shared.gpu_memory(rule, "base", ratio, 2) == 2 * asked
-
-
-def test_a_job_without_a_gpu_asks_for_none_and_one_by_vllm_for_a_whole_one(shared: Sizes) -> None:
-    assert Sizes({"base": DEMO}, Site()).gpu_memory("pretrain", "base", 4, 1) == 0
-    assert shared.gpu_memory("prepare_backbone", "base", None, 1) == 0
-    vllm = configuration.merge(DEMO, {**GPU, "evaluation": {"generation": {"engine": "vllm"}}})
-    assert Sizes({"base": vllm}, Site(node_gpus=1, gpu_gb=141)).gpu_memory("predict", "base", 16, 1) == 141_000
-
-
-def test_kinds_of_a_step_that_show_less_text_are_known_by_wildcards() -> None:
-    assert kind_of("predict_baseline", {"baseline": "no_retrieval"}) == "no_retrieval"
-    assert kind_of("predict_baseline", {"baseline": "text_rag_tuned"}) == "predict_baseline"
-    assert kind_of("predict_compressed_text", {"method": "hard_words", "ratio": "4"}) == "hard_words"
-    assert kind_of("predict_compressed_text", {"method": "llmlingua2"}) == "predict_compressed_text"
-    assert kind_of("train_joint", {"variant": "soft"}) == "train_joint"

@@ -1,0 +1,1 @@
+"""Memory, time and GPUs of every step, estimated from the configuration (formulas: docs/cluster.md)."""

@@ -1,0 +1,12 @@
+import pytest
+
+from clara import config as configuration
+from clara.sizing.jobs import Sizes
+from clara.sizing.steps import Site
+from tests.sizing.estimates import DEMO, GPU
+
+
+@pytest.fixture(scope="session")
+def shared() -> Sizes:
+    """Of the run on an H200 that fourteen jobs shared."""
+    return Sizes({"base": configuration.merge(DEMO, GPU)}, Site(node_gpus=1))
