@@ -1,12 +1,13 @@
 """Energy of the GPUs that a step held, by the counters that the cards keep themselves (NVML).
 
-A card counts all that it uses, not what one process does: steps that share it at the same time are told together. What
-the processors use is not counted: where they tell it at all, they tell it to root alone.
+A card counts all that it uses, whoever uses it: steps that share it at the same time are told together, and with what
+others do on it. A slice of a card (MIG) has no counter, so nothing is told of it. What the processors use is not
+counted: where they tell it at all, they tell it to root alone.
 """
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -20,18 +21,20 @@ def read() -> Reading:
         import pynvml  # a machine without GPUs needs none
 
         pynvml.nvmlInit()
-    except Exception:  # no package, no library or no driver: nothing is known then
+        try:
+            return dict(_counters(pynvml))
+        finally:
+            pynvml.nvmlShutdown()
+    except Exception:  # no package, no library, no driver, or one that fails: nothing is known, and nothing is lost
         return {}
-    found = {}
-    try:
-        for number in range(pynvml.nvmlDeviceGetCount()):
-            with suppress(pynvml.NVMLError):
-                card = pynvml.nvmlDeviceGetHandleByIndex(number)
-                joules = pynvml.nvmlDeviceGetTotalEnergyConsumption(card) / 1000
-                found[plain(pynvml.nvmlDeviceGetUUID(card))] = time.time(), joules
-    finally:
-        pynvml.nvmlShutdown()
-    return found
+
+
+def _counters(nvml: Any) -> Iterator[tuple[str, tuple[float, float]]]:
+    for number in range(nvml.nvmlDeviceGetCount()):
+        with suppress(nvml.NVMLError):  # a card that does not count
+            card = nvml.nvmlDeviceGetHandleByIndex(number)
+            joules = nvml.nvmlDeviceGetTotalEnergyConsumption(card) / 1000
+            yield plain(nvml.nvmlDeviceGetUUID(card)), (time.time(), joules)
 
 
 def plain(uuid: object) -> str:
@@ -67,9 +70,11 @@ def _joules(found: list[list[float]]) -> float:
     """Of one card; `found` by begin."""
     merged: list[list[float]] = []
     for begin, end, first, last in found:
-        if merged and begin <= merged[-1][1]:
-            held = merged[-1]
-            held[1], held[2], held[3] = max(held[1], end), min(held[2], first), max(held[3], last)
+        if last < first:
+            continue
+        held = merged[-1] if merged else None
+        if held and begin <= held[1] and first >= held[2]:
+            held[1], held[3] = max(held[1], end), max(held[3], last)
         else:
             merged.append([begin, end, first, last])
-    return sum(last - first for _, _, first, last in merged if last >= first)
+    return sum(last - first for _, _, first, last in merged)

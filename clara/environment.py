@@ -202,7 +202,8 @@ def _energy() -> dict[str, Any]:
         return {}
     cuda = sys.modules["torch"].cuda
     held = {energy.plain(cuda.get_device_properties(number).uuid) for number in range(cuda.device_count())}
-    return {"energy": {uuid: span for uuid, span in spans.items() if uuid in held}}
+    mine = {uuid: span for uuid, span in spans.items() if uuid in held}
+    return {"energy": mine} if mine else {}
 
 
 def _gpus() -> int:

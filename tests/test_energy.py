@@ -60,6 +60,16 @@ def test_a_machine_without_nvml_tells_nothing(monkeypatch: pytest.MonkeyPatch) -
     assert energy.used([]) is None
 
 
+def test_a_driver_that_fails_costs_no_result(cards: Cards, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> int:
+        raise cards.NVMLError("driver gone")
+
+    for name in ("nvmlDeviceGetCount", "nvmlShutdown"):
+        with monkeypatch.context() as patched:
+            patched.setattr(cards, name, fail)
+            assert energy.read() == {}
+
+
 def test_a_record_has_the_energy_of_the_cards_that_the_step_held(cards: Cards, monkeypatch: pytest.MonkeyPatch) -> None:
     cuda = SimpleNamespace(
         is_available=lambda: True,
@@ -73,6 +83,8 @@ def test_a_record_has_the_energy_of_the_cards_that_the_step_held(cards: Cards, m
     (span,) = environment.describe()["energy"].values()
     assert span[2:] == [8000.0, 9000.0]
     assert span[0] <= span[1]
+    cuda.get_device_properties = lambda number: SimpleNamespace(uuid="a slice of a card")
+    assert "energy" not in environment.describe()
     cuda.is_available = lambda: False
     assert "energy" not in environment.describe()
 
@@ -85,6 +97,10 @@ def test_steps_that_share_a_card_are_counted_once() -> None:
 
 def test_a_counter_that_went_back_is_left_out() -> None:
     assert energy.used([{"a": [0.0, 10.0, 900.0, 20.0]}, {"a": [20.0, 30.0, 20.0, 60.0]}]) == 40
+
+
+def test_a_driver_loaded_anew_between_steps_that_overlap_begins_a_new_span() -> None:
+    assert energy.used([{"a": [0.0, 10.0, 900.0, 950.0]}, {"a": [9.0, 20.0, 5.0, 60.0]}]) == 50 + 55
 
 
 def test_a_step_that_was_read_once_tells_nothing() -> None:

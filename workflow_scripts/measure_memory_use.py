@@ -36,7 +36,8 @@ def main(argv: list[str] | None = None) -> None:
         model, questions, seed=settings.seed, confidence=settings.confidence, samples=settings.bootstrap_samples
     )
     write_json(given.memory_use, measured)
-    write_json(given.diagnostics, diagnostics.diagnose(model, questions, given.history))
+    asked = [question.question for pool in pools for question in pool[: diagnostics.ASKED]]
+    write_json(given.diagnostics, diagnostics.diagnose(model, questions, given.history, asked=asked))
     inputs = [given.checkpoint, given.history, *given.candidates]
     record(given.memory_use, settings, inputs=inputs, others=[given.diagnostics])
 

@@ -3,7 +3,7 @@
 Measured beside memory use, on a few test questions; cheap, and not a measure of quality.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ from clara.model.compression import compress
 from clara.records import Question, read_json_lines
 
 TEXTS = 2
-"""Documents and questions that are looked at."""
+"""Documents that are looked at."""
+ASKED = 64
+"""Questions of each pool whose words are read for the report's list of questions."""
 LENS_TOKENS = 50
 """Tokens of each query memory under the head, as in the paper's case study."""
 WORDS_SHOWN = 12
@@ -29,28 +31,33 @@ GRADIENT_NORM = "grad_norm_"
 
 
 @torch.inference_mode()
-def diagnose(model: ClaraModel, questions: Sequence[Question], history: Path | None) -> dict[str, Any]:
+def diagnose(
+    model: ClaraModel, questions: Sequence[Question], history: Path | None, *, asked: Iterable[str] | None = None
+) -> dict[str, Any]:
     """The content of `diagnostics.json`.
 
     Args:
         model: compressor and, where there is one, query reasoner are used.
-        questions: the first `TEXTS` of them, and the first gold document of each, are looked at.
+        questions: the first gold document of each of the first `TEXTS` is looked at.
+        asked: questions whose memories' words are read, equal ones once; by default these `TEXTS`.
         history: the checkpoint's `history.jsonl`; None for one that was trained elsewhere.
     """
     chosen = questions[:TEXTS]
     documents = list(dict.fromkeys(question.docs[question.pos_index[0]] for question in chosen))
     memories = _memories(model, COMPRESSOR, documents)
-    asked = []
+    read_of = []
     if model.has_query_reasoner:
-        texts = [question.question for question in chosen]
+        texts = list(dict.fromkeys(asked or (question.question for question in chosen)))
         for text, vectors in zip(texts, _memories(model, QUERY_REASONER, texts), strict=True):
             words = lens_words(model, vectors)
-            asked.append({"question": text, "words": words, "new": [w for w in words if w.lower() not in text.lower()]})
+            read_of.append(
+                {"question": text, "words": words, "new": [w for w in words if w.lower() not in text.lower()]}
+            )
     read = [
         {"document": text, "nearest": nearest_tokens(model, vectors)}
         for text, vectors in zip(documents, memories, strict=True)
     ]
-    return {**training_end(history), "documents": read, "share_named": _share_named(read), "questions": asked}
+    return {**training_end(history), "documents": read, "share_named": _share_named(read), "questions": read_of}
 
 
 def training_end(history: Path | None) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from clara.evaluation.provenance import (
 )
 from clara.evaluation.questions import Section
 from clara.evaluation.ratios import Effective
-from clara.evaluation.results import CheckpointDiagnostics, CheckpointUse, History, SystemScore
+from clara.evaluation.results import CheckpointDiagnostics, CheckpointUse, History, Lens, SystemScore
 from clara.evaluation.scoring import AVERAGE
 
 PAPER_FORMS = (".csv", ".md", ".tex", ".diff.md", ".macros.tex")
@@ -82,6 +82,8 @@ class Content(NamedTuple):
     folder: Path
     """Of the page, which its links start from."""
     scorecard_files: Sequence[Path]
+    measured_files: Sequence[Path] = ()
+    """Other results that numbers of the page come from."""
     seen: Sequence[Facts] = ()
     """Gold documents of the test that training knows, where it is measured."""
     effective: Effective | None = None
@@ -150,13 +152,22 @@ def render(content: Content) -> str:
             for name, caption in PAPER_FIGURES.items()
             if name in drawn
         ],
-        births=births(content.metrics_files, content.run),
-        words={lens.question: lens for row in content.diagnostics for lens in row.found.questions},
+        births=births([*content.metrics_files, *content.measured_files], content.run),
+        words=_words(content.diagnostics),
         svg={name: inline_svg(path, name) for name, path in (content.figures | drawn).items()},
         metric_label=metric_label,
         setting_label=setting_label,
         system_label=system_label,
     )
+
+
+def _words(diagnostics: Iterable[CheckpointDiagnostics]) -> dict[str, list[tuple[str, Lens]]]:
+    """Question → the words of its memories, by checkpoint."""
+    found: dict[str, list[tuple[str, Lens]]] = {}
+    for row in diagnostics:
+        for lens in row.found.questions:
+            found.setdefault(lens.question, []).append((row.checkpoint.label, lens))
+    return found
 
 
 @lru_cache

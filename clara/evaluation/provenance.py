@@ -54,9 +54,10 @@ class Beside(NamedTuple):
 
 
 class Birth(NamedTuple):
-    """Where a system's scores come from."""
+    """Where a system's scores come from, or another result."""
 
-    system: str
+    name: str
+    """The system; of another result its path in the run's folder, without ending."""
     file: str
     """From the project's folder."""
     sha256: str
@@ -118,10 +119,10 @@ def _mapping(path: Path) -> dict[str, Any]:
 
 
 def births(metrics: Iterable[Path], run: str) -> list[Birth]:
-    """Where each system's scores come from; empty texts for what is not recorded.
+    """Where numbers come from; empty texts for what is not recorded.
 
     Args:
-        metrics: files of scores, `R/evaluation/metrics/{system}.json`.
+        metrics: files of scores, `R/evaluation/metrics/{system}.json`, and other results with a record beside them.
         run: whose they are.
     """
     found = []
@@ -131,7 +132,9 @@ def births(metrics: Iterable[Path], run: str) -> list[Birth]:
         digest = scored.get("outputs", {}).get(path.name) or sha256_file(path)
         commit, device = (str(answered.get(key) or "") for key in ("commit", "device"))
         command = command_for([path.as_posix()], run)
-        found.append(Birth(path.stem, path.as_posix(), digest, commit, device, command))
+        inside = path.with_suffix("").as_posix().partition(f"/{run}/")[2]
+        name = path.stem if path.parent.name == "metrics" else inside or path.stem
+        found.append(Birth(name, path.as_posix(), digest, commit, device, command))
     return found
 
 

@@ -139,6 +139,13 @@ def build_report(inputs: Inputs, outputs: Outputs, options: Options) -> None:
         energy=read_energy(inputs.corpus_report.parents[1]),
         metrics_files=inputs.metrics,
         folder=outputs.page.parent,
+        measured_files=[
+            *inputs.memory_use,
+            *inputs.data,
+            inputs.scorecard,
+            *inputs.paper_tables,
+            *inputs.paper_figures,
+        ],
         seen=seen_documents(inputs.data),
         effective=read_effective(inputs.data),
         paper_figures=inputs.paper_figures,

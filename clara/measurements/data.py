@@ -1,15 +1,19 @@
 """What a run was made of: synthesized rows, questions, corpus, and what the ratios really are (Tables 8, 9 and 11)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from clara.data.candidates import candidate_file, read_questions
 from clara.data.tally import distribution
 from clara.data.tokenization import TokenCounter
 from clara.files import read_json
-from clara.records import Pair, Passage, Question
+from clara.records import Pair, Passage, Question, document_id
 
+Digests = NDArray[np.uint64]
 COUNTED = 20_000
 """Documents whose tokens are counted, spread over all."""
 
@@ -83,17 +87,17 @@ def question_rows(candidates: Sequence[Path]) -> list[dict[str, Any]]:
     (`gold_seen_as_gold`), or as any candidate (`gold_seen`). A query reasoner that learned from labels profits from the
     former.
     """
-    read = {path: (candidate_file(path), read_questions(path)) for path in candidates}
-    training = [row for name, rows in read.values() if name.split == "train" for row in rows]
-    pools = {document for row in training for document in row.docs}
-    golden = {document for row in training for document in _gold(row)}
+    training = [path for path in candidates if candidate_file(path).split == "train"]
+    golden, pools = _known(training, _gold), _known(training, lambda row: row.docs)
     found = []
-    for name, questions in read.values():
+    for path in candidates:  # one file at a time: all together are gigabytes at the paper's size
+        name = candidate_file(path)
+        questions = read_questions(path)
         gold = [row for row in questions if row.pos_index]
-        documents = [document for row in gold for document in _gold(row)]
+        documents = _digests(document for row in gold for document in _gold(row))
         seen = {
-            "gold_seen_as_gold": _mean(sum(document in golden for document in documents), len(documents)),
-            "gold_seen": _mean(sum(document in pools for document in documents), len(documents)),
+            "gold_seen_as_gold": _mean(int(np.isin(documents, golden).sum()), len(documents)),
+            "gold_seen": _mean(int(np.isin(documents, pools).sum()), len(documents)),
         }
         found.append(
             name._asdict()
@@ -111,6 +115,19 @@ def question_rows(candidates: Sequence[Path]) -> list[dict[str, Any]]:
 
 def _gold(question: Question) -> list[str]:
     return [question.docs[place] for place in question.pos_index]
+
+
+def _known(files: Sequence[Path], documents: Callable[[Question], list[str]]) -> Digests:
+    """Digests of the documents of all these files' questions."""
+    found = [
+        np.unique(_digests(document for row in read_questions(path) for document in documents(row))) for path in files
+    ]
+    return np.unique(np.concatenate(found)) if found else _digests([])
+
+
+def _digests(documents: Iterable[str]) -> Digests:
+    """Eight bytes a document; two that share them are not to be expected below thousands of millions."""
+    return np.fromiter((int(document_id(document), 16) for document in documents), dtype=np.uint64)
 
 
 def ratio_rows(lengths: Sequence[int], ratios: Sequence[int], document_max_tokens: int) -> list[dict[str, Any]]:

@@ -20,6 +20,8 @@ MEASURED = ("by_k", "states")
 """Measurements that have a figure of their own."""
 BY_K_METRICS = ("f1", "em", "cover_em", "recall")
 DOCUMENT, MEMORY = ("#0072B2", "o"), ("#D55E00", "^")
+CASES = 2
+"""Questions of each checkpoint in the figure of words."""
 COLUMNS = 4
 
 
@@ -166,7 +168,7 @@ def _checkpoint_label(checkpoint: str) -> str:
 
 def draw_logit_lens(path: Path, found: Sequence[CheckpointDiagnostics]) -> None:
     """Words that the head reads from questions' memories; those that the question lacks stand out (Fig. 4)."""
-    cases = [(row.checkpoint.label, lens) for row in found for lens in row.found.questions]
+    cases = [(row.checkpoint.label, lens) for row in found for lens in row.found.questions[:CASES]]
     height = 0.9 * max(1, len(cases))
     with drawing(path, 1, 1, size=(9.6, 0.4 + height)) as (_, (axes,)):
         say_nothing(axes, "" if cases else "no checkpoint of joint training")

@@ -85,6 +85,17 @@ def test_query_words_are_found_where_there_is_a_query_reasoner(model: ClaraModel
         assert set(lens.new) <= set(lens.words)
 
 
+def test_words_are_read_of_all_questions_that_are_named_once_each(model: ClaraModel, history: Path) -> None:
+    model.eval()
+    model.add_query_reasoner("compressor")
+    asked = [question.question for question in tiny.questions()]
+    found = Diagnostics.model_validate(diagnose(model, tiny.questions(), history, asked=[*asked, *asked]))
+    assert [lens.question for lens in found.questions] == asked
+    first = Diagnostics.model_validate(diagnose(model, tiny.questions(), history)).questions[0]
+    assert found.questions[0] == first
+    assert len(found.documents) == 2
+
+
 def test_pooled_memories_of_untouched_embeddings_lie_near_words_of_their_document(
     make_model: Callable[..., ClaraModel], history: Path
 ) -> None:

@@ -33,5 +33,8 @@ def test_a_corpus_takes_three_times_its_text_above_a_hundred_megabytes(tmp_path:
     assert data_mb("split_passages", config) == 600
     assert data_mb("gather_pairs", config) == 6000
     assert data_mb("score", config) == 0
+    pools = config | benchmark("2wiki", train="far.json") | {"candidates": {"size": 20}}
+    assert data_mb("measure_data", pools) == round(0.02 * (167_454 - 50_000))
+    assert data_mb("measure_data", config | benchmark("musique", train="far.json") | {"candidates": {"size": 20}}) == 0
     location.unlink()
     assert data_mb("split_passages", config) == 0

@@ -140,6 +140,8 @@ def _with_commands(filled: Filled, holders: list[str]) -> Filled:
             p for p, own, lacks in zip(paths, alone, lacking, strict=True) if lacks and _runs_as_it_stands(own)
         )
     )
+    poorer = [known and _lacks_a_pool(table, line, run) for line, known in zip(filled.lines, there, strict=True)]
+    asked = list(dict.fromkeys(p for p, lacks in zip(paths, poorer, strict=True) if lacks or p in absent))
     settings: dict[str, Any] = {}
     lines = []
     for line, path, own, known in zip(filled.lines, paths, alone, there, strict=True):
@@ -151,15 +153,21 @@ def _with_commands(filled: Filled, holders: list[str]) -> Filled:
             elif not known and (own.startswith("#") or not wanted):
                 command = own
             elif wanted:
-                targets = absent if known or path in absent else [path]
+                targets = asked if known or path in absent else [path]
                 command = command_for([*targets, whole], run.name, settings=wanted)
                 settings = merge(settings, wanted) if _runs_as_it_stands(command) else settings
             elif cell.paper:
                 command = f"# none: {path} is there and has no such number"
             cells[key] = cell._replace(command=command)
         lines.append(line._replace(cells=cells))
-    completing = command_for([*absent, whole], run.name, settings=settings) if absent or settings else ""
+    targets = asked if settings else absent
+    completing = command_for([*targets, whole], run.name, settings=settings) if absent or settings else ""
     return filled._replace(lines=lines, completing=completing)
+
+
+def _lacks_a_pool(table: Table, line: Line, run: Run) -> bool:
+    missing = [cell.place for cell in line.cells.values() if line.system and not cell.ours]
+    return any(_settings_for(table, place, run.name) for place in missing)
 
 
 def _runs_as_it_stands(command: str) -> bool:
