@@ -50,5 +50,5 @@ def data_mb(rule: str, config: dict[str, Any]) -> int:
         return round(0.006 * max(0, (config["synthesis"]["num_passages"] or 0) - 10_000))
     if rule == "measure_data":  # the pools of the largest benchmark; a benchmark's share is not known before
         train, _ = question_counts(config)
-        return round(0.001 * config["candidates"]["size"] * max(0, train - 50_000))
+        return round(0.001 * int(config["candidates"]["size"]) * max(0, train - 50_000))
     return 0

@@ -135,9 +135,9 @@ def as_markdown(content: dict[str, Any]) -> str:
     for row in content["claims"]:
         run = row["difference"] is not None
         test = f"`{row['test']}`"
-        paper = "" if row["paper_difference"] is None else f"{row['paper_difference']:+.1f}"
+        paper = "" if row["paper_difference"] is None else f"{row['paper_difference']:+z.1f}"
         paper += f" ({row['paper_at']})" if row["paper_at"] else ""
-        shown = [f"{row['difference']:+.1f}", f"[{row['low']:.1f}, {row['high']:.1f}]"] if run else ["", ""]
+        shown = [f"{row['difference']:+z.1f}", f"[{row['low']:z.1f}, {row['high']:z.1f}]"] if run else ["", ""]
         cells = [row["claim"], f"**{row['verdict']}**", *shown, paper, test, row["place"]]
         lines.append("| " + " | ".join(cells) + " |")
     missing = [f"- {row['claim']}: `{command}`" for row in content["claims"] for command in row["commands"]]
@@ -167,7 +167,7 @@ def as_latex(content: dict[str, Any]) -> str:
     for row in content["claims"]:
         ours = "--"
         if row["difference"] is not None:
-            ours = rf"{row['difference']:+.1f} {{\scriptsize [{row['low']:.1f}, {row['high']:.1f}]}}"
-        paper = "--" if row["paper_difference"] is None else f"{row['paper_difference']:+.1f}"
+            ours = rf"{row['difference']:+z.1f} {{\scriptsize [{row['low']:z.1f}, {row['high']:z.1f}]}}"
+        paper = "--" if row["paper_difference"] is None else f"{row['paper_difference']:+z.1f}"
         out.append(" & ".join([escape_latex(row["claim"]), row["verdict"], ours, paper]) + r" \\")
     return "\n".join([*out, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
