@@ -21,6 +21,8 @@ from clara.cli import app
 
 ROOT = Path(__file__).parents[1]
 PAGES = [page for page in sorted((ROOT / "docs").glob("*.md")) if page.stem not in ("using", "experiments")]
+RECORDED = [page for folder in ("docs", "data", "checkpoints") for page in sorted((ROOT / folder).glob("**/README.md"))]
+"""Notes of recorded runs, data and checkpoints."""
 LEFT = "…"
 """Stands for what a reader puts in."""
 SNAKEMAKE = ("run_pipeline.py", "explain.py", "verify.py", "preflight.py", "accept.py", "list_jobs.py")
@@ -150,7 +152,7 @@ def test_the_pages_that_a_newcomer_needs_have_commands() -> None:
     assert len(COMMANDS) > 30
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [*PAGES, *RECORDED], ids=lambda page: f"{page.parent.name}/{page.stem}")
 def test_the_links_of_a_document_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8"))
     assert [link for link in links if not (page.parent / link).exists()] == []
