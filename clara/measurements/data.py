@@ -1,6 +1,6 @@
 """What a run was made of: synthesized rows, questions, corpus, and what the ratios really are (Tables 8, 9 and 11)."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,19 +87,23 @@ def question_rows(candidates: Sequence[Path]) -> list[dict[str, Any]]:
     (`gold_seen_as_gold`), or as any candidate (`gold_seen`). A query reasoner that learned from labels profits from the
     former.
     """
-    training = [path for path in candidates if candidate_file(path).split == "train"]
-    golden, pools = _known(training, _gold), _known(training, lambda row: row.docs)
-    found = []
-    for path in candidates:  # one file at a time: all together are gigabytes at the paper's size
-        name = candidate_file(path)
-        questions = read_questions(path)
+    golden = pools = _digests([])
+    found = {}
+    # Training first, and one file at a time: all together are gigabytes at the paper's size.
+    for path in sorted(candidates, key=lambda path: candidate_file(path).split != "train"):
+        name, questions = candidate_file(path), read_questions(path)
         gold = [row for row in questions if row.pos_index]
         documents = _digests(document for row in gold for document in _gold(row))
-        seen = {
-            "gold_seen_as_gold": _mean(int(np.isin(documents, golden).sum()), len(documents)),
-            "gold_seen": _mean(int(np.isin(documents, pools).sum()), len(documents)),
-        }
-        found.append(
+        seen = {}
+        if name.split == "train":
+            golden = np.union1d(golden, documents)
+            pools = np.union1d(pools, _digests(document for row in questions for document in row.docs))
+        else:
+            seen = {
+                "gold_seen_as_gold": _mean(int(np.isin(documents, golden).sum()), len(documents)),
+                "gold_seen": _mean(int(np.isin(documents, pools).sum()), len(documents)),
+            }
+        found[path] = (
             name._asdict()
             | {
                 "questions": len(questions),
@@ -108,21 +112,13 @@ def question_rows(candidates: Sequence[Path]) -> list[dict[str, Any]]:
                 "candidates": _mean(sum(len(row.docs) for row in questions), len(questions)),
                 "gold_answers": _mean(sum(len(row.golden_answers) for row in questions), len(questions)),
             }
-            | (seen if name.split == "test" else {})
+            | seen
         )
-    return found
+    return [found[path] for path in candidates]
 
 
 def _gold(question: Question) -> list[str]:
     return [question.docs[place] for place in question.pos_index]
-
-
-def _known(files: Sequence[Path], documents: Callable[[Question], list[str]]) -> Digests:
-    """Digests of the documents of all these files' questions."""
-    found = [
-        np.unique(_digests(document for row in read_questions(path) for document in documents(row))) for path in files
-    ]
-    return np.unique(np.concatenate(found)) if found else _digests([])
 
 
 def _digests(documents: Iterable[str]) -> Digests:

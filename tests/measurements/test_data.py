@@ -42,6 +42,7 @@ def test_gold_documents_that_training_knows_are_counted_over_all_benchmarks(tmp_
     assert (test["gold_seen_as_gold"], test["gold_seen"]) == (0.333, 0.667)
     assert (empty["gold_seen_as_gold"], empty["gold_seen"]) == (0.0, 0.0)
     assert "gold_seen" not in first
+    assert question_rows([tmp_path / f"{name}.jsonl" for name in reversed(names)])[1] == test
 
 
 def test_the_effective_ratio_is_that_of_a_mean_document() -> None:
