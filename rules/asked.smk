@@ -113,9 +113,10 @@ def departures_of(source):
 
 
 def claimed_systems():
-    """The systems that the paper's claims compare."""
+    """The systems that the paper's claims compare, under every seed."""
     try:
-        return systems_of(read_claims(Path("paper/claims.yaml")), config["ratios"])
+        claims = read_claims(Path("paper/claims.yaml"))
+        return systems_of(claims, config["ratios"], config["seeds"])
     except ClaraError as error:
         raise WorkflowError(str(error)) from None
 

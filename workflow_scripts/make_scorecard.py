@@ -44,6 +44,7 @@ def main(argv: list[str] | None = None) -> None:
         ratios=settings.ratios,
         resampling=Resampling(plan.bootstrap_samples, plan.confidence, settings.seed),
         equal=json.loads(given.equal),
+        seeds=settings.seeds,
     )
     content = scorecard.as_json(
         findings,

@@ -8,7 +8,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from clara.config import checks
-from clara.config.base import Distinct, Seed, Strict
+from clara.config.base import Distinct, Seed, Strict, under_seed
 from clara.config.corpus import Benchmark, Candidates, Corpus
 from clara.config.evaluation import Evaluation, Paper, Report
 from clara.config.measurements import Measurements
@@ -82,7 +82,7 @@ def with_seeds(values: dict[str, Any]) -> dict[str, Any]:
     variants = dict(values["variants"])
     for seed in values["seeds"]:
         for name, overrides in values["variants"].items():
-            variants[f"{name}_seed{seed}"] = overrides | {"seed": seed}
+            variants[under_seed(name, seed)] = overrides | {"seed": seed}
     return values | {"variants": variants}
 
 

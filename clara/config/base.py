@@ -60,3 +60,8 @@ Location = Annotated[Text, AfterValidator(_can_be_expanded)]
 
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 """What NumPy takes for a seed."""
+
+
+def under_seed(name: str, seed: int) -> str:
+    """What a variant, or a system made from it, is called under a further seed."""
+    return f"{name}_seed{seed}"

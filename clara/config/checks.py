@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from clara.config.base import under_seed
+
 if TYPE_CHECKING:
     from clara.config import Config
 
@@ -57,8 +59,8 @@ def names(config: "Config") -> Iterator[str]:
             )
     for name in config.variants:
         for seed in config.seeds:
-            if f"{name}_seed{seed}" in config.variants:
-                yield f"variants.{name}_seed{seed}: seeds makes this variant; name yours otherwise"
+            if under_seed(name, seed) in config.variants:
+                yield f"variants.{under_seed(name, seed)}: seeds makes this variant; name yours otherwise"
     if config.seed in config.seeds:
         yield f"seeds = {config.seeds}: should not name seed = {config.seed}, under which everything is run anyway"
     if "base" not in config.variants or config.variants["base"]:

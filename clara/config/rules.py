@@ -215,6 +215,7 @@ class MakePaperTable(Strict):
 
 class MakeScorecard(MakePaperTable):
     seed: Seed
+    seeds: list[Seed]
     scoring: Annotated[evaluation.Scoring, At("evaluation.scoring")]
 
 

@@ -1,6 +1,8 @@
 """Percentile bootstrap intervals over questions, and of the difference of two systems on the same questions."""
 
-from collections.abc import Mapping
+import math
+import statistics
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -66,11 +68,20 @@ def interval(means: Floats, confidence: float) -> Floats:
 
 
 def paired_difference(
-    first: Scores, second: Scores, *, samples: int, confidence: float, generator: np.random.Generator
+    first: Scores,
+    second: Scores,
+    *,
+    samples: int,
+    confidence: float,
+    generator: np.random.Generator,
+    of_trainings: Sequence[float] = (),
 ) -> Estimate:
     """Macro mean over benchmarks of `first` minus `second` on the same questions, with its interval.
 
-    Both systems' values of a question are resampled together, each benchmark by itself.
+    Both systems' values of a question are resampled together, each benchmark by itself. Where the values are means over
+    several trainings, the interval speaks of trainings that were not made as well: to every resample is added
+    sd / √n · t, where sd is the standard deviation of the n trainings' differences and t a draw of Student's t with
+    n - 1 degrees of freedom.
 
     Args:
         first: benchmark → question id → value.
@@ -78,6 +89,7 @@ def paired_difference(
         samples: number of resamples.
         confidence: coverage of the interval.
         generator: source of randomness.
+        of_trainings: the difference under each seed, where there are several.
 
     Raises:
         DataError: the two do not hold the same questions, or none.
@@ -96,5 +108,9 @@ def paired_difference(
         differences = np.array([[first[benchmark][id_] - second[benchmark][id_]] for id_ in ids])
         means.append(resampled_means(differences, samples, generator)[:, 0])
         values.append(float(differences.mean()))
-    low, high = interval(np.mean(means, axis=0)[:, None], confidence)[:, 0]
+    drawn = np.mean(means, axis=0)
+    if len(of_trainings) > 1:
+        error = statistics.stdev(of_trainings) / math.sqrt(len(of_trainings))
+        drawn = drawn + error * generator.standard_t(len(of_trainings) - 1, samples)
+    low, high = interval(drawn[:, None], confidence)[:, 0]
     return Estimate(sum(values) / len(values), float(low), float(high), len(ours))

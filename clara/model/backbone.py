@@ -17,7 +17,7 @@ from clara.hub import fetch_model
 from clara.model import random_backbone, threads
 from clara.model.attention import one_text_a_row, settle
 from clara.model.licences import licence_of
-from clara.model.model_folder import read_model, read_tokenizer, require_usable
+from clara.model.model_folder import placed, read_model, read_tokenizer, require_usable
 from clara.provenance import require_as_made
 from clara.records import Record, read_card_file
 from clara.tokens import end_of_turn_id
@@ -225,7 +225,7 @@ def load(
 
     Args:
         card: of the prepared backbone.
-        dtype: precision of weights and arithmetic.
+        dtype: precision of weights and arithmetic; a CPU without instructions for it computes in float32.
         attention: attention implementation; on a CPU our own takes the place of eager and sdpa.
         compiled: whether torch compiles the body for training and compressing.
         cpu_threads: threads of this process's computations on a CPU (`clara.model.threads`).
@@ -243,7 +243,7 @@ def load(
     model = read_model(card.folder, dtype=dtype, attention=attention, trust_remote_code=trust_remote_code)
     # Every process of a launch has a GPU of its own, by its local rank.
     device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
-    model.to(device).eval().requires_grad_(False)
+    placed(model, device, dtype).requires_grad_(False)
     settle(model)
     model.get_output_embeddings().register_forward_pre_hook(_contiguous)
     model.config.use_cache = False

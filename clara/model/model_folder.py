@@ -1,10 +1,12 @@
 """A language model and its tokenizer from a transformers folder, whole or refused."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from clara import processor
 from clara.errors import CheckpointError, ClaraError, ConfigError, ResourceError
 from clara.tokens import end_of_turn_id
 
@@ -67,6 +69,17 @@ def read_model(
             "name a complete model folder"
         )
     return model
+
+
+def placed(model: Any, device: str, dtype: str) -> Any:
+    """The model on its device, in evaluation mode; on a CPU that lacks instructions for `dtype` widened to float32.
+
+    The weights keep the values that they have in `dtype`.
+    """
+    if device == "cpu" and (wider := processor.arithmetic(dtype)) != dtype:
+        print(f"this processor has no instructions for {dtype}: computing in {wider}, which is faster", file=sys.stderr)
+        model = model.to(precision_of(wider))
+    return model.to(device).eval()
 
 
 def precision_of(dtype: str) -> torch.dtype:

@@ -14,10 +14,10 @@ class GenerateLoop:
     capacity = 1
 
     def __init__(self, folder: Path, *, dtype: str) -> None:
-        from clara.model.model_folder import read_model, read_tokenizer
+        from clara.model.model_folder import placed, read_model, read_tokenizer
 
         self._tokenizer: Any = read_tokenizer(folder)
-        self._model: Any = read_model(folder, dtype=dtype).eval()
+        self._model: Any = placed(read_model(folder, dtype=dtype), "cpu", dtype)
         self._end = int(self._tokenizer.eos_token_id)
         self._waiting: list[tuple[str, Request]] = []
 

@@ -26,14 +26,14 @@ class TransformersEngine:
         import torch
 
         from clara.model.attention import settle
-        from clara.model.model_folder import read_model, read_tokenizer
+        from clara.model.model_folder import placed, read_model, read_tokenizer
         from clara.synthesis.prefixes import Prefixes
 
         self.model = identity
         self.capacity = BATCH_SIZE * BATCHES_AHEAD
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._tokenizer: Any = read_tokenizer(folder)
-        self._model: Any = read_model(folder, dtype=dtype).to(self._device).eval()
+        self._model: Any = placed(read_model(folder, dtype=dtype), self._device, dtype)
         settle(self._model)
         # Of a slice, such as the last positions, torch would copy the whole output head for each row.
         self._model.get_output_embeddings().register_forward_pre_hook(

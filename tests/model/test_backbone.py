@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
+from clara import processor
 from clara.config.model import RANDOM_FAMILIES
 from clara.errors import CheckpointError, ConfigError, DataError, ResourceError
 from clara.files import sha256_file, write_json
@@ -209,3 +210,23 @@ def test_a_card_that_is_not_as_its_record_says_is_refused_too(tmp_path: Path) ->
     os.utime(card.path, (seconds, seconds))
     with pytest.raises(CheckpointError, match=r"delete .*card\.json and run prepare_backbone again"):
         backbone.require_unharmed(card)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_without_instructions_for_it_half_precision_is_computed_in_float32(
+    dtype: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    card = tiny.prepare("llama", tmp_path)
+    monkeypatch.setattr(processor, "arithmetic", lambda asked: asked)
+    narrow = backbone.load(card, dtype=dtype)
+    assert narrow.dtype == getattr(torch, dtype)
+    assert "no instructions" not in capsys.readouterr().err
+    monkeypatch.setattr(processor, "arithmetic", lambda asked: "float32")
+    wide = backbone.load(card, dtype=dtype)
+    assert wide.dtype == torch.float32
+    assert f"no instructions for {dtype}: computing in float32" in capsys.readouterr().err
+    # Its weights are those of the type that was asked for, whatever the arithmetic.
+    for ours, asked in zip(wide.model.parameters(), narrow.model.parameters(), strict=True):
+        assert torch.equal(ours, asked.float())
+    backbone.load(card, dtype="float32")
+    assert "no instructions" not in capsys.readouterr().err

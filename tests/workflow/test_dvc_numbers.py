@@ -37,7 +37,7 @@ def write_run(folder: Path, *, ours: int, bm25: int) -> None:
         write_rows(files[-1], [Prediction.model_validate(row | place_of(gold) | {"id": f"{n}"}) for n in range(6)])
         metrics = folder / SCORES / f"{system}.json"
         score.main(["--settings", json.dumps(SCORING), "--predictions", str(files[-1]), "--metrics", str(metrics)])
-    settings = SCORING | {"run": "demo", "ratios": [4], "backbone": "mistral"}
+    settings = SCORING | {"seeds": [], "run": "demo", "ratios": [4], "backbone": "mistral"}
     paper = folder / "results/demo/paper"
     written = [f"--{kind}={paper}/scorecard.{kind}" for kind in ("json", "csv")]
     written += [f"--markdown={paper}/scorecard.md", f"--latex={paper}/scorecard.tex", f"--verdicts={folder / VERDICTS}"]

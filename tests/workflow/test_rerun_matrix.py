@@ -159,7 +159,7 @@ GRAPH_CHANGES: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
     "a seed more": (
         {"seeds": [7]},
         {"pretrain": 2, "tune_instructions": 2, "compress_documents": 2, "train_joint": 2, "measure_memory_use": 6}
-        | {"predict": 2, "score": 2, "aggregate_seeds": 1, "build_report": 1},
+        | {"predict": 2, "score": 2, "aggregate_seeds": 1, "make_scorecard": 1, "build_report": 1},
     ),
     "a seed of one variant": (
         {"variants": {"again": {"seed": 7}}},

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from clara.config.base import Distinct, Strict, Text, matching
+from clara.config.base import Distinct, Strict, Text, matching, under_seed
+from clara.evaluation.paper.equal import NAME
 from clara.evaluation.paper.specs import Pattern, read_spec
 
 
@@ -82,6 +83,7 @@ def read_claims(path: Path) -> list[Claim]:
     return read_spec(Claims, path).claims
 
 
-def systems_of(claims: Iterable[Claim], ratios: Sequence[int]) -> list[str]:
-    """The systems that the claims compare at these ratios."""
-    return list(dict.fromkeys(name for claim in claims for pair in claim.pairs(ratios) for name in pair))
+def systems_of(claims: Iterable[Claim], ratios: Sequence[int], seeds: Sequence[int] = ()) -> list[str]:
+    """The systems that the claims compare at these ratios, then the same under further seeds."""
+    named = list(dict.fromkeys(name for claim in claims for pair in claim.pairs(ratios) for name in pair))
+    return [*named, *(under_seed(name, seed) for seed in seeds for name in named if NAME.fullmatch(name))]

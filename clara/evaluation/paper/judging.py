@@ -3,20 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from clara.errors import DataError
-from clara.evaluation.bootstrap import Estimate, generator_for, paired_difference
+from clara.evaluation.bootstrap import Estimate
 from clara.evaluation.labels import benchmark_label
 from clara.evaluation.paper.claims import Claim
+from clara.evaluation.paper.measuring import Measured, SystemScores, measure
 from clara.evaluation.paper.values import Place, Values
 from clara.evaluation.scoring import AVERAGE, Resampling
 
 Verdict = Literal["holds", "fails", "undecided", "not run"]
-QuestionScores = Mapping[str, Mapping[str, float]]
-"""Benchmark → question id → value, 0 to 1."""
-SystemScores = Mapping[tuple[str, str, str], QuestionScores]
-"""(system, setting, metric) → its questions."""
-
-_PERCENT = 100.0
 
 
 class Finding(NamedTuple):
@@ -27,31 +21,32 @@ class Finding(NamedTuple):
     """The systems compared; empty where none of them was run."""
     needed: list[str]
     """The systems that it speaks of; empty where the run's settings make both the same."""
-    estimate: Estimate | None
-    """Points; None where it was not run."""
-    by_benchmark: dict[str, float]
-    """Points."""
+    measured: Measured | None
+    """None where it was not run."""
     paper: float | None
     """The same difference of the paper's own numbers, in points; None where it prints none."""
     paper_at: str = ""
     """Of which ratios and benchmarks `paper` is, where these are others than ours."""
-    reference: float = 0.0
-    """Macro mean of `second`, in points."""
+
+    @property
+    def estimate(self) -> Estimate | None:
+        """The difference in points; None where it was not run."""
+        return None if self.measured is None else self.measured.estimate
 
     @property
     def verdict(self) -> Verdict:
         """Holds or fails where the whole interval lies on one side of the margin."""
-        return verdict(self.estimate, self.claim.margin, reference=self.reference)
+        if self.measured is None:
+            return "not run"
+        return verdict(self.measured.estimate, self.claim.margin, reference=self.measured.reference)
 
 
-def verdict(estimate: Estimate | None, margin: float, *, reference: float) -> Verdict:
+def verdict(estimate: Estimate, margin: float, *, reference: float) -> Verdict:
     """What an interval says of `difference > margin`.
 
     That little is lost is undecided where there is no more to lose: where `reference`, what is compared with, does not
     exceed the loss that the margin allows.
     """
-    if estimate is None:
-        return "not run"
     if margin < 0 and reference <= -margin:
         return "undecided"
     if estimate.low > margin:
@@ -67,6 +62,7 @@ def judge(
     ratios: Sequence[int],
     resampling: Resampling,
     equal: Mapping[str, str] | None = None,
+    seeds: Sequence[int] = (),
 ) -> list[Finding]:
     """Every claim with its measured difference.
 
@@ -77,6 +73,7 @@ def judge(
         ratios: of the run.
         resampling: how intervals are made.
         equal: systems that are another under another name (`paper.equal`).
+        seeds: further seeds of the run; a claim is judged over those under which both its systems were run.
 
     Raises:
         DataError: two systems that are compared were not asked the same questions.
@@ -93,42 +90,11 @@ def judge(
             if all((name, claim.setting, claim.metric) in scores for name in names)
         }
         compared = list(asked.values())
-        estimate, by_benchmark, reference = None, {}, 0.0
-        if compared:
-            first, second = (
-                _mean([scores[pair[side], claim.setting, claim.metric] for pair in compared]) for side in (0, 1)
-            )
-            share = paired_difference(
-                first,
-                second,
-                samples=resampling.samples,
-                confidence=resampling.confidence,
-                generator=generator_for(resampling.seed, claim.name),
-            )
-            estimate = Estimate(_PERCENT * share.value, _PERCENT * share.low, _PERCENT * share.high, share.n)
-            by_benchmark = {
-                name: _PERCENT * sum(first[name][id_] - second[name][id_] for id_ in first[name]) / len(first[name])
-                for name in first
-            }
-            reference = _PERCENT * sum(sum(of.values()) / len(of) for of in second.values()) / len(second)
+        measured = measure(claim, compared, scores, seeds, resampling) if compared else None
         paper, paper_at = _paper_difference(claim, list(asked), values.get(claim.values or "", {}))
         needed = list(dict.fromkeys(name for names in differ.values() for name in names))
-        findings.append(Finding(claim, compared, needed, estimate, by_benchmark, paper, paper_at, reference))
+        findings.append(Finding(claim, compared, needed, measured, paper, paper_at))
     return findings
-
-
-def _mean(systems: Sequence[QuestionScores]) -> dict[str, dict[str, float]]:
-    """Each question's mean over the systems, which must have been asked the same."""
-    asked = [{(name, id_) for name, values in system.items() for id_ in values} for system in systems]
-    if lone := sorted(asked[0].union(*asked) - asked[0].intersection(*asked)):
-        raise DataError(
-            f"a claim takes each question's mean over ratios, but {len(lone)} questions were not asked at all of them, "
-            f"for example {lone[0][1]} of {lone[0][0]}; predict every ratio on the same candidates"
-        )
-    return {
-        name: {id_: sum(system[name][id_] for system in systems) / len(systems) for id_ in values}
-        for name, values in systems[0].items()
-    }
 
 
 def _paper_difference(claim: Claim, compared: Sequence[tuple[str, str]], values: Values) -> tuple[float | None, str]:

@@ -9,7 +9,8 @@ from typing import Any
 
 from clara.evaluation.comparisons import by_metric
 from clara.evaluation.paper.commands import Run, command_for, obstacle, pools_for
-from clara.evaluation.paper.judging import Finding, SystemScores, Verdict
+from clara.evaluation.paper.judging import Finding, Verdict
+from clara.evaluation.paper.measuring import SystemScores
 from clara.evaluation.paper.writing import BACKBONES
 from clara.evaluation.scoring import check
 from clara.evaluation.tables import escape_latex
@@ -24,7 +25,7 @@ WORDS: dict[Verdict, str] = {
 """Verdicts as they are written."""
 COLUMNS = (
     "name", "verdict", "claim", "place", "metric", "setting", "first", "second", "margin",
-    "difference", "low", "high", "questions", "paper_difference", "paper_at", "command",
+    "difference", "low", "high", "questions", "seeds", "paper_difference", "paper_at", "command",
 )  # fmt: skip
 DECIMALS = 6
 
@@ -82,7 +83,8 @@ def _obstacle(finding: Finding, run: Run) -> str:
 
 
 def _row(finding: Finding, run: Run) -> dict[str, Any]:
-    claim, estimate = finding.claim, finding.estimate
+    claim, estimate, measured = finding.claim, finding.estimate, finding.measured
+    by_seed = measured.by_seed if measured else {}
     return {
         "name": claim.name,
         "claim": claim.claim,
@@ -98,7 +100,9 @@ def _row(finding: Finding, run: Run) -> dict[str, Any]:
         "low": _rounded(estimate and estimate.low),
         "high": _rounded(estimate and estimate.high),
         "questions": estimate.n if estimate else 0,
-        "by_benchmark": {name: _rounded(value) for name, value in finding.by_benchmark.items()},
+        "by_benchmark": {name: _rounded(value) for name, value in measured.by_benchmark.items()} if measured else {},
+        "seeds": len(by_seed) or int(measured is not None),
+        "by_seed": {str(seed): _rounded(value) for seed, value in by_seed.items()},
         "verdict": WORDS[finding.verdict],
         "paper_difference": _rounded(finding.paper),
         "paper_at": finding.paper_at,
@@ -138,6 +142,8 @@ def as_markdown(content: dict[str, Any]) -> str:
         paper = "" if row["paper_difference"] is None else f"{row['paper_difference']:+z.1f}"
         paper += f" ({row['paper_at']})" if row["paper_at"] else ""
         shown = [f"{row['difference']:+z.1f}", f"[{row['low']:z.1f}, {row['high']:z.1f}]"] if run else ["", ""]
+        if row["by_seed"]:
+            shown[0] += f" {{{', '.join(f'{value:+z.1f}' for value in row['by_seed'].values())}}}"
         cells = [row["claim"], f"**{row['verdict']}**", *shown, paper, test, row["place"]]
         lines.append("| " + " | ".join(cells) + " |")
     missing = [f"- {row['claim']}: `{command}`" for row in content["claims"] for command in row["commands"]]
@@ -147,8 +153,8 @@ def as_markdown(content: dict[str, Any]) -> str:
         f"Run `{content['run']}`; the paper's differences are those of {BACKBONES[content['compared_with']]}. A "
         f"difference is first minus second in points, macro mean over benchmarks on the same questions, with its "
         f"{content['confidence']:.0%} interval (paired bootstrap). A claim holds where the whole interval lies "
-        "above the margin, fails where it lies below. In parentheses stands where the paper's difference is of other "
-        "ratios or benchmarks than ours.",
+        f"above the margin, fails where it lies below.{_about_seeds(content)} In parentheses stands where the paper's "
+        "difference is of other ratios or benchmarks than ours.",
         *([content["departures"]] if content["departures"] else []),
         "\n".join(lines),
         *(["What makes the answers of those that were not run:\n\n" + "\n".join(missing)] if missing else []),
@@ -156,6 +162,15 @@ def as_markdown(content: dict[str, Any]) -> str:
         *([f"All that can be made, and the scorecard with it: `{content['command']}`"] if content["command"] else []),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _about_seeds(content: dict[str, Any]) -> str:
+    if not any(row["by_seed"] for row in content["claims"]):
+        return ""
+    return (
+        " Over several seeds (difference under each in braces) a question counts by its mean, and the interval spans "
+        "their scatter as well (Student's t)."
+    )
 
 
 def as_latex(content: dict[str, Any]) -> str:

@@ -28,6 +28,8 @@ class Judged(Record):
     low: float | None
     high: float | None
     questions: int
+    by_seed: dict[str, float]
+    """The difference under each seed, where it is judged over several."""
     paper_difference: float | None
     paper_at: str
     """Of which ratios and benchmarks, where these are others than ours."""

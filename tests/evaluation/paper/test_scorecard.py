@@ -11,6 +11,7 @@ from clara.evaluation.paper import scorecard
 from clara.evaluation.paper.claims import Claim, read_claims, systems_of
 from clara.evaluation.paper.commands import Run
 from clara.evaluation.paper.judging import Finding, judge, verdict
+from clara.evaluation.paper.measuring import under
 from clara.evaluation.paper.values import PaperValue, Place
 from clara.evaluation.scoring import Resampling
 from clara.records import Prediction, write_rows
@@ -39,7 +40,8 @@ def found(*, ratios: tuple[int, ...] = (4, 16), made: Claim | None = None, **sys
 
 def test_the_difference_is_the_macro_mean_in_points() -> None:
     finding = found(a={"nq": [1, 1, 0, 0], "2wiki": [1, 0]}, b={"nq": [1, 0, 0, 0], "2wiki": [0, 0]})
-    assert finding.by_benchmark == {"nq": 25.0, "2wiki": 50.0}
+    assert finding.measured is not None
+    assert finding.measured.by_benchmark == {"nq": 25.0, "2wiki": 50.0}
     assert finding.estimate is not None
     assert finding.estimate.value == pytest.approx(37.5)
     assert finding.estimate.n == 6
@@ -93,6 +95,64 @@ def test_over_ratios_a_question_counts_by_its_mean() -> None:
     assert found(made=high, **systems).estimate == pytest.approx((50.0, 0.0, 100.0, 2))
 
 
+def seeded(*seeds: int, made: Claim | None = None, **systems: list[float]) -> Finding:
+    """The finding over `seeds` of a claim on these systems' values of NQ."""
+    scores = {
+        (name.replace("__", "-"), "oracle", "em"): {"nq": {f"q{number}": value for number, value in enumerate(values)}}
+        for name, values in systems.items()
+    }
+    made = made or claim(first="instruction-cr4-base", second="bm25")
+    return judge([made], scores, {}, ratios=[4], resampling=RESAMPLING, seeds=seeds)[0]
+
+
+def test_over_seeds_a_question_counts_by_its_mean_and_the_interval_spans_their_scatter() -> None:
+    # At every question 10, 20 and 30 points: no spread over questions, 10 points of standard deviation over seeds.
+    under_each = {
+        "instruction__cr4__base": [0.1] * 9,
+        "instruction__cr4__base_seed43": [0.2] * 9,
+        "instruction__cr4__base_seed44": [0.3] * 9,
+    }
+    finding = seeded(43, 44, bm25=[0.0] * 9, **under_each)
+    assert finding.measured is not None
+    assert finding.measured.by_seed == pytest.approx({7: 10.0, 43: 20.0, 44: 30.0})
+    value, low, high, questions = finding.measured.estimate
+    assert (value, questions) == (pytest.approx(20.0), 9)
+    # Student's t with two degrees of freedom: 4.30 standard errors of 10 / sqrt(3) points; 400 draws.
+    assert value - low == pytest.approx(24.8, rel=0.25)
+    assert high - value == pytest.approx(24.8, rel=0.25)
+    assert finding.verdict == "undecided"
+    assert seeded(bm25=[0.0] * 9, **under_each).verdict == "holds"
+
+
+def test_a_seed_that_lacks_one_of_the_systems_is_left_out() -> None:
+    both = claim(first="instruction-cr4-base", second="instruction-cr4-start")
+    values = {"instruction__cr4__base": [1.0, 1.0], "instruction__cr4__start": [0.0, 0.0]}
+    alone = seeded(43, made=both, instruction__cr4__base_seed43=[0.0, 0.0], **values)
+    assert alone.measured is not None
+    assert alone.measured.by_seed == {}
+    assert alone == seeded(made=both, **values)
+
+
+def test_only_what_a_run_trains_has_seeds() -> None:
+    assert under([("given-instruction-cr4-base", "given-text")], 43) == [
+        ("given-instruction-cr4-base_seed43", "given-text")
+    ]
+    assert seeded(43, made=claim(), a=[1.0], b=[0.0]).verdict == "holds"
+
+
+def test_files_tell_over_which_seeds_a_claim_is_judged() -> None:
+    values = {"instruction__cr4__base": [0.5, 0.5], "instruction__cr4__base_seed43": [0.4, 0.4], "bm25": [0.0, 0.1]}
+    content = scorecard.as_json([seeded(43, **values)], run=RUN, backbone="mistral", confidence=0.95)
+    (row,) = content["claims"]
+    assert (row["difference"], row["seeds"], row["by_seed"]) == (40.0, 2, {"7": 45.0, "43": 35.0})
+    text = scorecard.as_markdown(content)
+    assert "+40.0 {+45.0, +35.0}" in text
+    assert "Over several seeds" in text
+    alone = scorecard.as_json([seeded(**values)], run=RUN, backbone="mistral", confidence=0.95)
+    assert (alone["claims"][0]["seeds"], alone["claims"][0]["by_seed"]) == (1, {})
+    assert "several seeds" not in scorecard.as_markdown(alone)
+
+
 def test_ratios_that_were_asked_other_questions_are_refused() -> None:
     with pytest.raises(DataError, match="1 questions were not asked at all of them, for example q1 of nq"):
         found(
@@ -135,7 +195,7 @@ def test_files_tell_verdict_numbers_and_what_to_run() -> None:
         scorecard.as_markdown(content)
     )
     assert (
-        "d,not run,So is that,Table 1,em,oracle,instruction-cr32-base,bm25,0.0,,,,0,,,snakemake "
+        "d,not run,So is that,Table 1,em,oracle,instruction-cr32-base,bm25,0.0,,,,0,0,,,snakemake "
         in scorecard.as_csv(content)
     )
     latex = scorecard.as_latex(content)
@@ -202,6 +262,8 @@ def test_scores_of_questions_come_from_predictions(tmp_path: Path) -> None:
 def test_the_systems_of_claims_are_named_at_the_runs_ratios() -> None:
     made = [claim(first="a-cr{ratio}-x", second="b", ratios={"at_least": 8, "at_most": 64}), claim()]
     assert systems_of(made, [4, 16, 128]) == ["a-cr16-x", "b", "a"]
+    trained = [claim(first="instruction-cr{ratio}-base", second="bm25")]
+    assert systems_of(trained, [4], [43]) == ["instruction-cr4-base", "bm25", "instruction-cr4-base_seed43"]
 
 
 @pytest.mark.parametrize(
