@@ -22,7 +22,8 @@ from clara.data.formats import PARSERS
 from clara.data.question_files import read_question_rows
 from clara.errors import ClaraError
 from clara.files import sha256_file, write_json
-from clara.records import Passage, Question, read_rows, write_rows
+from clara.records import Passage, Question
+from clara.row_files import read_rows, write_rows
 
 if TYPE_CHECKING:
     from clara.model.clara import ClaraModel

@@ -14,7 +14,8 @@ from clara.environment import write_provenance
 from clara.model import backbone, checkpoint
 from clara.model.clara import ClaraModel, Shape
 from clara.model.compression import build_store
-from clara.records import Pair, Passage, document_id, document_text, write_rows
+from clara.records import Pair, Passage, document_id, document_text
+from clara.row_files import write_rows
 from tests import tiny
 from tests.model import released_writer
 

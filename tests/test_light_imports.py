@@ -15,6 +15,7 @@ LIGHT = [
     "clara.plan",
     "clara.prompts",
     "clara.records",
+    "clara.row_files",
     "clara.runs.explain",
     "clara.runs.preflight_slurm",
     "clara.runs.summary",

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from clara import records
+from clara import row_files
 from clara.errors import DataError
 from clara.files import sha256_file, write_json
-from clara.records import Passage, Question, StoredRows, document_id, document_text, read_rows, write_rows
+from clara.records import Passage, Question, document_id, document_text
+from clara.row_files import StoredRows, read_rows, write_rows
 
 ROW: dict[str, Any] = {"id": "1", "question": "Who?", "golden_answers": ["A"], "docs": ["x", "y"], "pos_index": [1]}
 
@@ -146,7 +147,7 @@ def test_a_document_is_title_and_text_and_its_id_that_of_both() -> None:
 
 
 def test_rows_are_written_and_read_block_by_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "ROW_GROUP", 4)
+    monkeypatch.setattr(row_files, "ROW_GROUP", 4)
     taken: list[int] = []
 
     def rows() -> Iterator[Passage]:
@@ -161,13 +162,13 @@ def test_rows_are_written_and_read_block_by_block(tmp_path: Path, monkeypatch: p
     assert found[9].id == found[-2].id == "9"
     assert [row.id for row in found[3:6]] == ["3", "4", "5"]
     read: list[Any] = []
-    inner = records._parquet_rows
+    inner = row_files._parquet_rows
     monkeypatch.setattr(
-        records, "_parquet_rows", lambda path, **given: read.append(given["group"]) or inner(path, **given)
+        row_files, "_parquet_rows", lambda path, **given: read.append(given["group"]) or inner(path, **given)
     )
     assert len(found[2:7]) == 5
     assert read == [0, 1]
-    monkeypatch.setattr(records, "ROW_GROUP", 3)
+    monkeypatch.setattr(row_files, "ROW_GROUP", 3)
     with pytest.raises(DataError, match="has blocks of 4 rows, not of 3; run the step that writes it again"):
         StoredRows(Passage, tmp_path / "a.parquet")
 
@@ -175,7 +176,7 @@ def test_rows_are_written_and_read_block_by_block(tmp_path: Path, monkeypatch: p
 def test_a_column_that_the_first_rows_leave_empty_keeps_what_later_ones_say(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(records, "ROW_GROUP", 2)
+    monkeypatch.setattr(row_files, "ROW_GROUP", 2)
     gold: list[list[int]] = [[], [], [], [1]]
     rows = [Question(id="a", question="b", golden_answers=["c"], docs=["d", "e"], pos_index=index) for index in gold]
     write_rows(tmp_path / "a.parquet", rows)

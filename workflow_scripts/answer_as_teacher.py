@@ -11,7 +11,8 @@ Makes one answer a question, from the documents that instruction tuning shows wi
 from clara import program
 from clara.config.rules import AnswerAsTeacher, parse_settings
 from clara.environment import record
-from clara.records import Question, read_rows, write_rows
+from clara.records import Question
+from clara.row_files import read_rows, write_rows
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -11,7 +11,8 @@ one and together, vLLM where it runs.
 from clara import program
 from clara.environment import describe
 from clara.files import read_json, write_json
-from clara.records import Passage, read_rows
+from clara.records import Passage
+from clara.row_files import read_rows
 from clara.synthesis import bench
 
 

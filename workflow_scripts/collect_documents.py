@@ -9,7 +9,7 @@ Makes the documents (id, title, text), each once, in the order of their ids: wha
 from clara import program
 from clara.data.candidates import collect_documents
 from clara.environment import record
-from clara.records import write_rows
+from clara.row_files import write_rows
 
 
 def main(argv: list[str] | None = None) -> None:

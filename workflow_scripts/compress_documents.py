@@ -12,7 +12,8 @@ are kept in --state.
 from clara import program
 from clara.config.rules import CompressDocuments, parse_settings
 from clara.environment import write_provenance
-from clara.records import Passage, StoredRows
+from clara.records import Passage
+from clara.row_files import StoredRows
 
 
 def main(argv: list[str] | None = None) -> None:

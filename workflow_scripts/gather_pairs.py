@@ -16,7 +16,8 @@ from pathlib import Path
 from clara import program
 from clara.config.rules import GatherPairs, parse_settings
 from clara.environment import record
-from clara.records import Question, read_rows
+from clara.records import Question
+from clara.row_files import read_rows
 from clara.synthesis.leaks import Leaks
 from clara.synthesis.shards import gather
 

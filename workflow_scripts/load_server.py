@@ -25,7 +25,8 @@ def main(argv: list[str] | None = None) -> None:
     flags.add_argument("--max-tokens", type=int, default=16, help="tokens of an answer at most")
     given = flags.parse_args(argv)
 
-    from clara.records import Question, read_rows
+    from clara.records import Question
+    from clara.row_files import read_rows
     from clara.server import load
 
     key = os.environ.get("CLARA_API_KEY")

@@ -18,7 +18,8 @@ from clara.config.rules import MakeCandidates, parse_settings
 from clara.data.candidates import read_questions
 from clara.data.pools import PoolMaker, fill
 from clara.environment import record
-from clara.records import Passage, read_rows, write_rows
+from clara.records import Passage
+from clara.row_files import read_rows, write_rows
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -13,7 +13,8 @@ from clara.config.rules import MeasureData, parse_settings
 from clara.data.tokenization import TokenCounter
 from clara.environment import record
 from clara.files import write_json
-from clara.records import Pair, Passage, read_rows
+from clara.records import Pair, Passage
+from clara.row_files import read_rows
 
 
 def main(argv: list[str] | None = None) -> None:

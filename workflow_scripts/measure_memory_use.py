@@ -15,7 +15,8 @@ from clara import program
 from clara.config.rules import MeasureMemoryUse, parse_settings
 from clara.environment import record
 from clara.files import write_json
-from clara.records import Question, read_rows
+from clara.records import Question
+from clara.row_files import read_rows
 
 
 def main(argv: list[str] | None = None) -> None:

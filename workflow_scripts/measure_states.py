@@ -12,7 +12,8 @@ from clara import program
 from clara.config.rules import MeasureStates, parse_settings
 from clara.environment import record
 from clara.files import write_json
-from clara.records import Passage, read_rows
+from clara.records import Passage
+from clara.row_files import read_rows
 
 
 def main(argv: list[str] | None = None) -> None:

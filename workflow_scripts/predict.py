@@ -14,7 +14,7 @@ interrupted run are kept in --state.
 from clara import program
 from clara.config.rules import Predict, parse_settings
 from clara.environment import record
-from clara.records import write_rows
+from clara.row_files import write_rows
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -15,7 +15,7 @@ from clara import program
 from clara.config.rules import PredictBaseline, parse_settings
 from clara.environment import record
 from clara.errors import ConfigError
-from clara.records import write_rows
+from clara.row_files import write_rows
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -11,7 +11,7 @@ document frequency among the candidates) or llmlingua2 (a trained classifier of 
 from clara import program
 from clara.config.rules import PredictCompressedText, parse_settings
 from clara.environment import record
-from clara.records import write_rows
+from clara.row_files import write_rows
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -13,7 +13,7 @@ Makes one prediction a question, with a checkpoint of any stage. Answers of an i
 from clara import program
 from clara.config.rules import PredictGiven, parse_settings
 from clara.environment import record
-from clara.records import write_rows
+from clara.row_files import write_rows
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -10,7 +10,7 @@ Makes one prediction a question, with the backbone alone, from the documents tha
 from clara import program
 from clara.config.rules import PredictGivenText, parse_settings
 from clara.environment import record
-from clara.records import write_rows
+from clara.row_files import write_rows
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -15,7 +15,8 @@ from clara.config.locations import expand
 from clara.config.rules import PredictReleased, parse_settings
 from clara.environment import record
 from clara.errors import ConfigError
-from clara.records import Passage, read_rows, write_rows
+from clara.records import Passage
+from clara.row_files import read_rows, write_rows
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -12,7 +12,8 @@ Run again after an interruption, it goes on from the newest state in --state.
 
 from clara import program
 from clara.config.rules import Pretrain, parse_settings
-from clara.records import Pair, read_rows
+from clara.records import Pair
+from clara.row_files import read_rows
 
 
 def main(argv: list[str] | None = None) -> None:

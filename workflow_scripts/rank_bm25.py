@@ -10,7 +10,7 @@ from clara import program
 from clara.config.rules import RankBm25, parse_settings
 from clara.data.candidates import rank_by_bm25
 from clara.environment import record
-from clara.records import write_rows
+from clara.row_files import write_rows
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -12,7 +12,7 @@ from clara import program
 from clara.config.rules import RankNeural, parse_settings
 from clara.data.candidates import rank_by
 from clara.environment import record
-from clara.records import write_rows
+from clara.row_files import write_rows
 
 
 def main(argv: list[str] | None = None) -> None:

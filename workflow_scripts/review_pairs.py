@@ -10,7 +10,8 @@ Makes the report with what the review adds, and the page. The pairs stay as they
 from clara import program
 from clara.config.rules import ReviewPairs, parse_settings
 from clara.environment import record
-from clara.records import Question, read_rows
+from clara.records import Question
+from clara.row_files import read_rows
 from clara.synthesis.leaks import Leaks
 from clara.synthesis.review import review
 

@@ -13,7 +13,8 @@ the document. What an interrupted run wrote is kept in --state.
 from clara import program
 from clara.config.rules import RewriteDocuments, parse_settings
 from clara.environment import record
-from clara.records import Pair, Question, read_rows, write_rows
+from clara.records import Pair, Question
+from clara.row_files import read_rows, write_rows
 
 
 def main(argv: list[str] | None = None) -> None:

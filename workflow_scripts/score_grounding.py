@@ -15,7 +15,8 @@ from clara.environment import record
 from clara.evaluation.questions import read_pools
 from clara.evaluation.scoring import Resampling
 from clara.files import write_json
-from clara.records import Prediction, read_rows
+from clara.records import Prediction
+from clara.row_files import read_rows
 
 
 def main(argv: list[str] | None = None) -> None:

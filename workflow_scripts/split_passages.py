@@ -15,7 +15,7 @@ from clara.data.tally import Tally
 from clara.data.tokenization import TokenCounter
 from clara.environment import record
 from clara.files import write_json
-from clara.records import write_rows
+from clara.row_files import write_rows
 
 
 def main(argv: list[str] | None = None) -> None:

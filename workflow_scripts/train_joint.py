@@ -11,7 +11,8 @@ Makes a checkpoint in the card's folder; goes on from --state after an interrupt
 
 from clara import program
 from clara.config.rules import TrainJoint, parse_settings
-from clara.records import Question, read_rows
+from clara.records import Question
+from clara.row_files import read_rows
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from clara import program
 from clara.config.rules import TuneInstructions, parse_settings
-from clara.records import Prediction, Question, read_rows
+from clara.records import Prediction, Question
+from clara.row_files import read_rows
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -10,7 +10,8 @@ from torch import Tensor
 from clara.files import atomic_path, sha256_file
 from clara.model.packing import StoreType, pack
 from clara.model.store import DOCUMENTS, MANIFEST, Manifest, Shard, write_manifest
-from clara.records import Passage, document_id, write_rows
+from clara.records import Passage, document_id
+from clara.row_files import write_rows
 
 
 def write_store(folder: Path, blocks: Iterable[Tensor], *, dtype: StoreType) -> Path:

@@ -28,7 +28,8 @@ from clara.model.checkpoint import CheckpointCard, LoadedCheckpoint
 from clara.model.clara import ClaraModel, Shape
 from clara.model.compression import build_store, compress
 from clara.model.store import DOCUMENTS, MemoryStore
-from clara.records import Pair, Passage, Question, document_id, read_rows
+from clara.records import Pair, Passage, Question, document_id
+from clara.row_files import read_rows
 
 PARTS = ("throughput", "works", "search", "break_even")
 RATIO = 16

@@ -25,7 +25,8 @@ def calibrate(
 ) -> None:
     """Fit how sure a score must be for an answer, and measure it on held-out questions, answerable and not."""
     from clara.evaluation.answerable import calibrate as fit
-    from clara.records import Question, read_rows
+    from clara.records import Question
+    from clara.row_files import read_rows
 
     if not output.name or output.is_dir():
         raise DataError(f"{output} is a folder; name a file that takes the calibration")

@@ -37,7 +37,8 @@ def diagnose(
     import clara
     from clara.evaluation import diagnostics, memory_use
     from clara.evaluation.results import Diagnostics, MemoryUse
-    from clara.records import Pair, Question, read_rows
+    from clara.records import Pair, Question
+    from clara.row_files import read_rows
 
     folder = checkpoint.parent if checkpoint.is_file() else checkpoint
     learnt = {pair.document for path in unseen or () for pair in read_rows(Pair, path)}

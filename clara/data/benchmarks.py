@@ -11,7 +11,8 @@ from clara.data.sources import local_file
 from clara.data.splits import split, without
 from clara.data.supports import SupportResolver
 from clara.errors import ConfigError, DataError
-from clara.records import Passage, Question, read_rows
+from clara.records import Passage, Question
+from clara.row_files import read_rows
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from clara.data.bm25 import rank_documents
 from clara.errors import DataError
 from clara.progress import Progress
-from clara.records import Passage, Prediction, Question, document_id, read_rows
+from clara.records import Passage, Prediction, Question, document_id
+from clara.row_files import read_rows
 
 
 class CandidateFile(NamedTuple):

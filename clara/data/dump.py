@@ -9,8 +9,8 @@ from typing import IO, Any, NamedTuple
 from clara.data.wikitext import article_paragraphs, is_disambiguation
 from clara.errors import DataError
 from clara.files import reading, unpacked
+from clara.json_lines import decoded_lines, json_line, vouched
 from clara.progress import Progress
-from clara.records import decoded_lines, json_line, vouched
 
 
 class Article(NamedTuple):

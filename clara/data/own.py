@@ -12,7 +12,8 @@ from clara.data.passages import Limits, split_passages
 from clara.data.tally import Tally
 from clara.data.tokenization import TokenCounter
 from clara.errors import DataError
-from clara.records import Passage, Record, read_rows
+from clara.records import Passage, Record
+from clara.row_files import read_rows
 
 PLAIN = (".txt", ".text")
 MARKDOWN = (".md", ".markdown")

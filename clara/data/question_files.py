@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from clara.errors import DataError
 from clara.files import parse_json, reading, unpacked
-from clara.records import read_json_lines
+from clara.json_lines import read_json_lines
 
 
 class Row(NamedTuple):

@@ -11,10 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from clara.json_lines import read_json_lines
 from clara.model.adapters import COMPRESSOR, QUERY_REASONER
 from clara.model.clara import ClaraModel
 from clara.model.compression import compress
-from clara.records import Question, read_json_lines
+from clara.records import Question
 
 TEXTS = 2
 """Documents that are looked at."""

@@ -19,7 +19,8 @@ from clara.model.clara import ClaraModel
 from clara.model.compression import compress
 from clara.model.scoring import pad_pools
 from clara.model.store import MemoryStore
-from clara.records import Prediction, Question, read_rows
+from clara.records import Prediction, Question
+from clara.row_files import read_rows
 from clara.tokens import AddedIds, Encoder
 
 QUERY_BATCH_TOKENS = 4096

@@ -14,7 +14,8 @@ from clara.evaluation.labels import (
     system_label,
 )
 from clara.evaluation.metrics import answer_scores
-from clara.records import Prediction, Question, read_rows
+from clara.records import Prediction, Question
+from clara.row_files import read_rows
 
 RANKS_SHOWN = 5
 """Best documents listed of a system that only ranks."""

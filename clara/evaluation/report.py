@@ -29,7 +29,8 @@ from clara.evaluation.results import (
 )
 from clara.evaluation.scoring import Resampling, check
 from clara.files import read_json, write_text
-from clara.records import Prediction, read_rows
+from clara.records import Prediction
+from clara.row_files import read_rows
 
 
 class Inputs(NamedTuple):

@@ -14,7 +14,8 @@ from clara.evaluation.labels import (
     system_order,
 )
 from clara.files import read_json
-from clara.records import Record, parse_row, read_json_lines
+from clara.json_lines import read_json_lines
+from clara.records import Record, parse_row
 
 CONDITIONS = {
     "right": "right document's memories",

@@ -11,7 +11,8 @@ from clara.evaluation.bootstrap import Floats, generator_for, interval, resample
 from clara.evaluation.labels import is_main
 from clara.evaluation.metrics import answer_scores, recall_at
 from clara.files import write_json
-from clara.records import Prediction, read_rows
+from clara.records import Prediction
+from clara.row_files import read_rows
 
 AVERAGE = "average"
 """Benchmark name of the macro mean over benchmarks."""

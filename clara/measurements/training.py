@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from clara.evaluation.labels import Checkpoint, checkpoint_of
-from clara.records import read_json_lines
+from clara.json_lines import read_json_lines
 
 COLUMNS = ("stage", "init", "ratio", "variant", "step", "split", "loss", "recall_at", "recall")
 

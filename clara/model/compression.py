@@ -19,7 +19,8 @@ from clara.model.clara import ClaraModel
 from clara.model.packing import StoreType, bytes_per_document, pack
 from clara.model.store import DOCUMENTS, MANIFEST, Manifest, MemoryStore, Shard, write_manifest
 from clara.progress import Progress
-from clara.records import Passage, write_rows
+from clara.records import Passage
+from clara.row_files import write_rows
 from clara.tokens import CompressorInput
 
 ENOUGH_TOKENS = {"cpu": 256, "cuda": 8192}

@@ -15,7 +15,8 @@ from torch import Tensor
 from clara.errors import CheckpointError, DataError
 from clara.files import sha256_file, write_json
 from clara.model.packing import StoreType, bytes_per_document, unpack
-from clara.records import Passage, count_rows, document_id, read_card_file, read_column, read_numbered, read_rows
+from clara.records import Passage, document_id, read_card_file
+from clara.row_files import count_rows, read_column, read_numbered, read_rows
 
 STORE_SCHEMA = 1
 DOCUMENTS = "documents.parquet"

@@ -5,7 +5,7 @@ from pathlib import Path
 from clara.errors import DataError
 from clara.files import atomic_path
 from clara.model.store import MemoryStore
-from clara.records import write_rows
+from clara.row_files import write_rows
 
 BLOCK = 1024
 """Passages written together; bounds the memory used."""

@@ -14,7 +14,9 @@ from typing import Any
 
 from clara.errors import DataError
 from clara.files import atomic_path
-from clara.records import Pair, parse_row, read_json_lines, read_rows
+from clara.json_lines import read_json_lines
+from clara.records import Pair, parse_row
+from clara.row_files import read_rows
 from clara.synthesis.rows import KINDS, pair_row
 
 DATA_TYPES = {"qa": "simple"} | {kind: kind for kind in KINDS}

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from clara.files import read_json, write_json
-from clara.records import Pair, write_rows
+from clara.records import Pair
+from clara.row_files import write_rows
 from clara.synthesis import published, report, tables
 from clara.synthesis.leaks import Leaks
 from clara.synthesis.rows import Rejected

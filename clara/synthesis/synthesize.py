@@ -13,7 +13,8 @@ from clara.errors import ConfigError, DataError
 from clara.files import read_json, write_json
 from clara.hub import fetch_model
 from clara.progress import Progress
-from clara.records import Passage, read_rows, write_rows
+from clara.records import Passage
+from clara.row_files import read_rows, write_rows
 from clara.synthesis import loop, published, report
 from clara.synthesis.cache import ReplyCache
 from clara.synthesis.engine import Deferred, TextEngine, choose, model_identity, with_threads

@@ -9,7 +9,7 @@ import pytest
 from clara.environment import write_provenance
 from clara.model import checkpoint
 from clara.model.clara import ClaraModel
-from clara.records import write_rows
+from clara.row_files import write_rows
 from tests import tiny
 
 TEXTS = ["Ice floats.", "Water flows downhill.", "Albedo is the share of light that a surface reflects."]

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 from clara.cli import app
 from clara.files import read_json, write_json
 from clara.model.answers import UNKNOWN
-from clara.records import Question, write_rows
+from clara.records import Question
+from clara.row_files import write_rows
 
 
 def run(*words: object) -> Result:

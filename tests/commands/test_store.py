@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from clara.cli import app
 from clara.model.clara import ClaraModel
 from clara.model.store import MemoryStore
-from clara.records import Passage, read_rows
+from clara.records import Passage
+from clara.row_files import read_rows
 from clara.tokens import Encoder
 from tests import tiny
 

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from clara.cli import app
-from clara.records import write_rows
+from clara.row_files import write_rows
 from tests import tiny
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -5,7 +5,8 @@ import pytest
 from clara.data.benchmarks import Files, prepare
 from clara.errors import ConfigError, DataError
 from clara.files import text_id
-from clara.records import Passage, write_rows
+from clara.records import Passage
+from clara.row_files import write_rows
 
 
 def row(number, name="q", **changes):

@@ -5,7 +5,8 @@ import pytest
 from clara.data.candidates import candidate_file, collect_documents, passage_of, rank_by_bm25, read_questions
 from clara.errors import DataError
 from clara.files import text_id
-from clara.records import Question, write_rows
+from clara.records import Question
+from clara.row_files import write_rows
 
 
 def question(identity, docs, pos_index=()):

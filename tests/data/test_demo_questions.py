@@ -14,7 +14,8 @@ from clara.data.sources import resolve
 from clara.data.supports import SupportedQuestion
 from clara.data.tally import Tally
 from clara.data.tokenization import TokenCounter
-from clara.records import parse_row, write_rows
+from clara.records import parse_row
+from clara.row_files import write_rows
 
 ROOT = Path(__file__).parents[2]
 TYPES = {

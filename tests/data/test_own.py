@@ -10,7 +10,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from clara.data.own import own_passages
 from clara.data.tokenization import TokenCounter
 from clara.errors import DataError
-from clara.records import Passage, document_id, write_rows
+from clara.records import Passage, document_id
+from clara.row_files import write_rows
 
 
 @pytest.fixture

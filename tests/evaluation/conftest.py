@@ -21,7 +21,8 @@ from clara.evaluation.report import Inputs, Options, Outputs, build_report
 from clara.evaluation.scoring import Resampling, score_file
 from clara.files import write_json, write_text
 from clara.measurements.figures import draw
-from clara.records import Prediction, Question, write_rows
+from clara.records import Prediction, Question
+from clara.row_files import write_rows
 
 PROJECT = Path(__file__).parents[2]
 RESAMPLING = Resampling(samples=100, confidence=0.95, seed=3)

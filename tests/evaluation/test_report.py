@@ -12,7 +12,8 @@ import pytest
 from clara.errors import DataError
 from clara.evaluation.page import PAPER_FORMS, SCORECARD_FORMS
 from clara.evaluation.report import Options, Outputs, build_report
-from clara.records import Prediction, read_rows, write_rows
+from clara.records import Prediction
+from clara.row_files import read_rows, write_rows
 from tests.evaluation.conftest import SCRIPT
 
 VOID = {"meta", "br", "input", "link", "img", "hr"}

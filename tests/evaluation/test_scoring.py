@@ -8,7 +8,8 @@ import pytest
 
 from clara.errors import DataError
 from clara.evaluation.scoring import Resampling, Row, score, score_file
-from clara.records import Prediction, write_rows
+from clara.records import Prediction
+from clara.row_files import write_rows
 
 RESAMPLING = Resampling(samples=200, confidence=0.9, seed=7)
 

@@ -7,7 +7,8 @@ import pytest
 from clara.data.tokenization import TokenCounter
 from clara.files import write_json
 from clara.measurements.data import describe, question_rows, ratio_rows, synthesis_rows
-from clara.records import Pair, write_rows
+from clara.records import Pair
+from clara.row_files import write_rows
 from tests import tiny
 
 

@@ -10,7 +10,7 @@ from clara.model import checkpoint
 from clara.model.clara import ClaraModel
 from clara.model.packing import STORE_TYPES
 from clara.model.store import DOCUMENTS, MemoryStore
-from clara.records import write_rows
+from clara.row_files import write_rows
 from tests import tiny
 
 

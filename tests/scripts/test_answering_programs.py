@@ -8,7 +8,8 @@ import pytest
 
 from clara import program
 from clara.errors import ConfigError
-from clara.records import Prediction, read_rows
+from clara.records import Prediction
+from clara.row_files import read_rows
 from tests import tiny
 from tests.scripts.world import World, settings
 from workflow_scripts import (

@@ -10,7 +10,8 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from clara.errors import ConfigError, DataError
-from clara.records import Passage, Prediction, Question, read_rows
+from clara.records import Passage, Prediction, Question
+from clara.row_files import read_rows
 
 SCRIPTS = Path(__file__).parents[2] / "workflow_scripts"
 TOPICS = ["moon", "sun", "mars", "venus", "earth", "pluto"]

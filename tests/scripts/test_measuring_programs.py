@@ -9,7 +9,8 @@ import pytest
 from clara.errors import ConfigError
 from clara.files import read_json
 from clara.model import checkpoint
-from clara.records import Prediction, Question, read_rows, write_rows
+from clara.records import Prediction, Question
+from clara.row_files import read_rows, write_rows
 from tests import tiny
 from tests.scripts.world import World, settings
 from workflow_scripts import (

@@ -7,7 +7,8 @@ from typing import Any
 from clara import config
 from clara.config.rules import settings_for
 from clara.files import read_json
-from clara.records import Prediction, read_rows, write_rows
+from clara.records import Prediction
+from clara.row_files import read_rows, write_rows
 from tests import tiny
 from workflow_scripts import (
     compress_documents,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from clara.records import write_rows
+from clara.row_files import write_rows
 from clara.server.load import Load, measure, table
 from tests import tiny
 from tests.server.conftest import World, serving

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from clara.records import Passage, write_rows
+from clara.records import Passage
+from clara.row_files import write_rows
 from clara.synthesis import synthesize as stage
 from clara.synthesis.engine import Request
 from clara.synthesis.engine_scripted import ScriptedEngine

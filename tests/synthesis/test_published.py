@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from clara.errors import DataError
-from clara.records import Pair, read_rows, write_rows
+from clara.records import Pair
+from clara.row_files import read_rows, write_rows
 from clara.synthesis import published
 from clara.synthesis.rows import pair_row
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from clara.errors import ConfigError
-from clara.records import Pair, read_rows, write_rows
+from clara.records import Pair
+from clara.row_files import read_rows, write_rows
 from clara.synthesis import published
 from clara.synthesis.engine import Request, failure
 from clara.synthesis.engine_scripted import ScriptedEngine

@@ -8,7 +8,8 @@ import pytest
 
 from clara.config.synthesis import Synthesis
 from clara.errors import ConfigError, DataError, ResourceError
-from clara.records import Pair, Passage, read_rows, write_rows
+from clara.records import Pair, Passage
+from clara.row_files import read_rows, write_rows
 from clara.synthesis.engine import Request, failure, model_identity
 from clara.synthesis.engine_scripted import ScriptedEngine
 from clara.synthesis.passages import is_prose, spread

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from clara.errors import DataError
-from clara.records import Pair, read_rows
+from clara.records import Pair
+from clara.row_files import read_rows
 from clara.synthesis import tables
 from clara.synthesis.rows import Rejected, pair_row
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from clara.records import Prediction, write_rows
+from clara.records import Prediction
+from clara.row_files import write_rows
 from tests.workflow.checkout import ROOT
 from tests.workflow.two_rules import call, dvc
 from workflow_scripts import make_scorecard, score

@@ -14,7 +14,8 @@ from clara.evaluation.paper.measuring import SystemScores
 from clara.evaluation.paper.writing import BACKBONES
 from clara.evaluation.scoring import check
 from clara.evaluation.tables import escape_latex
-from clara.records import Prediction, read_rows
+from clara.records import Prediction
+from clara.row_files import read_rows
 
 WORDS: dict[Verdict, str] = {
     "holds": "holds",

@@ -14,7 +14,8 @@ from clara.evaluation.paper.judging import Finding, judge, verdict
 from clara.evaluation.paper.measuring import under
 from clara.evaluation.paper.values import PaperValue, Place
 from clara.evaluation.scoring import Resampling
-from clara.records import Prediction, write_rows
+from clara.records import Prediction
+from clara.row_files import write_rows
 
 RESAMPLING = Resampling(samples=400, confidence=0.95, seed=7)
 RUN = Run("small", [4, 16])
