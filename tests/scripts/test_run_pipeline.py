@@ -28,9 +28,30 @@ def became(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     return commands
 
 
-def test_all_arguments_reach_snakemake(folder: Path, became: list[list[str]]) -> None:
+def has_memory(gigabytes: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": int(gigabytes * 1e9) // 4096, "SC_PAGE_SIZE": 4096}.get)
+
+
+def test_all_arguments_reach_snakemake(folder: Path, became: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    has_memory(8, monkeypatch)
     run_pipeline.main(["corpus_all", "--profile", "profiles/local"])
     assert became == [[sys.executable, "-m", "snakemake", "corpus_all", "--profile", "profiles/local"]]
+
+
+def test_a_larger_machine_lets_jobs_have_more_memory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    local = ["report", "--profile", "profiles/local"]
+    monkeypatch.setattr(run_pipeline, "CGROUP", folder / "none")
+    has_memory(20, monkeypatch)
+    assert run_pipeline.more_memory(local) == ["--resources=mem_mb=11999"]
+    for others in (["--profile", "profiles/gpu"], [], [*local, "--resources", "mem_mb=7000"]):
+        assert run_pipeline.more_memory(others) == []
+    (folder / "limit").write_text("12000000000\n")
+    monkeypatch.setattr(run_pipeline, "CGROUP", folder / "limit")
+    assert run_pipeline.more_memory(local) == ["--resources=mem_mb=7200"]
+    (folder / "limit").write_text("max\n")
+    assert run_pipeline.more_memory(local) == ["--resources=mem_mb=11999"]
+    has_memory(9.9, monkeypatch)
+    assert run_pipeline.more_memory(local) == []
 
 
 def test_a_folder_in_use_is_refused_with_the_process_that_uses_it(folder: Path, became: list[list[str]]) -> None:
