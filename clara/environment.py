@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clara import attempts, energy
+from clara import attempts, energy, machine
 from clara.files import sha256_file, write_json
 from clara.fingerprint import Project
 from clara.gpus import WANTED
@@ -36,6 +36,7 @@ def describe(
 
     `code` is what Snakemake compares (`clara.fingerprint`), `commit` what git knows; `peak_memory_mib` is that of the
     largest of the process and those it waited for, `peak_gpu_memory_mib` what torch took at most of the GPU.
+    `bfloat16` is the precision in which a CPU here computes what the settings call that (`clara.machine`).
     `earlier_attempts` are those at the same result that ended before; a step without a state has none. `energy` is
     there where the step held GPUs that count it (`clara.energy`).
 
@@ -58,6 +59,7 @@ def describe(
         "platform": platform.platform(),
         "processor": processor(),
         "device": _device(),
+        "bfloat16": machine.arithmetic("bfloat16"),
         "gpus": _gpus(),
         "threads": _threads(),
         "inputs": hashes(inputs or []),

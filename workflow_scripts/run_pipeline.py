@@ -4,11 +4,11 @@
 
 All arguments go to Snakemake, which takes this process's place and makes the files; targets come first, because
 --configfile takes every word that follows it. With profiles/local, which lets jobs have 6,000 MB together, and without
---resources, they may have three fifths of the machine's memory where that is more. A second call beside a running one is refused, and so is one beside
-processes that outlived a killed run; its SLURM jobs are cancelled, or each would run twice.
+--resources, they may have three fifths of the machine's memory where that is more. A second call beside a running one
+is refused, and so is one beside processes that outlived a killed run; its SLURM jobs are cancelled, or each would run
+twice.
 """
 
-import contextlib
 import fcntl
 import os
 import shutil
@@ -17,19 +17,19 @@ import sys
 import time
 from pathlib import Path
 
-from clara import program, slurm
+import yaml
+
+from clara import machine, program, slurm
 from clara.errors import ResourceError
 
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 SKEW_NS = 60 * 10**9
 """Clocks of a network differ by less."""
-LOCAL = ["--profile", "profiles/local"]
+LOCAL = "profiles/local"
 LOCAL_MB = 6000
-"""What that profile lets all jobs have together: it holds for a laptop of 8 GB."""
+"""What that profile, as it comes, lets all jobs have together: it holds for a laptop of 8 GB."""
 SHARE = 0.6
 """Of a larger machine's memory, for all jobs."""
-CGROUP = Path("/sys/fs/cgroup/memory.max")
-"""What a container may have, in bytes or `max`."""
 ROOM_BYTES = 10**6
 """Snakemake's records, logs and locks of a small run."""
 
@@ -59,13 +59,14 @@ def main(argv: list[str] | None = None) -> None:
 
 def more_memory(arguments: list[str]) -> list[str]:
     """The flag that lets a larger machine than the local profile supposes run more jobs side by side; else none."""
-    local = any(arguments[place : place + 2] == LOCAL for place in range(len(arguments)))
-    if not local or any(word.startswith(("--resources", "--res")) for word in arguments):
+    given = [part for word in arguments for part in word.split("=", 1)]
+    local = any(given[place : place + 2] == ["--profile", LOCAL] for place in range(len(given)))
+    if not local or "--resources" in given:
         return []
-    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    with contextlib.suppress(OSError, ValueError):  # no container, or one without a limit
-        total = min(total, int(CGROUP.read_text()))
-    together = int(SHARE * total / 1e6)
+    profiles = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in Path(LOCAL).glob("*.yaml")]
+    if [profile.get("resources") for profile in profiles] != [[f"mem_mb={LOCAL_MB}"]]:
+        return []  # somebody's own limit
+    together = int(SHARE * machine.memory_bytes() / 1e6)
     return [f"--resources=mem_mb={together}"] if together > LOCAL_MB else []
 
 

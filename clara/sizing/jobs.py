@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from clara import machine
+from clara.config import merge
 from clara.errors import ConfigError
 from clara.sizing.data import data_mb
 from clara.sizing.steps import Site, Size, with_model
@@ -22,6 +24,9 @@ MEASURED_MB = {
     "rewrite_documents": 2500, "measure_efficiency": 2500, "measure_states": 2500,
 }  # fmt: skip
 """Memory that the demo's jobs took on CPUs. One that the formula puts at most 5 % above gets it."""
+WIDENED = 1.7
+"""Times as long on a CPU that computes in float32 for want of instructions: the demo on an AMD EPYC with AVX2, one core
+a job, beside an Intel Xeon with AMX (docs/experiments.md)."""
 LIKE = {
     "answer_as_teacher": "predict_baseline", "tune_text_rag": "tune_instructions",
     "predict_compressed_text": "predict_baseline", "predict_released": "compress_documents",
@@ -62,10 +67,13 @@ class Sizes:
             rule = LIKE.get(rule, rule)
         if rule not in MEASURED_MB and rule not in LIKE:
             return Size(LIGHT_MB.get(rule, 1000) + data_mb(rule, config), 20.0, 0, 0, 1.0)
-        size = with_model(rule, config, ratio or min(config["ratios"]), self.site)
-        if not size.gpus and size.mem_mb <= 1.05 * MEASURED_MB[rule]:
-            size = size._replace(mem_mb=MEASURED_MB[rule])
-        return size
+        given = rule, config, ratio or min(config["ratios"]), self.site
+        size = with_model(*given)
+        if size.gpus:
+            return size
+        wider = size if self.site.node_gpus else _computed(size, *given)
+        least = MEASURED_MB[rule] + wider.mem_mb - size.mem_mb
+        return wider._replace(mem_mb=least) if wider.mem_mb <= 1.05 * least else wider
 
     def memory(self, rule: str, variant: str, ratio: int | None, attempt: int) -> int:
         """Megabytes to ask for: more at each attempt."""
@@ -89,6 +97,20 @@ class Sizes:
         """The most GPUs that any of the rule's jobs asks for."""
         ratios = [(variant, ratio) for variant, config in self.variants.items() for ratio in config["ratios"]]
         return max(self.of(rule, variant, ratio).gpus for variant, ratio in ratios)
+
+
+def _computed(size: Size, rule: str, config: dict[str, Any], ratio: int, site: Site) -> Size:
+    """The size where this processor computes in float32 what the configuration has in half precision; else `size`.
+
+    What the job writes stays as large; vLLM, which most syntheses run by, decides for itself.
+    """
+    section = "synthesis" if rule == "synthesize" else "backbone"
+    stated = config[section]["dtype"]
+    dtype = machine.arithmetic(stated)
+    if dtype == stated or (section == "synthesis" and config["synthesis"]["engine"] != "transformers"):
+        return size
+    wider = with_model(rule, merge(config, {section: {"dtype": dtype}}), ratio, site)
+    return wider._replace(disk_mb=size.disk_mb, seconds=WIDENED * size.seconds)
 
 
 def variant_and_ratio(wildcards: Mapping[str, str]) -> tuple[str, int | None]:

@@ -6,7 +6,6 @@ Light: no torch, no network. Upper bounds throughout: texts count as long as the
 import math
 from typing import Any, NamedTuple
 
-from clara import processor
 from clara.model_sizes import Model, model_of
 from clara.sizing.passes import BYTES, Pass, examples, inference, micro_batch, tokens_shown
 
@@ -65,7 +64,7 @@ def with_model(rule: str, config: dict[str, Any], ratio: int, site: Site) -> Siz
     """
     if rule == "synthesize":
         return _synthesis(config, site)
-    model, b = model_of(config["backbone"]["source"]), _bytes(config["backbone"]["dtype"], site)
+    model, b = model_of(config["backbone"]["source"]), BYTES[config["backbone"]["dtype"]]
     weights = model.parameters * b / 1e6
     if rule == "prepare_backbone":
         converted = (
@@ -88,7 +87,7 @@ def with_model(rule: str, config: dict[str, Any], ratio: int, site: Site) -> Siz
 
 def _training(rule: str, config: dict[str, Any], ratio: int, model: Model, site: Site) -> Size:
     section, shown = config[SECTIONS[rule]], tokens_shown(config, site.node_gpus > 0)
-    plan, b = section["optimization"], _bytes(config["backbone"]["dtype"], site)
+    plan, b = section["optimization"], BYTES[config["backbone"]["dtype"]]
     # Eager attention keeps weights in two precisions, our own on a CPU in one, the fused kernels of a GPU none.
     scores = 2 * (config["backbone"]["attention"] == "eager") if site.node_gpus else 1
     passes, memories, targets = micro_batch(rule, config, section, ratio, shown)
@@ -125,7 +124,7 @@ def _synthesis(config: dict[str, Any], site: Site) -> Size:
     if given["published"] or given["engine"] == "openai":
         return Size(2000, 600.0, 0, 0, 100.0)
     model = model_of(given["model"] or config["backbone"]["source"])
-    weights = model.parameters * _bytes(given["dtype"], site) / 1e6
+    weights = model.parameters * BYTES[given["dtype"]] / 1e6
     passages = given["num_passages"] or 1_000_000
     asked = sum(min(passages, given["num_passages_for"].get(kind, passages)) for kind in given["kinds"])
     rounds = (1 + given["max_rounds"]) / 2  # until the pairs pass, at most so many
@@ -138,11 +137,6 @@ def _synthesis(config: dict[str, Any], site: Site) -> Size:
         gpu_mem_mb=round(1.1 * weights / gpus) if gpus else 0,
         mem_mb=size.mem_mb + (0 if gpus else round(3 * weights)),
     )
-
-
-def _bytes(dtype: str, site: Site) -> float:
-    """Of a number, in the precision in which the job computes: the machine's that plans, where there are no GPUs."""
-    return BYTES[dtype if site.node_gpus else processor.arithmetic(dtype)]
 
 
 def _size(weights: float, peak: float, work: float, gpus: int, disk: float) -> Size:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from clara import machine
 from clara.cli import app
 from clara.commands.doctor import MODULES, PROGRAMS
 
@@ -19,6 +20,12 @@ def test_every_stage_and_the_machine_are_told() -> None:
     assert {"python", "torch", "device", "memory", "disk"} <= set(found)
     shown = CliRunner().invoke(app, ["doctor"]).stdout
     assert "training    ready" in shown
+
+
+def test_a_processor_without_bfloat16_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "arithmetic", lambda dtype: "float32")
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    assert "device      cpu, bfloat16 computed in float32" in CliRunner().invoke(app, ["doctor"]).stdout
 
 
 def test_a_missing_library_is_named_with_the_stages_that_need_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,3 +67,19 @@ def test_a_difference_weighs_benchmarks_equally_however_many_questions_they_have
     second = {"small": {"a": 0.0}, "large": {str(i): 0.0 for i in range(9)}}
     estimate = paired_difference(first, second, samples=10, confidence=0.9, generator=generator_for(0, "x"))
     assert (estimate.value, estimate.n) == (0.5, 10)
+
+
+def test_few_trainings_widen_the_interval_by_students_t_whatever_the_draws() -> None:
+    same = {"nq": {f"{number}": 0.5 for number in range(5)}}
+    nothing = {"nq": {f"{number}": 0.0 for number in range(5)}}
+    for key in ("one", "another"):
+        found = paired_difference(
+            same, nothing, samples=2000, confidence=0.95, generator=generator_for(3, key), of_trainings=[0.4, 0.6]
+        )
+        # One degree of freedom: 12.71 standard errors of 0.1414 / sqrt(2).
+        assert found.high - found.value == pytest.approx(1.271, rel=0.05)
+        assert found.value - found.low == pytest.approx(1.271, rel=0.05)
+    agreed = paired_difference(
+        same, nothing, samples=50, confidence=0.95, generator=generator_for(3, "x"), of_trainings=[0.5, 0.5]
+    )
+    assert agreed[:3] == (0.5, 0.5, 0.5)

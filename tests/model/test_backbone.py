@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from clara import processor
+from clara import machine
 from clara.config.model import RANDOM_FAMILIES
 from clara.errors import CheckpointError, ConfigError, DataError, ResourceError
 from clara.files import sha256_file, write_json
@@ -217,11 +217,11 @@ def test_without_instructions_for_it_half_precision_is_computed_in_float32(
     dtype: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     card = tiny.prepare("llama", tmp_path)
-    monkeypatch.setattr(processor, "arithmetic", lambda asked: asked)
+    monkeypatch.setattr(machine, "arithmetic", lambda asked: asked)
     narrow = backbone.load(card, dtype=dtype)
     assert narrow.dtype == getattr(torch, dtype)
     assert "no instructions" not in capsys.readouterr().err
-    monkeypatch.setattr(processor, "arithmetic", lambda asked: "float32")
+    monkeypatch.setattr(machine, "arithmetic", lambda asked: "float32")
     wide = backbone.load(card, dtype=dtype)
     assert wide.dtype == torch.float32
     assert f"no instructions for {dtype}: computing in float32" in capsys.readouterr().err

@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 import clara
+from clara import machine
 from clara.config.model import RANDOM_FAMILIES
 from clara.errors import CheckpointError, DataError
 from clara.losses import alignment_losses, token_losses
@@ -325,7 +326,7 @@ def test_half_precision_checkpoints_are_read_in_the_precision_of_their_base(tmp_
         torch.save(content, world.source / file)
     base = changed_base(world, tmp_path / "half", lambda model: model.bfloat16())
     import_released(world.source, tmp_path / "ours", base=base)
-    assert clara.load(tmp_path / "ours").model.backbone.dtype == torch.bfloat16
+    assert clara.load(tmp_path / "ours").model.backbone.dtype == getattr(torch, machine.arithmetic("bfloat16"))
     for parameter in world.model.parameters():  # the same rounded weights, with exact arithmetic
         parameter.data = parameter.data.bfloat16().float()
     world.adapters = {

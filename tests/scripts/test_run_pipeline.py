@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from clara import machine
 from clara.errors import ResourceError
 from workflow_scripts import run_pipeline
 
@@ -29,29 +30,45 @@ def became(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
 
 def has_memory(gigabytes: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": int(gigabytes * 1e9) // 4096, "SC_PAGE_SIZE": 4096}.get)
+    monkeypatch.setattr(machine, "memory_bytes", lambda: int(gigabytes * 1e9))
 
 
-def test_all_arguments_reach_snakemake(folder: Path, became: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
-    has_memory(8, monkeypatch)
-    run_pipeline.main(["corpus_all", "--profile", "profiles/local"])
-    assert became == [[sys.executable, "-m", "snakemake", "corpus_all", "--profile", "profiles/local"]]
+def own_profile(folder: Path, resources: str) -> list[str]:
+    """The arguments for a local profile with these resources."""
+    path = folder / "profiles" / "local" / "profile.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"cores: all\nresources: {resources}\n")
+    return ["report", "--profile", "profiles/local"]
 
 
-def test_a_larger_machine_lets_jobs_have_more_memory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    local = ["report", "--profile", "profiles/local"]
-    monkeypatch.setattr(run_pipeline, "CGROUP", folder / "none")
+@pytest.mark.parametrize(("gigabytes", "more"), [(8, []), (20, ["--resources=mem_mb=12000"])])
+def test_all_arguments_reach_snakemake(
+    gigabytes: float, more: list[str], folder: Path, became: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = own_profile(folder, "[mem_mb=6000]")
+    has_memory(gigabytes, monkeypatch)
+    run_pipeline.main(local)
+    assert became == [[sys.executable, "-m", "snakemake", *more, *local]]
+
+
+def test_a_larger_machine_lets_jobs_have_more_memory_unless_somebody_set_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     has_memory(20, monkeypatch)
-    assert run_pipeline.more_memory(local) == ["--resources=mem_mb=11999"]
+    local, more = own_profile(folder, "[mem_mb=6000]"), ["--resources=mem_mb=12000"]
+    assert run_pipeline.more_memory(local) == more
+    assert run_pipeline.more_memory(["--profile=profiles/local", "--restart-times", "1"]) == more
     for others in (["--profile", "profiles/gpu"], [], [*local, "--resources", "mem_mb=7000"]):
         assert run_pipeline.more_memory(others) == []
-    (folder / "limit").write_text("12000000000\n")
-    monkeypatch.setattr(run_pipeline, "CGROUP", folder / "limit")
-    assert run_pipeline.more_memory(local) == ["--resources=mem_mb=7200"]
-    (folder / "limit").write_text("max\n")
-    assert run_pipeline.more_memory(local) == ["--resources=mem_mb=11999"]
-    has_memory(9.9, monkeypatch)
-    assert run_pipeline.more_memory(local) == []
+    assert run_pipeline.more_memory([*local, "--resources=mem_mb=7000"]) == []
+    for own in ("[mem_mb=4000]", "[mem_mb=6000, gpu=1]"):
+        assert run_pipeline.more_memory(own_profile(folder, own)) == []
+
+
+def test_the_profile_that_comes_is_the_one_that_a_larger_machine_lifts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(__file__).parents[2])
+    has_memory(20, monkeypatch)
+    assert run_pipeline.more_memory(["--profile", "profiles/local"]) == ["--resources=mem_mb=12000"]
 
 
 def test_a_folder_in_use_is_refused_with_the_process_that_uses_it(folder: Path, became: list[list[str]]) -> None:

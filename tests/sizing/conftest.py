@@ -1,7 +1,7 @@
 import pytest
 
 from clara import config as configuration
-from clara import processor
+from clara import machine
 from clara.sizing.jobs import Sizes
 from clara.sizing.steps import Site
 from tests.sizing.estimates import DEMO, GPU
@@ -16,4 +16,4 @@ def shared() -> Sizes:
 @pytest.fixture(autouse=True)
 def bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
     """Estimates are held against what was measured on processors with instructions for bfloat16."""
-    monkeypatch.setattr(processor, "arithmetic", lambda dtype: dtype)
+    monkeypatch.setattr(machine, "arithmetic", lambda dtype: dtype)

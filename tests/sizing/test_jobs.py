@@ -3,6 +3,7 @@
 import pytest
 
 from clara import config as configuration
+from clara import machine
 from clara.errors import ConfigError
 from clara.sizing.jobs import MEASURED_MB, Sizes, job_size, kind_of, require_gpus, variant_and_ratio
 from clara.sizing.steps import Site
@@ -65,3 +66,23 @@ def test_kinds_of_a_step_that_show_less_text_are_known_by_wildcards() -> None:
     assert kind_of("predict_compressed_text", {"method": "hard_words", "ratio": "4"}) == "hard_words"
     assert kind_of("predict_compressed_text", {"method": "llmlingua2"}) == "predict_compressed_text"
     assert kind_of("train_joint", {"variant": "soft"}) == "train_joint"
+
+
+def test_where_half_precision_is_computed_in_float32_jobs_without_gpus_take_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = {"base": configuration.merge(DEMO, {"synthesis": {"dtype": "bfloat16"}})}
+    rules = ("pretrain", "predict", "predict_baseline", "compress_documents")
+    before = {rule: Sizes(given, Site()).of(rule) for rule in (*rules, "synthesize", "prepare_backbone")}
+    on_gpus = Sizes(given, Site(node_gpus=1)).of("pretrain")
+    monkeypatch.setattr(machine, "arithmetic", lambda dtype: "float32")
+    after = Sizes(given, Site())
+    for rule in rules:  # 135 million weights of two bytes more, at least
+        assert after.of(rule).mem_mb >= before[rule].mem_mb + 265
+        assert after.of(rule).seconds > before[rule].seconds
+        assert after.of(rule).disk_mb == before[rule].disk_mb
+    assert after.of("synthesize") == before["synthesize"]  # by vLLM
+    assert after.of("prepare_backbone").mem_mb == before["prepare_backbone"].mem_mb
+    assert Sizes(given, Site(node_gpus=1)).of("pretrain") == on_gpus
+    alone = {"base": configuration.merge(given["base"], {"synthesis": {"engine": "transformers"}})}
+    assert Sizes(alone, Site()).of("synthesize").mem_mb > before["synthesize"].mem_mb

@@ -5,10 +5,9 @@ from typing import Any
 import pytest
 
 from clara import config as configuration
-from clara import processor
 from clara.model_sizes import model_of
 from clara.sizing.jobs import Sizes
-from clara.sizing.steps import CONTEXT_MB, Site, with_model
+from clara.sizing.steps import CONTEXT_MB, Site
 from tests.sizing.estimates import DEMO, MIB, PAPER, size
 
 
@@ -142,16 +141,3 @@ def test_gpu_memory_that_torch_needed_is_bounded_and_by_no_more_than_three_times
 ) -> None:
     needed = shared.of(rule, "base", ratio).gpu_mem_mb - CONTEXT_MB
     assert mib * MIB < needed < 3 * mib * MIB
-
-
-def test_where_half_precision_is_computed_in_float32_jobs_without_gpus_take_more(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    rules = ("pretrain", "predict", "synthesize")
-    given = configuration.merge(DEMO, {"synthesis": {"dtype": "bfloat16", "published": None}})
-    sizes = {rule: with_model(rule, given, 16, Site()) for rule in rules}
-    on_gpus = {rule: with_model(rule, given, 16, Site(node_gpus=1)) for rule in rules}
-    monkeypatch.setattr(processor, "arithmetic", lambda dtype: "float32")
-    for rule in rules:
-        assert with_model(rule, given, 16, Site()).mem_mb > sizes[rule].mem_mb + 200
-        assert with_model(rule, given, 16, Site(node_gpus=1)) == on_gpus[rule]

@@ -90,7 +90,9 @@ def judge(
             if all((name, claim.setting, claim.metric) in scores for name in names)
         }
         compared = list(asked.values())
-        measured = measure(claim, compared, scores, seeds, resampling) if compared else None
+        measured = (
+            measure(claim, compared, scores, seeds=seeds, resampling=resampling, equal=equal) if compared else None
+        )
         paper, paper_at = _paper_difference(claim, list(asked), values.get(claim.values or "", {}))
         needed = list(dict.fromkeys(name for names in differ.values() for name in names))
         findings.append(Finding(claim, compared, needed, measured, paper, paper_at))

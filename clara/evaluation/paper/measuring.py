@@ -28,10 +28,18 @@ class Measured(NamedTuple):
     """Under each seed of the run that has both systems at all ratios compared; empty where there is only the first."""
     reference: float
     """Macro mean of `second`."""
+    lacking: list[str]
+    """Systems under further seeds, for want of which a seed is left out."""
 
 
 def measure(
-    claim: Claim, pairs: Sequence[Pair], scores: SystemScores, seeds: Sequence[int], resampling: Resampling
+    claim: Claim,
+    pairs: Sequence[Pair],
+    scores: SystemScores,
+    *,
+    seeds: Sequence[int],
+    resampling: Resampling,
+    equal: Mapping[str, str],
 ) -> Measured:
     """Each question's mean over ratios and seeds, compared by a paired bootstrap that knows how the seeds scatter.
 
@@ -41,16 +49,18 @@ def measure(
         scores: every question's value, of all systems that were run.
         seeds: further seeds of the run.
         resampling: how intervals are made; its seed is the run's first.
+        equal: systems that are another under another name, those under further seeds among them.
 
     Raises:
         DataError: two systems that are compared were not asked the same questions.
     """
 
-    def has(pair: Pair) -> bool:
-        return all((name, claim.setting, claim.metric) in scores for name in pair)
-
-    further = {seed: under(pairs, seed) for seed in seeds}
-    whole = {seed: named for seed, named in further.items() if named != list(pairs) and all(map(has, named))}
+    further = {seed: under(pairs, seed, equal) for seed in seeds if under(pairs, seed, {}) != list(pairs)}
+    lacking = {
+        seed: [name for pair in named for name in pair if (name, claim.setting, claim.metric) not in scores]
+        for seed, named in further.items()
+    }
+    whole = {seed: named for seed, named in further.items() if not lacking[seed]}
     trainings = {resampling.seed: list(pairs), **whole}
     sides = {
         seed: [_mean([scores[pair[side], claim.setting, claim.metric] for pair in named]) for side in (0, 1)]
@@ -74,13 +84,18 @@ def measure(
         },
         by_seed,
         _PERCENT * _macro(second),
+        list(dict.fromkeys(name for names in lacking.values() for name in names)),
     )
 
 
-def under(pairs: Sequence[Pair], seed: int) -> list[Pair]:
-    """The same systems under a further seed; what is not trained in the run is the same under all."""
-    named = [tuple(under_seed(name, seed) if NAME.fullmatch(name) else name for name in pair) for pair in pairs]
-    return [(first, second) for first, second in named]
+def under(pairs: Sequence[Pair], seed: int, equal: Mapping[str, str]) -> list[Pair]:
+    """The same systems under a further seed; what is not one of the run's variants is the same under all."""
+
+    def named(system: str) -> str:
+        seeded = under_seed(system, seed) if NAME.fullmatch(system) else system
+        return equal.get(seeded, seeded)
+
+    return [(named(first), named(second)) for first, second in pairs]
 
 
 def _macro(scores: QuestionScores) -> float:

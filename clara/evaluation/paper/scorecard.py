@@ -64,8 +64,13 @@ def as_json(
 
 def _completing(findings: Sequence[Finding], run: Run) -> str:
     """The command that makes all that was not run and can be, and the scorecard with it; empty where nothing can."""
-    makeable = [found for found in findings if found.estimate is None and found.needed and not _obstacle(found, run)]
+    makeable = [found for found in findings if _wanted(found) and not _obstacle(found, run)]
     return _command_for(makeable, run) if makeable else ""
+
+
+def _wanted(finding: Finding) -> list[str]:
+    """The systems that a claim lacks: both where it was not run, else those under further seeds."""
+    return finding.needed if finding.measured is None else finding.measured.lacking
 
 
 def _command_for(findings: Sequence[Finding], run: Run) -> str:
@@ -73,14 +78,14 @@ def _command_for(findings: Sequence[Finding], run: Run) -> str:
     settings: dict[str, Any] = {}
     for finding in findings:
         settings |= pools_for(finding.claim.setting, run.name)
-    systems = dict.fromkeys(name for finding in findings for name in finding.needed)
+    systems = dict.fromkeys(name for finding in findings for name in _wanted(finding))
     targets = [f"results/{run.name}/evaluation/metrics/{name}.json" for name in systems]
     return command_for([*targets, f"results/{run.name}/paper/scorecard.csv"], run.name, settings=settings)
 
 
 def _obstacle(finding: Finding, run: Run) -> str:
     """Why nothing makes one of the claim's cells; empty where a command does."""
-    return next(filter(None, (obstacle(name, run) for name in finding.needed)), "")
+    return next(filter(None, (obstacle(name, run) for name in _wanted(finding))), "")
 
 
 def _row(finding: Finding, run: Run) -> dict[str, Any]:
@@ -107,7 +112,7 @@ def _row(finding: Finding, run: Run) -> dict[str, Any]:
         "verdict": WORDS[finding.verdict],
         "paper_difference": _rounded(finding.paper),
         "paper_at": finding.paper_at,
-        "commands": [] if estimate or not finding.needed else [_obstacle(finding, run) or _command_for([finding], run)],
+        "commands": [_obstacle(finding, run) or _command_for([finding], run)] if _wanted(finding) else [],
         "alike": not finding.needed,
     }
 
@@ -147,7 +152,15 @@ def as_markdown(content: dict[str, Any]) -> str:
             shown[0] += f" {{{', '.join(f'{value:+z.1f}' for value in row['by_seed'].values())}}}"
         cells = [row["claim"], f"**{row['verdict']}**", *shown, paper, test, row["place"]]
         lines.append("| " + " | ".join(cells) + " |")
-    missing = [f"- {row['claim']}: `{command}`" for row in content["claims"] for command in row["commands"]]
+    absent, seedless = (
+        [
+            f"- {row['claim']}: `{line}`"
+            for row in content["claims"]
+            if (row["seeds"] > 0) == run
+            for line in row["commands"]
+        ]
+        for run in (False, True)
+    )
     alike = [f"- {row['claim']}" for row in content["claims"] if row["alike"]]
     parts = [
         f"## Scorecard: {counts}",
@@ -158,7 +171,8 @@ def as_markdown(content: dict[str, Any]) -> str:
         "difference is of other ratios or benchmarks than ours.",
         *([content["departures"]] if content["departures"] else []),
         "\n".join(lines),
-        *(["What makes the answers of those that were not run:\n\n" + "\n".join(missing)] if missing else []),
+        *(["What makes the answers of those that were not run:\n\n" + "\n".join(absent)] if absent else []),
+        *(["What makes those that lack some of the run's seeds:\n\n" + "\n".join(seedless)] if seedless else []),
         *(["This run's settings make both sides the same, so it cannot tell:\n\n" + "\n".join(alike)] if alike else []),
         *([f"All that can be made, and the scorecard with it: `{content['command']}`"] if content["command"] else []),
     ]
@@ -170,7 +184,7 @@ def _about_seeds(content: dict[str, Any]) -> str:
         return ""
     return (
         " Over several seeds (difference under each in braces) a question counts by its mean, and the interval spans "
-        "their scatter as well (Student's t)."
+        "their scatter as well (Student's t), of a baseline's own training that of one."
     )
 
 

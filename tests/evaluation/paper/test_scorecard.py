@@ -96,19 +96,28 @@ def test_over_ratios_a_question_counts_by_its_mean() -> None:
     assert found(made=high, **systems).estimate == pytest.approx((50.0, 0.0, 100.0, 2))
 
 
-def seeded(*seeds: int, made: Claim | None = None, **systems: list[float]) -> Finding:
-    """The finding over `seeds` of a claim on these systems' values of NQ."""
+def seeded(
+    *seeds: int,
+    made: Claim | None = None,
+    ratios: tuple[int, ...] = (4,),
+    equal: dict[str, str] | None = None,
+    **systems: Values | list[float],
+) -> Finding:
+    """The finding over `seeds` of a claim on these systems' values, of NQ where no benchmark is named."""
     scores = {
-        (name.replace("__", "-"), "oracle", "em"): {"nq": {f"q{number}": value for number, value in enumerate(values)}}
-        for name, values in systems.items()
+        (name.replace("__", "-"), "oracle", "em"): {
+            benchmark: {f"q{number}": value for number, value in enumerate(values)}
+            for benchmark, values in (given if isinstance(given, dict) else {"nq": given}).items()
+        }
+        for name, given in systems.items()
     }
     made = made or claim(first="instruction-cr4-base", second="bm25")
-    return judge([made], scores, {}, ratios=[4], resampling=RESAMPLING, seeds=seeds)[0]
+    return judge([made], scores, {}, ratios=ratios, resampling=RESAMPLING, seeds=seeds, equal=equal)[0]
 
 
 def test_over_seeds_a_question_counts_by_its_mean_and_the_interval_spans_their_scatter() -> None:
     # At every question 10, 20 and 30 points: no spread over questions, 10 points of standard deviation over seeds.
-    under_each = {
+    under_each: dict[str, Values | list[float]] = {
         "instruction__cr4__base": [0.1] * 9,
         "instruction__cr4__base_seed43": [0.2] * 9,
         "instruction__cr4__base_seed44": [0.3] * 9,
@@ -118,31 +127,72 @@ def test_over_seeds_a_question_counts_by_its_mean_and_the_interval_spans_their_s
     assert finding.measured.by_seed == pytest.approx({7: 10.0, 43: 20.0, 44: 30.0})
     value, low, high, questions = finding.measured.estimate
     assert (value, questions) == (pytest.approx(20.0), 9)
-    # Student's t with two degrees of freedom: 4.30 standard errors of 10 / sqrt(3) points; 400 draws.
-    assert value - low == pytest.approx(24.8, rel=0.25)
-    assert high - value == pytest.approx(24.8, rel=0.25)
+    # Student's t with two degrees of freedom: 4.303 standard errors of 10 / sqrt(3) points.
+    assert value - low == pytest.approx(24.84, rel=0.05)
+    assert high - value == pytest.approx(24.84, rel=0.05)
     assert finding.verdict == "undecided"
     assert seeded(bm25=[0.0] * 9, **under_each).verdict == "holds"
 
 
-def test_a_seed_that_lacks_one_of_the_systems_is_left_out() -> None:
+def test_benchmarks_and_ratios_count_alike_under_every_seed() -> None:
+    made = claim(first="instruction-cr{ratio}-base", second="bm25", margin=-5)
+    systems: dict[str, Values | list[float]] = {
+        "bm25": {"nq": [0.5, 0.5], "2wiki": [0.5]},
+        "instruction__cr4__base": {"nq": [1.0, 1.0], "2wiki": [0.5]},
+        "instruction__cr16__base": {"nq": [0.5, 0.5], "2wiki": [0.5]},
+        "instruction__cr4__base_seed43": {"nq": [0.5, 0.5], "2wiki": [1.0]},
+        "instruction__cr16__base_seed43": {"nq": [0.5, 0.5], "2wiki": [0.5]},
+    }
+    finding = seeded(43, made=made, ratios=(4, 16), **systems)
+    assert finding.measured is not None
+    assert finding.measured.by_seed == pytest.approx({7: 12.5, 43: 12.5})
+    assert finding.measured.by_benchmark == pytest.approx({"nq": 12.5, "2wiki": 12.5})
+    assert finding.measured.estimate[:3] == pytest.approx((12.5, 12.5, 12.5))  # the seeds agree, so do the questions
+    assert finding.verdict == "holds"
+
+
+def test_a_seed_that_lacks_one_of_the_systems_is_left_out_and_what_makes_it_is_named() -> None:
     both = claim(first="instruction-cr4-base", second="instruction-cr4-start")
-    values = {"instruction__cr4__base": [1.0, 1.0], "instruction__cr4__start": [0.0, 0.0]}
-    alone = seeded(43, made=both, instruction__cr4__base_seed43=[0.0, 0.0], **values)
+    values: dict[str, Values | list[float]] = {
+        "instruction__cr4__base": [1.0, 1.0],
+        "instruction__cr4__start": [0.0, 0.0],
+    }
+    finding = seeded(43, made=both, instruction__cr4__base_seed43=[0.0, 0.0], **values)
+    alone = seeded(made=both, **values)
+    assert finding.measured is not None
     assert alone.measured is not None
-    assert alone.measured.by_seed == {}
-    assert alone == seeded(made=both, **values)
+    assert finding.measured == alone.measured._replace(lacking=["instruction-cr4-start_seed43"])
+    content = scorecard.as_json([finding], run=RUN, backbone="mistral", confidence=0.95)
+    (command,) = content["claims"][0]["commands"]
+    assert "metrics/instruction-cr4-start_seed43.json results/small/paper/scorecard.csv" in command
+    assert command.endswith("--config 'seeds=[43]'")
+    text = scorecard.as_markdown(content)
+    assert f"What makes those that lack some of the run's seeds:\n\n- It is so: `{command}`" in text
+    assert "were not run" not in text
+
+
+def test_a_seed_whose_variant_is_another_under_another_name_is_found_there() -> None:
+    values: dict[str, Values | list[float]] = {"instruction__cr4__base": [1.0], "instruction__cr4__again": [0.8]}
+    finding = seeded(43, equal={"instruction-cr4-base_seed43": "instruction-cr4-again"}, bm25=[0.0], **values)
+    assert finding.measured is not None
+    assert finding.measured.by_seed == pytest.approx({7: 100.0, 43: 80.0})
 
 
 def test_only_what_a_run_trains_has_seeds() -> None:
-    assert under([("given-instruction-cr4-base", "given-text")], 43) == [
+    assert under([("given-instruction-cr4-base", "given-text")], 43, {}) == [
         ("given-instruction-cr4-base_seed43", "given-text")
     ]
-    assert seeded(43, made=claim(), a=[1.0], b=[0.0]).verdict == "holds"
+    finding = seeded(43, made=claim(), a=[1.0], b=[0.0])
+    assert finding.measured is not None
+    assert (finding.verdict, finding.measured.by_seed, finding.measured.lacking) == ("holds", {}, [])
 
 
 def test_files_tell_over_which_seeds_a_claim_is_judged() -> None:
-    values = {"instruction__cr4__base": [0.5, 0.5], "instruction__cr4__base_seed43": [0.4, 0.4], "bm25": [0.0, 0.1]}
+    values: dict[str, Values | list[float]] = {
+        "instruction__cr4__base": [0.5, 0.5],
+        "instruction__cr4__base_seed43": [0.4, 0.4],
+        "bm25": [0.0, 0.1],
+    }
     content = scorecard.as_json([seeded(43, **values)], run=RUN, backbone="mistral", confidence=0.95)
     (row,) = content["claims"]
     assert (row["difference"], row["seeds"], row["by_seed"]) == (40.0, 2, {"7": 45.0, "43": 35.0})
