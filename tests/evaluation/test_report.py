@@ -12,6 +12,7 @@ import pytest
 from clara.errors import DataError
 from clara.evaluation.page import PAPER_FORMS, SCORECARD_FORMS
 from clara.evaluation.report import Options, Outputs, build_report
+from clara.files import read_json, write_json
 from clara.records import Prediction
 from clara.row_files import read_rows, write_rows
 from tests.evaluation.conftest import SCRIPT
@@ -121,6 +122,30 @@ def test_the_scorecard_stands_first_and_names_what_runs_the_other_claims(built: 
     assert ids == ["scorecard", "summary", "results", "paper"]
     assert re.search(r'<b class="(good|bad|unclear)">(holds|fails|undecided at this size)</b>', text)
     assert "snakemake results/toy/evaluation/metrics/given-instruction-cr16-base.json" in text
+
+
+def test_a_claim_over_several_seeds_shows_the_difference_under_each_and_what_makes_the_others(
+    make_run: Callable[..., Any], options: Options, tmp_path: Path
+) -> None:
+    run = make_run(tmp_path).write()
+    content = read_json(run.inputs.scorecard)
+    assert "one training of each system" in build_page(run, options, tmp_path / "alone")
+    tested = next(row for row in content["claims"] if row["difference"] is not None)
+    tested |= {"by_seed": {"42": 1.25, "43": -2.0}, "commands": ["snakemake the third seed"]}
+    write_json(run.inputs.scorecard, content)
+    text = build_page(run, options, tmp_path / "seeds")
+    assert '<span class="ci">seeds: +1.2, \u22122.0</span>' in text
+    assert "the interval spans their scatter as well" in text
+    assert "one training of each system" not in text
+    assert 'lacks some of the run\'s seeds: <code class="command">snakemake the third seed</code>' in text
+
+
+def build_page(run: Any, options: Options, folder: Path) -> str:
+    """The page of a run."""
+    outputs = run.outputs(folder)
+    build_report(run.inputs, outputs, options)
+    page: str = outputs.page.read_text()
+    return page
 
 
 def test_a_table_of_the_paper_shows_ours_the_papers_and_quoted_rows(built: Outputs) -> None:
