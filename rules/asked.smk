@@ -80,6 +80,10 @@ def files_of(name, ratios=None):
     files = [
         Path(path) for path in table_of(name).files(RUN, ratios or config["ratios"])
     ]
+    if table_of(name).released:
+        named = config["evaluation"]["released"]
+        folder = Path(f"results/{RUN}/evaluation/metrics")
+        files += [folder / f"released_{checkpoint}.json" for checkpoint in named]
     equal = EQUALS.among(path.stem for path in files)
     paths = [f"{path.parent}/{equal.get(path.stem, path.stem)}.json" for path in files]
     return list(dict.fromkeys(paths))

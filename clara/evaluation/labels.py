@@ -21,6 +21,8 @@ MAIN_METRICS = ("cover_em", "f1", "em")
 BENCHMARKS = {"nq": "NQ", "hotpotqa": "HotpotQA", "musique": "MuSiQue", "2wiki": "2Wiki", "average": "Average"}
 SETTINGS = {"oracle": "Oracle pool", "normal": "Normal pool"}
 
+RELEASED = "released_"
+"""What names of systems begin with that are checkpoints of the released code."""
 GIVEN = "given-"
 """Begins the name of a system that answers from given documents: `given-text`, `given-pretraining-cr16-base`."""
 _BASELINES = {
@@ -106,8 +108,8 @@ def system_label(system: str) -> str:
         return f"CLaRa {name.label}"
     if match := _OF_RATIO.fullmatch(system):
         return f"{_BASELINES.get(match['baseline'], match['baseline'])} CR {match['ratio']}"
-    if system.startswith("released_"):
-        return f"Released CLaRa {system.removeprefix('released_')}"
+    if system.startswith(RELEASED):
+        return f"Released CLaRa {system.removeprefix(RELEASED)}"
     return _BASELINES.get(system, system)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from clara.config import merge
+from clara.evaluation.labels import RELEASED, system_label
 from clara.evaluation.paper.commands import GAPS, Run, command_for, obstacle, pools_for, stated_by
 from clara.evaluation.paper.measured import Found, Measured, spread
 from clara.evaluation.paper.specs import SOURCES, Row, Table
@@ -79,6 +80,8 @@ def fill(
 ) -> Filled:
     """The table's rows at every ratio of the run and of our or the paper's numbers, in the specification's order.
 
+    Below them those of the released checkpoints that the run has, where the table has such rows.
+
     Args:
         table: the specification.
         values: the paper's numbers for `backbone`.
@@ -97,6 +100,9 @@ def fill(
             lines.append(_line(table, row, ratio, values, measured, equal))
             holder = row.held_by or equal.get(lines[-1].system, lines[-1].system)
             files.append(holder.format(ratio=ratio or run.ratios[0]))
+    for system in sorted(name for name in ours if table.released and name.startswith(RELEASED)):
+        lines.append(_line(table, Row(label=system_label(system), system=system), 0, values, measured, equal))
+        files.append(system)
     return _with_commands(Filled(table, run, backbone, lines), files)
 
 

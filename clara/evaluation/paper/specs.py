@@ -92,6 +92,8 @@ class Table(Strict):
     needs: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Metric → the settings without which its file lacks it: keys of the command that makes it."""
     rows: list[Row] = Field(min_length=1)
+    released: bool = False
+    """Whether checkpoints of the released code stand below its rows, each that the run answers by."""
     note: Text | None = None
     """What a reader must know before comparing."""
 
@@ -112,6 +114,12 @@ class Table(Strict):
     def digits(self, metric: str) -> int:
         """Decimals of a metric."""
         return 0 if metric in self.counts else self.decimals
+
+    @model_validator(mode="after")
+    def _has_released_scores(self) -> "Table":
+        if self.released and self.source != "scores":
+            raise ValueError(f"should have `released` with source scores only, found {self.source}")
+        return self
 
     @property
     def source_line(self) -> str:

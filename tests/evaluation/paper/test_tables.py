@@ -68,6 +68,20 @@ def test_a_row_of_the_papers_alone_stands_at_the_papers_ratios_alone() -> None:
     assert [line.label for line in fill(table, values, {}, run=RUN, backbone="mistral").lines] == ["PISCO CR 32"]
 
 
+def test_released_checkpoints_that_the_run_has_stand_below_the_rows() -> None:
+    place = Place("released_official", "oracle", "nq", "f1")
+    ours = {place: Measured(50.0, 40.0, 60.0, 10)}
+    table = {**TABLE, "source": "scores"}
+    assert "Released CLaRa official" not in [
+        line.label for line in fill(Table.model_validate(table), PAPER, ours, run=RUN, backbone="mistral").lines
+    ]
+    lines = fill(Table.model_validate({**table, "released": True}), PAPER, ours, run=RUN, backbone="mistral").lines
+    assert (lines[-1].label, lines[-1].system) == ("Released CLaRa official", "released_official")
+    assert [line for line in lines[:-1] if line.system.startswith("released_")] == []
+    with pytest.raises(ValueError, match="with source scores only, found grounding"):
+        Table.model_validate({**TABLE, "source": "grounding", "released": True})
+
+
 def test_a_cell_holds_ours_the_papers_and_the_difference(filled: Filled) -> None:
     text, ours = rows(filled)["Text", "nq"], rows(filled)["CLaRa CR 4", "nq"]
     assert (text["difference"], text["significant"], text["note"]) == ("-4.69", "no", "quoted")
