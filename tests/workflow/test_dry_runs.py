@@ -89,6 +89,9 @@ def test_every_baseline_has_its_jobs(finished: Path) -> None:
     assert (jobs["tune_text_rag"], jobs["predict_baseline"], jobs["answer_as_teacher"]) == (1, 1, 1)
     assert (jobs["predict_compressed_text"], jobs["rank_neural"], jobs["predict_released"]) == (4, 2, 1)
     assert jobs["score"] == 12  # these eight, and two ratios with two variants of ours
+    ranking = planned(finished, "results/ci/paper/table_7.csv", *CI, "overlay.yaml")
+    assert ranking["predict_released"] == 1  # a table with rows of released checkpoints asks for them
+    assert "predict_released" not in planned(finished, "results/ci/paper/table_1.csv", *CI, "overlay.yaml")
 
 
 @pytest.mark.slow

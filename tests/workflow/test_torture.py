@@ -51,13 +51,17 @@ def test_a_lost_shard_of_a_store_ends_in_a_sentence_that_mends_it(ran: Path, tmp
 
 def test_a_kill_knows_the_program_that_it_hits() -> None:
     # Not by its log: two rules run side by side, and the one whose log was written last may have ended.
-    sleeping = [sys.executable, "-c", "import time; time.sleep(60)"]
-    process = subprocess.Popen([*sleeping, "workflow_scripts/rank_bm25.py"], start_new_session=True, text=True)
+    sleeping = [sys.executable, "-c", "import time; print('awake', flush=True); time.sleep(60)"]
+    process = subprocess.Popen(
+        [*sleeping, "workflow_scripts/rank_bm25.py"], start_new_session=True, text=True, stdout=subprocess.PIPE
+    )
     try:
+        assert process.stdout is not None
+        process.stdout.readline()  # a process that has only just become another program has no command line yet
         assert kills.at_work(process, ROOT) == ["rank_bm25"]
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
     assert kills.at_work(process, ROOT) == []
 
 
