@@ -18,7 +18,7 @@ INSTRUCTIONS = {
 def arithmetic(dtype: str) -> str:
     """The precision of arithmetic on the CPU: `dtype`, or float32 where its products have no instructions.
 
-    On processors with AVX2 alone, as in most laptops, torch multiplies element by element then: products of a
+    On processors with AVX2 alone torch multiplies element by element then: products of a
     backbone's shapes took 56 times as long as in float32 (docs/experiments.md, 2026-11-28). With AVX512 and no
     instructions for `dtype` they are emulated, which has not been measured. float32 holds every value of either type,
     so nothing is rounded more than was asked for.
