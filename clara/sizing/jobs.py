@@ -25,8 +25,8 @@ MEASURED_MB = {
 }  # fmt: skip
 """Memory that the demo's jobs took on CPUs. One that the formula puts at most 5 % above gets it."""
 WIDENED = 1.8
-"""Times the estimate that bounds a job on a CPU which computes in float32 for want of instructions: of the demo's jobs on
-an AMD EPYC with AVX2 the largest, pretraining at ratio 4, took 701 s, 404 being expected (docs/experiments.md)."""
+"""Times the estimate that bounds a job on a CPU which computes in float32 for want of instructions: of the demo's jobs
+on an AMD EPYC with AVX2 the largest, pretraining at ratio 4, took 701 s, 404 being expected (docs/experiments.md)."""
 LIKE = {
     "answer_as_teacher": "predict_baseline", "tune_text_rag": "tune_instructions",
     "predict_compressed_text": "predict_baseline", "predict_released": "compress_documents",
