@@ -8,19 +8,24 @@ from clara.config.base import Distinct, Strict, Text, matching
 
 Measurement = Literal["data", "figures", "given", "by_k", "recovery", "grounding", "efficiency", "states"]
 
+PAPERS_ENCODER = "roberta-large"
+"""Of the paper's BERTScore."""
+
 
 class Recovery(Strict):
     documents: int = Field(ge=1)
     """Documents that were trained on, and as many that were not; paper 4,000 seen ones."""
     max_new_tokens: int = Field(ge=1)
     """Tokens of a paraphrase at most."""
-    entities: Text
-    """rules: names and numbers by their form. Otherwise the name of an installed spaCy model, as in the paper
-    (en_core_web_sm), whose entities are compared."""
+    entities: Text | None
+    """An installed spaCy model whose entities are compared (paper: en_core_web_sm); null leaves them out. Names and
+    numbers found by their form are compared in any case."""
     bert_score: Text | None
-    """Encoder of BERTScore, a folder or a name of the Hub (paper: roberta-large); null leaves BERTScore out."""
-    bert_score_layer: int = Field(ge=1)
-    """Layer whose states are compared; 17 of roberta-large is what the reference implementation takes."""
+    """Encoder of BERTScore, `package:DISTRIBUTION/FOLDER`, a folder or a name of the Hub (paper: roberta-large); null
+    leaves BERTScore out."""
+    bert_score_layer: int | None = Field(ge=1)
+    """Layer whose states are compared; null: 17 of roberta-large, as in the reference implementation, the last of any
+    other."""
 
 
 class Judge(Strict):

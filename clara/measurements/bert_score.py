@@ -1,39 +1,49 @@
 """BERTScore (Zhang et al., 2020) with any encoder of transformers: no weights by frequency, no rescaling."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from clara.config.measurements import PAPERS_ENCODER
 from clara.errors import ConfigError
+from clara.evaluation.other_models import model_folder
+
+SETTING = "measurements.recovery.bert_score"
+PAPERS_LAYER = 17
+"""Of the paper's encoder, by the reference implementation."""
 
 
 class BertScore:
     """An encoder whose token states are matched greedily by cosine.
 
     Args:
-        encoder: folder or Hub name.
-        layer: whose states are compared; 0 are the embeddings.
+        encoder: `package:DISTRIBUTION/FOLDER`, a folder or a Hub name.
+        layer: whose states are compared, 0 the embeddings; None: 17 of the paper's encoder, the last of any other.
 
     Raises:
         ConfigError: the encoder cannot be loaded, or has fewer layers.
+        ResourceError: its package is not installed, or it cannot be fetched.
     """
 
-    def __init__(self, encoder: str, *, layer: int) -> None:
+    def __init__(self, encoder: str, *, layer: int | None) -> None:
         from transformers import AutoModel, AutoTokenizer
 
+        folder = model_folder(encoder, revision=None, setting=SETTING)
         try:
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(encoder)
-            self._model: Any = AutoModel.from_pretrained(encoder).eval().requires_grad_(False)
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+            self._model: Any = AutoModel.from_pretrained(folder).eval().requires_grad_(False)
         except (OSError, ValueError) as error:
             raise ConfigError(
-                f"measurements.recovery.bert_score = {encoder} cannot be loaded ({str(error).splitlines()[0]}); name a "
-                "folder with an encoder, connect to the Hub, or set null"
+                f"{SETTING} = {encoder} cannot be loaded ({str(error).splitlines()[0]}); name an encoder, or set null"
             ) from error
         layers = self._model.config.num_hidden_layers
+        if layer is None:
+            layer = PAPERS_LAYER if Path(encoder).name == PAPERS_ENCODER else layers
         if layer > layers:
-            raise ConfigError(f"measurements.recovery.bert_score_layer = {layer}, but {encoder} has {layers} layers")
+            raise ConfigError(f"{SETTING}_layer = {layer}, but {encoder} has {layers} layers")
         self._layer = layer
 
     @torch.inference_mode()

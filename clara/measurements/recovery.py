@@ -123,7 +123,7 @@ def score(written: Sequence[Prediction], settings: Recovery, resampling: Resampl
     """The content of `recovery/{checkpoint}.json`: overlap of the rewritten with the original documents, in percent."""
     texts = [(row.prediction or "", row.golden_answers[0]) for row in written]
     found = [_overlap(text, original) for text, original in texts]
-    if settings.entities != "rules":
+    if settings.entities is not None:
         found = [
             one | {"entities": share} for one, share in zip(found, _by_spacy(texts, settings.entities), strict=True)
         ]
@@ -146,7 +146,7 @@ def score(written: Sequence[Prediction], settings: Recovery, resampling: Resampl
 
 def _overlap(text: str, original: str) -> dict[str, float]:
     shares = {
-        "entities": overlap.kept(overlap.names(original) | overlap.numbers(original), text),
+        "entities_by_form": overlap.kept(overlap.names(original) | overlap.numbers(original), text),
         "numbers": overlap.kept(overlap.numbers(original), text),
     }
     rouge = {"rouge1": overlap.rouge_1(text, original), "rougeL": overlap.rouge_l(text, original)}
@@ -161,7 +161,8 @@ def _by_spacy(texts: Sequence[tuple[str, str]], model: str) -> list[float]:
         found = spacy.load(model)
     except (ImportError, OSError) as error:
         raise ConfigError(
-            f"measurements.recovery.entities = {model} needs spaCy and that model ({error}); install both, or set rules"
+            f"measurements.recovery.entities = {model} needs spaCy and that model ({error}); pip install spacy "
+            f"{model.replace('_', '-')}, or set null"
         ) from error
 
     def entities(text: str) -> set[str]:

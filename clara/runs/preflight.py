@@ -64,6 +64,7 @@ def local_checks(run: Run) -> list[Check]:
         *_imports(run),
         _model("backbone.source", run.config["backbone"]["source"]),
         *([_model("synthesis.model", model)] if (model := run.config["synthesis"]["model"]) else []),
+        *_models_of_others(run),
         *_gpu_memory(run),
         *_save_intervals(run),
         *([] if run.profile.get("executor") == "slurm" else [_memory(run), *_gpus(run)]),
@@ -100,13 +101,10 @@ def _model(key: str, source: str) -> Check:
     if source.startswith("random:"):
         return Check("ok", key, f"{source} is made on the spot")
     if source.startswith("package:"):
-        name = source.removeprefix("package:").partition("/")[0].replace("-", "_")
-        there = importlib.util.find_spec(name) is not None
-        return (
-            Check("ok", key, f"package {name}")
-            if there
-            else Check("fail", key, f"package {name} is missing", "make setup")
-        )
+        name = source.removeprefix("package:").partition("/")[0]
+        if importlib.util.find_spec(name.replace("-", "_")) is not None:
+            return Check("ok", key, f"package {name}")
+        return Check("fail", key, f"package {name} is missing", f"pip install {name}")
     if Path(place).exists():
         return Check("ok", key, f"{place} is there")
     if source.startswith(("/", ".", "$", "~")) or place.endswith(".gguf"):
@@ -116,6 +114,26 @@ def _model(key: str, source: str) -> Check:
         return Check("ok", key, f"{place} is in the Hub's cache {hub}")
     remedy = f"on a machine with network: hf download {place}"
     return Check("warn", key, f"{place} is not on this machine: it will be downloaded", remedy)
+
+
+def _models_of_others(run: Run) -> list[Check]:
+    """Those that rank, shorten or compare texts in this plan; without one its step fails, hours later."""
+    evaluation, recovery = run.config["evaluation"], run.config["measurements"]["recovery"]
+    used = dict.fromkeys(job.wildcards.get("ranker") or job.wildcards.get("method") for job in run.jobs)
+    sources = {f"evaluation.{name}.source": evaluation[name]["source"] for name in used if name in evaluation}
+    spacy = []
+    if any(job.rule == "score_recovery" for job in run.jobs):
+        sources["measurements.recovery.bert_score"] = recovery["bert_score"]
+        spacy = [_spacy("measurements.recovery.entities", recovery["entities"])] if recovery["entities"] else []
+    return [*(_model(key, source) for key, source in sources.items() if source), *spacy]
+
+
+def _spacy(key: str, model: str) -> Check:
+    missing = [name for name in ("spacy", model) if importlib.util.find_spec(name) is None]
+    if not missing:
+        return Check("ok", key, f"spaCy and {model} are installed")
+    wanted = " ".join(name.replace("_", "-") for name in missing)
+    return Check("fail", key, f"not installed: {', '.join(missing)}", f"pip install {wanted}, or null")
 
 
 def _memory(run: Run) -> Check:

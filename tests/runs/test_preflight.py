@@ -87,6 +87,22 @@ def test_a_model_is_looked_for_on_this_machine(
     assert preflight._model("backbone.source", source).level == level
 
 
+def test_models_of_others_are_looked_for_where_the_plan_uses_them(make_job: Callable[..., Job]) -> None:
+    recovery = {"entities": "no_such_model", "bert_score": "package:not-there/model"}
+    config = configuration.merge(
+        DEMO, {"measurements": {"recovery": recovery}, "evaluation": {"dense": {"source": "/nowhere"}}}
+    )
+    given = run([make_job()])._replace(config=config)
+    assert "evaluation.dense.source" not in levels(preflight.local_checks(given))
+    jobs = [make_job(rule="rank_neural", wildcards={"ranker": "dense"}), make_job(rule="score_recovery")]
+    checks = {check.name: check for check in preflight.local_checks(given._replace(jobs=jobs))}
+    assert checks["evaluation.dense.source"].level == "fail"
+    assert checks["measurements.recovery.bert_score"].remedy == "pip install not-there"
+    entities = checks["measurements.recovery.entities"]
+    assert entities.level == "fail"
+    assert entities.remedy.endswith("no-such-model, or null")
+
+
 def test_a_model_in_the_hubs_cache_is_present_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     snapshot = tmp_path / "hub" / "models--someone--model" / "snapshots" / "abc"

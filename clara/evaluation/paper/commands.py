@@ -29,7 +29,12 @@ class Run(NamedTuple):
 
 
 def command_for(
-    targets: Sequence[str], run: str, *, settings: Mapping[str, Any] | None = None, configs: Path = Path("configs")
+    targets: Sequence[str],
+    run: str,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    packages: Sequence[str] = (),
+    configs: Path = Path("configs"),
 ) -> str:
     """The Snakemake command that makes `targets`.
 
@@ -40,10 +45,11 @@ def command_for(
         targets: paths of files of the run.
         run: its name.
         settings: more of the configuration, for `--config`.
+        packages: what these settings need installed.
         configs: folder of the run's configuration and of the overlays.
     """
     stated = stated_by(run, configs)
-    packages: dict[str, None] = {}
+    installed = dict.fromkeys(packages)
     seeds: dict[int, None] = {}
     wanted = dict(settings or {})
     for name in (Path(target).stem for target in targets):
@@ -54,14 +60,14 @@ def command_for(
             if not source:
                 wanted = merge(wanted, {"evaluation": {section: {"source": "FOLDER"}}})
             elif source.startswith("package:"):
-                packages[source.removeprefix("package:").partition("/")[0]] = None
+                installed[source.removeprefix("package:").partition("/")[0]] = None
     if seeds and not {*seeds} <= {*stated.get("seeds", [])}:
         wanted["seeds"] = [*dict.fromkeys([*stated.get("seeds", []), *seeds])]
     files = overlays_of(run, configs)
     words = ["snakemake", *targets, "--profile", "profiles/local"]
     words += ["--configfile", *files] if files else []
     words += ["--config", *(f"{key}={_flow(value)}" for key, value in wanted.items())] if wanted else []
-    before = [["python", "-m", "pip", "install", *packages]] if packages else []
+    before = [["python", "-m", "pip", "install", *installed]] if installed else []
     return " && ".join(shlex.join(part) for part in [*before, words])
 
 

@@ -66,6 +66,12 @@ class Filled(NamedTuple):
     """The command that makes all missing numbers that need nothing to be filled in, and the table with them."""
 
     @property
+    def metrics(self) -> list[str]:
+        """The metrics that are shown: the table's, of optional ones those that a row of ours has."""
+        have = {cell.place.metric for line in self.lines for cell in line.cells.values() if cell.ours}
+        return [name for name in self.table.metrics if name not in self.table.optional or name in have]
+
+    @property
     def missing(self) -> dict[str, list[str]]:
         """Command → labels of the rows whose missing numbers it makes."""
         found: dict[str, list[str]] = {}
@@ -149,25 +155,31 @@ def _with_commands(filled: Filled, holders: list[str]) -> Filled:
     poorer = [known and _lacks_a_pool(table, line, run) for line, known in zip(filled.lines, there, strict=True)]
     asked = list(dict.fromkeys(p for p, lacks in zip(paths, poorer, strict=True) if lacks or p in absent))
     settings: dict[str, Any] = {}
+    packages: list[str] = []
     lines = []
     for line, path, own, known in zip(filled.lines, paths, alone, there, strict=True):
         cells = {}
         for key, cell in line.cells.items():
             command, wanted = "", _settings_for(table, cell.place, run.name)
-            if not line.system or cell.ours:
+            if not line.system or cell.ours or cell.place.metric in table.optional:
                 pass
             elif not known and (own.startswith("#") or not wanted):
                 command = own
             elif wanted:
                 targets = asked if known or path in absent else [path]
-                command = command_for([*targets, whole], run.name, settings=wanted)
-                settings = merge(settings, wanted) if _runs_as_it_stands(command) else settings
+                installed = table.packages.get(cell.place.metric, [])
+                command = command_for([*targets, whole], run.name, settings=wanted, packages=installed)
+                if _runs_as_it_stands(command):
+                    settings = merge(settings, wanted)
+                    packages += installed
             elif cell.paper:
                 command = f"# none: {path} is there and has no such number"
             cells[key] = cell._replace(command=command)
         lines.append(line._replace(cells=cells))
     targets = asked if settings else absent
-    completing = command_for([*targets, whole], run.name, settings=settings) if absent or settings else ""
+    completing = ""
+    if absent or settings:
+        completing = command_for([*targets, whole], run.name, settings=settings, packages=packages)
     return filled._replace(lines=lines, completing=completing)
 
 
@@ -188,7 +200,7 @@ def _settings_for(table: Table, place: Place, run: str) -> dict[str, Any]:
 
 
 def _lacks(stated: Any, needs: Any) -> bool:
-    """Whether a setting that is needed is not made: none, or the rules that stand for a model."""
+    """Whether a setting that is needed is not made."""
     if isinstance(needs, dict) and isinstance(stated, dict):
         return any(_lacks(stated[key], value) for key, value in needs.items())
-    return stated in (None, "rules")
+    return stated is None

@@ -4,14 +4,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from clara.config.measurements import PAPERS_ENCODER
 from clara.errors import DataError
 from clara.evaluation.paper.values import Place
 from clara.evaluation.results import read_scores
 from clara.evaluation.scoring import AVERAGE
 from clara.files import read_json
 
-BY_FORM = "rules"
-"""What `measurements.recovery.entities` says where no spaCy model finds the names."""
 ALL = "all"
 """Setting or benchmark of a number that has none."""
 
@@ -104,9 +103,9 @@ def _grounding(system: str, value: Any) -> Iterator[tuple[Place, Measured]]:
 
 def _recovery(system: str, value: Any) -> Iterator[tuple[Place, Measured]]:
     for row in value["rows"]:
-        # Names found by their form are another number than the paper's, whose entities spaCy finds.
-        by_form = row["metric"] == "entities" and value.get("entities", BY_FORM) == BY_FORM
-        place = Place(system, ALL, row["documents"], "entities_by_form" if by_form else row["metric"])
+        # By another encoder it is another number than the paper's.
+        other = row["metric"] == "bert_score" and Path(value["bert_score"]).name != PAPERS_ENCODER
+        place = Place(system, ALL, row["documents"], "bert_score_other" if other else row["metric"])
         yield place, Measured(row["value"], row["low"], row["high"], row["n"])
 
 

@@ -91,6 +91,10 @@ class Table(Strict):
     """Metrics that are whole numbers, shown without decimals."""
     needs: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Metric → the settings without which its file lacks it: keys of the command that makes it."""
+    packages: dict[str, Distinct[Text]] = Field(default_factory=dict)
+    """Metric → what must be installed for these settings, by the names of PyPI."""
+    optional: Distinct[Text] = Field(default_factory=list)
+    """Metrics that are shown where the run has them, and asked for nowhere."""
     rows: list[Row] = Field(min_length=1)
     released: bool = False
     """Whether checkpoints of the released code stand below its rows, each that the run answers by."""
@@ -107,8 +111,10 @@ class Table(Strict):
 
     @model_validator(mode="after")
     def _speaks_of_its_metrics(self) -> "Table":
-        if others := sorted({*self.counts, *self.needs} - {*self.metrics}):
-            raise ValueError(f"should name its own metrics in `counts` and `needs`, found {others[0]!r}")
+        if others := sorted({*self.counts, *self.needs, *self.packages, *self.optional} - {*self.metrics}):
+            raise ValueError(
+                f"should name its own metrics in `counts`, `needs`, `packages` and `optional`, found {others[0]!r}"
+            )
         return self
 
     def digits(self, metric: str) -> int:

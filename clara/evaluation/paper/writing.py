@@ -21,10 +21,10 @@ BACKBONES = {"mistral": "Mistral-7B", "phi4": "Phi4-mini"}
 
 def table_csv(filled: Filled) -> str:
     """Every cell that ours or the paper's number stands in, or should, unrounded."""
-    rows: list[tuple[object, ...]] = [COLUMNS]
+    metrics, rows = filled.metrics, list[tuple[object, ...]]([COLUMNS])
     for line in filled.lines:
         for cell in line.cells.values():
-            if not (cell.ours or cell.paper or line.system):
+            if cell.place.metric not in metrics or not (cell.ours or cell.paper or line.system):
                 continue
             ours = cell.ours or (None, None, None, None)
             paper, note = cell.paper or (None, "")
@@ -77,15 +77,15 @@ def _model(filled: Filled) -> str:
 
 def panels(filled: Filled) -> Iterator[tuple[str, list[str], list[tuple[Line, list[Cell]]]]]:
     """(caption, heads, rows) of each part: columns are benchmarks; metrics where there is but one benchmark."""
-    table = filled.table
+    table, metrics = filled.table, filled.metrics
 
     def called(name: str, usual: Callable[[str], str]) -> str:
         return table.names.get(name, usual(name))
 
     single = len(table.benchmarks) == 1
     for setting in table.settings:
-        for outer in table.benchmarks if single else table.metrics:
-            inner = table.metrics if single else table.benchmarks
+        for outer in table.benchmarks if single else metrics:
+            inner = metrics if single else table.benchmarks
             keys = [(setting, outer, name) if single else (setting, name, outer) for name in inner]
             heads = [called(name, metric_label if single else benchmark_label) for name in inner]
             named = [(outer, benchmark_label if single else metric_label), (setting, setting_label)]

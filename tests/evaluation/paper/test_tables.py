@@ -212,7 +212,9 @@ def test_numbers_of_data_are_of_no_language_model() -> None:
     assert "the paper's; a row" in text
     assert "| 1200 |  | 2000000 | -1998800? |" in writing.difference_markdown(filled)
     assert "Mistral" not in text + writing.difference_markdown(filled)
-    with pytest.raises(ValueError, match="should name its own metrics in `counts` and `needs`, found 'rows'"):
+    with pytest.raises(
+        ValueError, match="should name its own metrics in `counts`, `needs`, `packages` and `optional`, found 'rows'"
+    ):
         Table.model_validate(table.model_dump() | {"counts": ["rows"]})
 
 
@@ -220,13 +222,12 @@ def test_what_a_setting_leaves_out_is_named_with_that_setting() -> None:
     given = {"table": "table_16", "title": "t", "place": "p", "source": "recovery", "settings": ["all"]}
     given |= {"metrics": ["rouge1", "entities", "bert_score"], "benchmarks": ["seen"]}
     given |= {"rows": [{"label": "CR {ratio}", "system": "pretraining-cr{ratio}-base"}]}
-    needs = {"entities": {"measurements": {"recovery": {"entities": "en"}}}}
+    more = {"needs": {"entities": {"measurements": {"recovery": {"entities": "en"}}}}, "packages": {"entities": ["it"]}}
     place, one = Place("pretraining-cr4-base", "all", "seen", "rouge1"), Run("small", [4])
     values = {place._replace(metric=name): PaperValue(50.0, "") for name in given["metrics"]}
-    filled = fill(
-        Table.model_validate(given | {"needs": needs}), values, {place: Measured(9.0)}, run=one, backbone="phi4"
-    )
+    filled = fill(Table.model_validate(given | more), values, {place: Measured(9.0)}, run=one, backbone="phi4")
     [command, reason] = filled.missing
+    assert command.startswith("python -m pip install it && snakemake results/small/measurements/recovery/")
     assert command.endswith(" --config 'measurements={recovery: {entities: en}}'")
     assert filled.completing == command
     # Without a setting that makes them, no command does: the file is there.
@@ -236,12 +237,24 @@ def test_what_a_setting_leaves_out_is_named_with_that_setting() -> None:
     assert filled.completing == ""
 
 
-def test_names_found_by_form_are_not_the_papers_entities(tmp_path: Path) -> None:
-    rows = [{"documents": "seen", "metric": "entities", "value": 10.0, "low": 5.0, "high": 15.0, "n": 4}]
-    for finder, metric in (("rules", "entities_by_form"), ("en_core_web_sm", "entities")):
-        write_json(tmp_path / "pretraining-cr4-base.json", {"entities": finder, "rows": rows})
+def test_bert_score_by_another_encoder_is_not_the_papers(tmp_path: Path) -> None:
+    rows = [{"documents": "seen", "metric": "bert_score", "value": 10.0, "low": 5.0, "high": 15.0, "n": 4}]
+    for encoder, metric in (("package:small/model", "bert_score_other"), ("models/roberta-large", "bert_score")):
+        write_json(tmp_path / "pretraining-cr4-base.json", {"bert_score": encoder, "rows": rows})
         (place,) = read_measured("recovery", [tmp_path / "pretraining-cr4-base.json"])
         assert place.metric == metric
+
+
+def test_an_optional_metric_is_shown_where_ours_has_it_and_asked_for_nowhere() -> None:
+    given = {"table": "table_16", "title": "t", "place": "p", "source": "recovery", "settings": ["all"]}
+    given |= {"metrics": ["rouge1", "bert_score_other"], "optional": ["bert_score_other"], "benchmarks": ["seen"]}
+    table = Table.model_validate(given | {"rows": [{"label": "CR {ratio}", "system": "pretraining-cr{ratio}-base"}]})
+    place, one = Place("pretraining-cr4-base", "all", "seen", "rouge1"), Run("small", [4])
+    without = fill(table, {}, {place: Measured(9.0)}, run=one, backbone="phi4")
+    assert "bert_score_other" not in writing.markdown(without) + writing.table_csv(without) + writing.latex(without)
+    assert without.missing == {}
+    measured = {place: Measured(9.0), place._replace(metric="bert_score_other"): Measured(70.0)}
+    assert "| CR 4 | 9.0 | 70.0 |" in writing.markdown(fill(table, {}, measured, run=one, backbone="phi4"))
 
 
 def test_a_kind_without_rows_has_no_means(tmp_path: Path) -> None:
