@@ -3,42 +3,25 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from weakref import WeakKeyDictionary
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 
-from clara.errors import CheckpointError, DataError
-from clara.evaluation.answerable import NEXT, Calibration, read_calibration
+from clara.errors import CheckpointError
+from clara.evaluation.answerable import read_calibration
 from clara.files import read_json
 from clara.model import checkpoint
 from clara.model.adapters import GENERATOR, QUERY_REASONER
-from clara.model.answers import UNKNOWN, Answer, Hit, Seconds, Selection
-from clara.model.calls import require_candidates, require_count, require_memories, require_read, require_texts
-from clara.model.checkpoint import LoadedCheckpoint
-from clara.model.compression import compress
+from clara.model.answers import UNKNOWN, Answer, Seconds, Selection
+from clara.model.calls import require_candidates, require_count, require_texts
 from clara.model.generator import generate
-from clara.model.search import INDEX, Found, Index, exact
-from clara.model.store import MANIFEST, MemoryStore
-from clara.model.store_search import StoreSearch
+from clara.model.store import MemoryStore
 from clara.model.streaming import OnText, pieces, stream
+from clara.retriever import Retriever
 
-BATCH_TOKENS = 4096
 
-
-class Clara:
+class Clara(Retriever):
     """A checkpoint of any stage. Later stages serve more: `serves` says what."""
-
-    def __init__(self, loaded: LoadedCheckpoint, calibration: Calibration | None = None) -> None:
-        self.loaded = loaded
-        self.calibration = calibration
-        """Says which questions a store is unlikely to answer; they get `UNKNOWN`, and nothing is generated."""
-        self.model = loaded.model
-        self.card = loaded.card
-        self.compressor_hash = loaded.compressor_hash
-        self._searches: WeakKeyDictionary[MemoryStore, StoreSearch] = WeakKeyDictionary()
-        self._last: MemoryStore | None = None
 
     @property
     def serves(self) -> list[str]:
@@ -48,37 +31,6 @@ class Clara:
     def __repr__(self) -> str:
         shape = self.card.shape
         return f"<Clara {self.card.stage}, {shape.num_memory} memories a document; serves {', '.join(self.serves)}>"
-
-    def compress(self, texts: Sequence[str]) -> Float[Tensor, "documents memory dim"]:
-        """Memories of documents (`Title\\nText`), each cut to `document_max_tokens` tokens."""
-        inputs = [self.model.tokens.to_compress(text) for text in require_texts(texts, "compress")]
-        return compress(self.model, inputs, batch_tokens=BATCH_TOKENS)
-
-    def reason(self, questions: Sequence[str]) -> Float[Tensor, "questions memory dim"]:
-        """Query memories, in the documents' space.
-
-        Raises:
-            CheckpointError: this checkpoint has no query reasoner.
-        """
-        if not self.model.has_query_reasoner:
-            raise CheckpointError(
-                f"the {self.card.stage} checkpoint has no query reasoner; load one of joint training, or pass at most "
-                "k documents a question"
-            )
-        inputs = [self.model.tokens.to_compress(text) for text in require_texts(questions, "reason")]
-        return compress(self.model, inputs, batch_tokens=BATCH_TOKENS, role=QUERY_REASONER)
-
-    def score(
-        self, query_memories: Float[Tensor, "questions memory dim"], document_memories: Float[Tensor, "docs memory dim"]
-    ) -> Float[Tensor, "questions docs"]:
-        """Score of every question with every document: the checkpoint's own form, cosine or late interaction."""
-        require_memories(query_memories, document_memories)
-        documents = self.model.compared(document_memories)[None]
-        return torch.cat([self.model.compare(question[None], documents) for question in query_memories])
-
-    def select(self, scores: Float[Tensor, "questions docs"], k: int) -> Int[Tensor, "questions k"]:
-        """Indices of the k best documents of each question, best first; among equals the first."""
-        return torch.sort(scores, dim=-1, descending=True, stable=True).indices[:, : require_count(k, "k")]
 
     def answer(
         self,
@@ -120,38 +72,6 @@ class Clara:
         require_count(max_new_tokens, "max_new_tokens")
         memories = self.compress(texts).to(self.model.backbone.device)
         return self._generated([self.model.tokens.paraphrase_prompt(1)] * len(texts), memories, max_new_tokens)
-
-    def search(self, questions: Sequence[str], *, store: MemoryStore | str | Path, k: int = 5) -> list[list[Hit]]:
-        """The k best passages of each question, best first; nothing is generated.
-
-        Raises:
-            CheckpointError: there is no query reasoner, or the store is of another compressor.
-        """
-        require_count(k, "k")
-        opened = self._opened(store)
-        found = self._rows(self.reason(questions), opened, k)
-        hits = []
-        for rows, scores in zip(found.rows.tolist(), found.scores.tolist(), strict=True):
-            pairs = zip(opened.passages(rows), scores, strict=True)
-            hits.append([Hit(row.id, row.title, row.text, round(score, 6)) for row, score in pairs])
-        return hits
-
-    def find(
-        self,
-        questions: Sequence[str],
-        *,
-        documents: Sequence[Sequence[str]] | None = None,
-        store: MemoryStore | str | Path | None = None,
-        k: int = 5,
-    ) -> list[Selection]:
-        """What `answer` reads, without the answer: for a generator of one's own, or for `write`."""
-        require_texts(questions, "answer")
-        require_read(k)
-        if (documents is None) == (store is None):
-            raise DataError("answer needs either documents= (candidates of each question) or store=, one of the two")
-        if documents is not None:
-            return self._choose_given(questions, documents, k)
-        return self._search(questions, self._opened(store or ""), k)
 
     def write(
         self,
@@ -245,63 +165,6 @@ class Clara:
         ]
         memories = [vector for found in chosen for vector in found.memories]
         return prompts, torch.stack(memories).to(self.model.backbone.device) if memories else None
-
-    def _choose_given(self, questions: Sequence[str], documents: Sequence[Sequence[str]], k: int) -> list[Selection]:
-        require_candidates(questions, documents)
-        started = time.perf_counter()
-        unique = list(dict.fromkeys(text for candidates in documents for text in candidates))
-        memories = dict(zip(unique, self.compress(unique), strict=True)) if unique else {}
-        compressed = time.perf_counter()
-        if all(len(candidates) <= k for candidates in documents) and not self.model.has_query_reasoner:
-            took = compressed - started
-            return [Selection(list(texts), [], [memories[text] for text in texts], 0.0, took) for texts in documents]
-        queries = self.reason(questions)
-        seconds = (time.perf_counter() - compressed, compressed - started)
-        chosen = []
-        for query, texts in zip(queries, documents, strict=True):
-            if not texts:
-                chosen.append(Selection([], [], [], *seconds))
-                continue
-            scores = self.score(query[None], torch.stack([memories[text] for text in texts]))
-            best = self.select(scores, k)[0].tolist()
-            values = [float(scores[0, i]) for i in best]
-            chosen.append(Selection([texts[i] for i in best], values, [memories[texts[i]] for i in best], *seconds))
-        return chosen
-
-    def _search(self, questions: Sequence[str], store: MemoryStore, k: int) -> list[Selection]:
-        started = time.perf_counter()
-        queries = self.reason(questions)
-        reasoned = time.perf_counter()
-        fitted = self.calibration
-        found = self._rows(queries, store, max(k, NEXT + 1) if fitted else k)
-        pairs = list(zip(found.rows.tolist(), found.scores.tolist(), strict=True))
-        read = [(store.texts(rows[:k]), scores[:k], list(store.rows(rows[:k]))) for rows, scores in pairs]
-        seconds = (reasoned - started, time.perf_counter() - reasoned)
-        sure = [fitted.sure(scores) if fitted else None for _, scores in pairs]
-        return [Selection(*parts, *seconds, told) for parts, told in zip(read, sure, strict=True)]
-
-    def _opened(self, store: MemoryStore | str | Path) -> MemoryStore:
-        """The store; of a path it stays open, with what a search keeps of it, until another is named or it changes."""
-        if isinstance(store, MemoryStore):
-            return store
-        if not isinstance(store, str | Path):
-            raise DataError(f"store = {store!r:.60} is no store, nor the path of one; name its folder or manifest.json")
-        path = Path(store)
-        path = path / MANIFEST if path.is_dir() else path
-        last = self._last  # another thread may name another store meanwhile
-        if last is None or last.path != path or not last.unchanged:
-            last = self._last = MemoryStore(path)
-        return last
-
-    def _rows(self, queries: Tensor, store: MemoryStore, k: int) -> Found:
-        store.require(self.compressor_hash)
-        queries = queries.float()
-        if self.card.shape.score != "flattened" or self.model.document_map is not None:
-            if store not in self._searches:
-                self._searches[store] = StoreSearch(self.model, store)
-            return self._searches[store].search(store, queries, k=k)
-        # The index approximates the cosine: with one a store is searched in two stages, any other as a whole.
-        return Index(store).search(queries, k=k) if (store.folder / INDEX).exists() else exact(store, queries, k=k)
 
 
 def methods(roles: Sequence[str]) -> list[str]:

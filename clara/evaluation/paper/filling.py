@@ -59,6 +59,8 @@ class Filled(NamedTuple):
     lines: list[Line]
     effective: Effective | None = None
     """Effective ratios of the run's documents, where they are measured."""
+    instruments: str = ""
+    """Which models have judged or compared texts (`measured.read_instruments`); empty where none has."""
     departures: str = ""
     """Where the run's base is not the paper's (`departures.sentence`); empty where it is."""
 

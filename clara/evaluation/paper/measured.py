@@ -14,6 +14,8 @@ from clara.files import read_json
 ALL = "all"
 """Setting or benchmark of a number that has none."""
 
+INSTRUMENTS = {"judge": "Judged", "bert_score": "BERTScore", "entities": "Entities"}
+"""Keys under which measurements name the models that they ask, and what these make."""
 EFFICIENCY = {
     "compress_ms": ("compress_seconds",),
     "query_ms": ("search_seconds",),
@@ -73,6 +75,20 @@ def read_measured(source: str, files: Iterable[Path]) -> Found:
                 f"{path} holds no {source} ({type(error).__name__}: {error}); delete it and run the step that makes it"
             ) from error
     return found
+
+
+def read_instruments(files: Iterable[Path]) -> str:
+    """Which models of others the numbers of `files` are by, as a sentence a kind; empty where none is.
+
+    Raises:
+        DataError: a file is malformed.
+    """
+    contents = [read_json(path) for path in files]
+    found = {
+        called: sorted({str(value[key]) for value in contents if isinstance(value, dict) and value.get(key)})
+        for key, called in INSTRUMENTS.items()
+    }
+    return " ".join(f"{called} by {', '.join(names)}." for called, names in found.items() if names)
 
 
 def read_kinds(files: Iterable[Path]) -> frozenset[str] | None:

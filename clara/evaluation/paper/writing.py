@@ -47,7 +47,7 @@ def markdown(filled: Filled, *, completing: str = "") -> str:
     table = filled.table
     parts = [f"## {table.title}", _reading(filled)]
     parts += [table.note] if table.note else []
-    parts += [said for said in (sentence(filled.effective), filled.departures) if said]
+    parts += _said(filled)
     for caption, heads, lines in panels(filled):
         body = [["Row", *heads], ["---", *["--:"] * len(heads)]]
         body += [[line.label, *(_shown(cell, line, table) for cell in cells)] for line, cells in lines]
@@ -67,6 +67,11 @@ def _reading(filled: Filled) -> str:
         return f"{ours}; ... is missing."
     model = f" for {_model(filled)}" if _model(filled) else ""
     return f"{ours}, then in parentheses the paper's{model}; a row in italics quotes the paper; ... is missing."
+
+
+def _said(filled: Filled) -> list[str]:
+    """What is said of the run below a table's note."""
+    return [said for said in (filled.instruments, sentence(filled.effective), filled.departures) if said]
 
 
 def _model(filled: Filled) -> str:
@@ -137,7 +142,7 @@ def difference_markdown(filled: Filled) -> str:
 
 def latex(filled: Filled) -> str:
     """The table for the package booktabs, the paper's numbers in parentheses, quoted rows in italics."""
-    said = [said for said in (sentence(filled.effective), filled.departures) if said]
+    said = _said(filled)
     title = f"{filled.table.title} ({filled.run.name})"
     caption = escape_latex(f"{title}. {' '.join(said)}" if said else title)
     out = [r"\begin{table}", rf"\caption{{{caption}}}"]

@@ -12,7 +12,7 @@ from clara.errors import DataError
 from clara.evaluation.paper import writing
 from clara.evaluation.paper.commands import Run
 from clara.evaluation.paper.filling import Filled, fill
-from clara.evaluation.paper.measured import Measured, read_measured
+from clara.evaluation.paper.measured import Measured, read_instruments, read_measured
 from clara.evaluation.paper.specs import Table
 from clara.evaluation.paper.values import HEAD, PaperValue, Place, read_values
 from clara.files import write_json
@@ -243,6 +243,17 @@ def test_bert_score_by_another_encoder_is_not_the_papers(tmp_path: Path) -> None
         write_json(tmp_path / "pretraining-cr4-base.json", {"bert_score": encoder, "rows": rows})
         (place,) = read_measured("recovery", [tmp_path / "pretraining-cr4-base.json"])
         assert place.metric == metric
+
+
+def test_what_judged_and_compared_is_named_below_the_table(tmp_path: Path, filled: Filled) -> None:
+    kinds = [{"judge": "gpt-4o-mini"}, {"judge": None}, {"bert_score": "roberta-large", "entities": None}, []]
+    for number, content in enumerate(kinds):
+        write_json(tmp_path / f"{number}.json", content)
+    said = read_instruments(sorted(tmp_path.iterdir()))
+    assert said == "Judged by gpt-4o-mini. BERTScore by roberta-large."
+    assert f"\n\n{said}\n\n" in writing.markdown(filled._replace(instruments=said))
+    assert said in writing.latex(filled._replace(instruments=said))
+    assert read_instruments([tmp_path / "1.json"]) == ""
 
 
 def test_an_optional_metric_is_shown_where_ours_has_it_and_asked_for_nowhere() -> None:
