@@ -27,7 +27,7 @@ STAGES = {
     "metrics": ("compress_documents", "train_joint", "predict", "score"),
     "given": ("compress_documents", "predict_given", "score"),
     "by_k": ("compress_documents", "train_joint", "predict_by_k", "score_by_k"),
-    "recovery": ("rewrite_documents", "score_recovery"),
+    "recovery": ("rewrite_documents", "measure_bert_score", "score_recovery"),
     "states": ("measure_states",),
     "efficiency": ("compress_documents", "train_joint", "measure_efficiency"),
 }
@@ -78,7 +78,8 @@ BEFORE = {
     "predict_by_k": ("train_joint",),
     "score_by_k": ("predict_by_k",),
     "rewrite_documents": ("gather_pairs", "make_candidates"),
-    "score_recovery": ("rewrite_documents",),
+    "measure_bert_score": ("rewrite_documents",),
+    "score_recovery": ("rewrite_documents", "measure_bert_score"),
     "score_grounding": ("predict", "predict_baseline"),
     "measure_efficiency": ("train_joint",),
     "measure_states": ("collect_documents",),

@@ -105,6 +105,7 @@ MODEL_RULES = (
     "predict_compressed_text",
     "predict_released",
     "rank_neural",
+    "measure_bert_score",
 )
 
 

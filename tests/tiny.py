@@ -178,3 +178,17 @@ def store(loaded: LoadedCheckpoint, folder: Path, **changes: Any) -> Path:
     manifest = folder / "store" / "manifest.json"
     build_store(loaded, passages(), manifest, state=folder / "state", **{**options, **changes})
     return manifest
+
+
+def encoder(folder: Path) -> Path:
+    """A BERT of two layers with random weights and a vocabulary of a dozen words."""
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    folder.mkdir(exist_ok=True)
+    words = "[PAD] [UNK] [CLS] [SEP] [MASK] aro is a city in the north".split()
+    (folder / "vocab.txt").write_text("\n".join(words))
+    BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+    BertModel(BertConfig(vocab_size=len(words), **sizes)).save_pretrained(folder)
+    return folder

@@ -18,7 +18,7 @@ from clara.environment import record
 from clara.evaluation.paper import departures, writing
 from clara.evaluation.paper.commands import Run
 from clara.evaluation.paper.filling import fill
-from clara.evaluation.paper.measured import read_instruments, read_kinds, read_measured
+from clara.evaluation.paper.measured import read_kinds, read_measured
 from clara.evaluation.paper.specs import read_table
 from clara.evaluation.paper.values import read_values
 from clara.evaluation.ratios import read_effective
@@ -46,7 +46,6 @@ def main(argv: list[str] | None = None) -> None:
         equal=json.loads(given.equal),
     )._replace(
         effective=read_effective(given.data),
-        instruments=read_instruments(given.results),
         departures=departures.sentence(json.loads(given.departures)),
     )
     write_text(given.csv, writing.table_csv(filled))

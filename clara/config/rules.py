@@ -158,8 +158,14 @@ class RewriteDocuments(Strict):
     batch_size: Annotated[int, At("evaluation.generation.batch_size")]
 
 
+class MeasureBertScore(Strict):
+    cpu_threads: Annotated[int, At("backbone.cpu_threads")]
+    encoder: Annotated[Text | None, At("measurements.recovery.bert_score")]
+    layer: Annotated[int | None, At("measurements.recovery.bert_score_layer")]
+
+
 class ScoreRecovery(ScoreByK):
-    recovery: Annotated[measurements.Recovery, At("measurements.recovery")]
+    entities: Annotated[Text | None, At("measurements.recovery.entities")]
 
 
 class ScoreGrounding(ScoreByK):
@@ -257,6 +263,7 @@ RULES: dict[str, type[Strict]] = {
     "predict_by_k": PredictByK,
     "score_by_k": ScoreByK,
     "rewrite_documents": RewriteDocuments,
+    "measure_bert_score": MeasureBertScore,
     "score_recovery": ScoreRecovery,
     "score_grounding": ScoreGrounding,
     "measure_efficiency": MeasureEfficiency,

@@ -2,18 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
-from clara.config.measurements import Recovery
+from clara.config.measurements import spacy_install
 from clara.config.rules import RewriteDocuments
 from clara.errors import ConfigError, DataError
 from clara.evaluation.answering import Pool, Task, predictions
 from clara.evaluation.scoring import Resampling
-from clara.files import text_id
+from clara.files import read_json, text_id
 from clara.measurements import overlap
-from clara.measurements.bert_score import BertScore
 from clara.measurements.intervals import rows
 from clara.model.adapters import GENERATOR
 from clara.model.checkpoint import LoadedCheckpoint
@@ -24,8 +23,15 @@ from clara.tokens import Encoder
 from clara.training.examples import chosen_rows, hold_out, pretraining_examples, unique_documents
 
 BATCH_TOKENS = 4096
-COMPARED_TOGETHER = 16
-"""Pairs of texts that an encoder reads at once."""
+
+
+class Likeness(NamedTuple):
+    """BERTScore of rewritten documents with the originals."""
+
+    encoder: str
+    layer: int
+    f1: list[float]
+    """Of each row."""
 
 
 def choose(
@@ -119,27 +125,51 @@ def _as_question(text: str) -> Question:
     return Question(id=document_id(text), question="rewrite", golden_answers=[text], docs=[text], pos_index=[0])
 
 
-def score(written: Sequence[Prediction], settings: Recovery, resampling: Resampling) -> dict[str, Any]:
-    """The content of `recovery/{checkpoint}.json`: overlap of the rewritten with the original documents, in percent."""
+def read_likeness(path: Path, count: int) -> Likeness:
+    """What `measure_bert_score` made of `count` rows.
+
+    Raises:
+        DataError: the file is another, or of other rows.
+    """
+    content = read_json(path)
+    try:
+        found = Likeness(str(content["encoder"]), int(content["layer"]), [float(value) for value in content["f1"]])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path} holds no BERTScore ({error!r}); delete it and run the step that makes it") from error
+    if len(found.f1) != count:
+        raise DataError(f"{path} has {len(found.f1)} rows, {count} were rewritten; run the step that makes it again")
+    return found
+
+
+def score(
+    written: Sequence[Prediction], resampling: Resampling, *, entities: str | None, likeness: Likeness | None
+) -> dict[str, Any]:
+    """The content of `recovery/{checkpoint}.json`: overlap of the rewritten with the original documents, in percent.
+
+    Args:
+        written: rewritten documents, the original as gold answer.
+        resampling: how intervals are made.
+        entities: a spaCy model that finds them as well.
+        likeness: BERTScore of each row.
+
+    Raises:
+        ConfigError: spaCy or its model is not installed.
+    """
     texts = [(row.prediction or "", row.golden_answers[0]) for row in written]
     found = [_overlap(text, original) for text, original in texts]
-    if settings.entities is not None:
-        found = [
-            one | {"entities": share} for one, share in zip(found, _by_spacy(texts, settings.entities), strict=True)
-        ]
-    if settings.bert_score is not None:
-        judged = BertScore(settings.bert_score, layer=settings.bert_score_layer)
-        parts = [texts[start : start + COMPARED_TOGETHER] for start in range(0, len(texts), COMPARED_TOGETHER)]
-        similar = [value for part in parts for value in judged.f1(part)]
-        found = [one | {"bert_score": value} for one, value in zip(found, similar, strict=True)]
+    if entities is not None:
+        found = [one | {"entities": share} for one, share in zip(found, _by_spacy(texts, entities), strict=True)]
+    if likeness is not None:
+        found = [one | {"bert_score": value} for one, value in zip(found, likeness.f1, strict=True)]
     groups: dict[tuple[str, ...], list[dict[str, float]]] = {}
     for row, one in zip(written, found, strict=True):
         groups.setdefault((row.benchmark,), []).append(one)
     return {
         "checkpoint": written[0].system,
         "confidence": resampling.confidence,
-        "entities": settings.entities,
-        "bert_score": settings.bert_score,
+        "entities": entities,
+        "bert_score": likeness.encoder if likeness else None,
+        "bert_score_layer": likeness.layer if likeness else None,
         "rows": rows(groups, ["documents"], resampling),
     }
 
@@ -161,8 +191,8 @@ def _by_spacy(texts: Sequence[tuple[str, str]], model: str) -> list[float]:
         found = spacy.load(model)
     except (ImportError, OSError) as error:
         raise ConfigError(
-            f"measurements.recovery.entities = {model} needs spaCy and that model ({error}); pip install spacy "
-            f"{model.replace('_', '-')}, or set null"
+            f"measurements.recovery.entities = {model} needs spaCy and that model ({error}); "
+            f"{spacy_install(model)}, or set null"
         ) from error
 
     def entities(text: str) -> set[str]:

@@ -11,6 +11,7 @@ import yaml
 
 from clara import machine
 from clara.config.locations import expand
+from clara.config.measurements import spacy_install
 from clara.errors import ConfigError
 from clara.progress import duration
 from clara.runs.jobs import Job
@@ -122,9 +123,10 @@ def _models_of_others(run: Run) -> list[Check]:
     used = dict.fromkeys(job.wildcards.get("ranker") or job.wildcards.get("method") for job in run.jobs)
     sources = {f"evaluation.{name}.source": evaluation[name]["source"] for name in used if name in evaluation}
     spacy = []
-    if any(job.rule == "score_recovery" for job in run.jobs):
+    if any(job.rule == "measure_bert_score" for job in run.jobs):
         sources["measurements.recovery.bert_score"] = recovery["bert_score"]
-        spacy = [_spacy("measurements.recovery.entities", recovery["entities"])] if recovery["entities"] else []
+    if recovery["entities"] and any(job.rule == "score_recovery" for job in run.jobs):
+        spacy = [_spacy("measurements.recovery.entities", recovery["entities"])]
     return [*(_model(key, source) for key, source in sources.items() if source), *spacy]
 
 
@@ -132,8 +134,7 @@ def _spacy(key: str, model: str) -> Check:
     missing = [name for name in ("spacy", model) if importlib.util.find_spec(name) is None]
     if not missing:
         return Check("ok", key, f"spaCy and {model} are installed")
-    wanted = " ".join(name.replace("_", "-") for name in missing)
-    return Check("fail", key, f"not installed: {', '.join(missing)}", f"pip install {wanted}, or null")
+    return Check("fail", key, f"not installed: {', '.join(missing)}", f"{spacy_install(model)}, or null")
 
 
 def _memory(run: Run) -> Check:

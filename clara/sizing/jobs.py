@@ -30,7 +30,8 @@ on an AMD EPYC with AVX2 the largest, pretraining at ratio 4, took 701 s, 404 be
 LIKE = {
     "answer_as_teacher": "predict_baseline", "tune_text_rag": "tune_instructions",
     "predict_compressed_text": "predict_baseline", "predict_released": "compress_documents",
-    "rank_neural": "predict_baseline", "no_retrieval": "predict_baseline", "hard_words": "predict_baseline",
+    "rank_neural": "predict_baseline", "measure_bert_score": "predict_baseline",
+    "no_retrieval": "predict_baseline", "hard_words": "predict_baseline",
 }  # fmt: skip
 """Steps of baselines, and kinds of them (`kind_of`), that are taken for as large as another step."""
 APART = {"tune_text_rag", "no_retrieval", "hard_words"}

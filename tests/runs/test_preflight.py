@@ -1,5 +1,6 @@
 """Checks before a run: each finds its fault, names the remedy, and passes where all is well; SLURM is made up."""
 
+import importlib.util
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -94,13 +95,18 @@ def test_models_of_others_are_looked_for_where_the_plan_uses_them(make_job: Call
     )
     given = run([make_job()])._replace(config=config)
     assert "evaluation.dense.source" not in levels(preflight.local_checks(given))
-    jobs = [make_job(rule="rank_neural", wildcards={"ranker": "dense"}), make_job(rule="score_recovery")]
+    jobs = [
+        make_job(rule="rank_neural", wildcards={"ranker": "dense"}),
+        make_job(rule="score_recovery"),
+        make_job(rule="measure_bert_score"),
+    ]
     checks = {check.name: check for check in preflight.local_checks(given._replace(jobs=jobs))}
     assert checks["evaluation.dense.source"].level == "fail"
     assert checks["measurements.recovery.bert_score"].remedy == "pip install not-there"
     entities = checks["measurements.recovery.entities"]
     assert entities.level == "fail"
-    assert entities.remedy.endswith("no-such-model, or null")
+    assert entities.remedy == "pip install spacy && python -m spacy download no_such_model, or null"
+    assert preflight._spacy("k", "json").level == ("ok" if importlib.util.find_spec("spacy") else "fail")
 
 
 def test_a_model_in_the_hubs_cache_is_present_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

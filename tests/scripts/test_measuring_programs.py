@@ -16,6 +16,7 @@ from tests.scripts.world import World, settings
 from workflow_scripts import (
     collect_training,
     draw_figure,
+    measure_bert_score,
     measure_efficiency,
     measure_states,
     predict_by_k,
@@ -102,11 +103,22 @@ def test_documents_are_rewritten_and_compared(world: World) -> None:
             state=world.folder / "state/rewrite", rewritten=rows,
         )
     )  # fmt: skip
+    with pytest.raises(ConfigError, match=r"measurements.recovery.bert_score = None: should name an encoder"):
+        measure_bert_score.main(world.flags(settings("measure_bert_score"), rewritten=rows, measured=scores))
+    encoder = tiny.encoder(world.folder / "encoder")
+    measured = world.folder / "bert_score" / "x.json"
+    chosen = settings("measure_bert_score", measurements={"recovery": {"bert_score": str(encoder)}})
+    measure_bert_score.main(world.flags(chosen, rewritten=rows, measured=measured))
+    assert len(read_json(measured)["f1"]) == 4
     score_recovery.main(world.flags(settings("score_recovery"), rewritten=rows, scores=scores))
+    assert {row["metric"] for row in read_json(scores)["rows"]} >= {"rouge1", "rougeL", "entities_by_form"}
+    score_recovery.main(world.flags(settings("score_recovery"), rewritten=rows, bert_score=measured, scores=scores))
     assert [row.benchmark for row in read_rows(Prediction, rows)] == ["seen"] * 3 + ["unseen"]
     found = read_json(scores)
     assert found["checkpoint"] == "pretraining-cr8-base"
-    assert {"rouge1", "rougeL", "entities"} <= {row["metric"] for row in found["rows"]}
+    assert found["bert_score"] == str(encoder)
+    assert "bert_score" in {row["metric"] for row in found["rows"]}
+    assert "entities" not in {row["metric"] for row in found["rows"]}
 
 
 def test_costs_states_and_figures_of_a_run(world: World) -> None:

@@ -95,6 +95,15 @@ def test_every_baseline_has_its_jobs(finished: Path) -> None:
 
 
 @pytest.mark.slow
+def test_an_encoder_is_loaded_where_bert_score_is_asked_for(finished: Path) -> None:
+    (finished / "overlay.yaml").write_text("measurements: {which: [recovery]}\n")
+    assert "measure_bert_score" not in planned(finished, "--forceall", *CI, "overlay.yaml")
+    (finished / "overlay.yaml").write_text("measurements: {which: [recovery], recovery: {bert_score: some/model}}\n")
+    jobs = planned(finished, "--forceall", *CI, "overlay.yaml")
+    assert jobs["measure_bert_score"] == jobs["rewrite_documents"] == jobs["score_recovery"] > 0
+
+
+@pytest.mark.slow
 def test_a_dry_run_imports_no_heavy_library(finished_run: Path) -> None:
     # Snakemake's SLURM plugin brings pandas; what this project adds must stay light.
     program = (

@@ -19,7 +19,7 @@ WITH_MODEL = {
     "measure_memory_use", "predict_given", "predict_given_text", "predict_by_k", "rewrite_documents",
     "measure_efficiency", "measure_states",
     "answer_as_teacher", "tune_text_rag", "predict_compressed_text", "predict_released",
-    "rank_neural",
+    "rank_neural", "measure_bert_score",
 }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from clara.config import merge
+from clara.config.measurements import is_papers_encoder, is_papers_spacy
 from clara.evaluation.labels import RELEASED, system_label
 from clara.evaluation.paper.commands import GAPS, Run, command_for, obstacle, pools_for, stated_by
 from clara.evaluation.paper.measured import Found, Measured, spread
@@ -59,8 +60,6 @@ class Filled(NamedTuple):
     lines: list[Line]
     effective: Effective | None = None
     """Effective ratios of the run's documents, where they are measured."""
-    instruments: str = ""
-    """Which models have judged or compared texts (`measured.read_instruments`); empty where none has."""
     departures: str = ""
     """Where the run's base is not the paper's (`departures.sentence`); empty where it is."""
 
@@ -72,6 +71,17 @@ class Filled(NamedTuple):
         """The metrics that are shown: the table's, of optional ones those that a row of ours has."""
         have = {cell.place.metric for line in self.lines for cell in line.cells.values() if cell.ours}
         return [name for name in self.table.metrics if name not in self.table.optional or name in have]
+
+    @property
+    def instruments(self) -> str:
+        """Which models judged or compared for which metrics of ours; empty where none did."""
+        found: dict[str, dict[str, None]] = {}
+        for line in self.lines:
+            for cell in line.cells.values():
+                if cell.ours and cell.ours.by:
+                    found.setdefault(cell.place.metric, {})[cell.ours.by] = None
+        names = {metric: self.table.names.get(metric, metric) for metric in found}
+        return " ".join(f"{names[metric]}: by {', '.join(models)}." for metric, models in found.items())
 
     @property
     def missing(self) -> dict[str, list[str]]:
@@ -143,8 +153,9 @@ def _with_commands(filled: Filled, holders: list[str]) -> Filled:
     table, run = filled.table, filled.run
     whole = f"results/{run.name}/paper/{table.table}.csv"
     paths = [f"results/{run.name}/{SOURCES[table.source].format(system=holder)}" for holder in holders]
+    stated = _stated_packages(table, run.name)
     alone = [
-        obstacle(holder, run) or command_for([path, whole], run.name)
+        obstacle(holder, run) or command_for([path, whole], run.name, packages=stated)
         for holder, path in zip(holders, paths, strict=True)
     ]
     there = [any(cell.ours for cell in line.cells.values()) for line in filled.lines]
@@ -157,7 +168,7 @@ def _with_commands(filled: Filled, holders: list[str]) -> Filled:
     poorer = [known and _lacks_a_pool(table, line, run) for line, known in zip(filled.lines, there, strict=True)]
     asked = list(dict.fromkeys(p for p, lacks in zip(paths, poorer, strict=True) if lacks or p in absent))
     settings: dict[str, Any] = {}
-    packages: list[str] = []
+    packages = stated
     lines = []
     for line, path, own, known in zip(filled.lines, paths, alone, there, strict=True):
         cells = {}
@@ -169,11 +180,11 @@ def _with_commands(filled: Filled, holders: list[str]) -> Filled:
                 command = own
             elif wanted:
                 targets = asked if known or path in absent else [path]
-                installed = table.packages.get(cell.place.metric, [])
+                installed = [*stated, *table.packages.get(cell.place.metric, [])]
                 command = command_for([*targets, whole], run.name, settings=wanted, packages=installed)
                 if _runs_as_it_stands(command):
                     settings = merge(settings, wanted)
-                    packages += installed
+                    packages = [*packages, *installed]
             elif cell.paper:
                 command = f"# none: {path} is there and has no such number"
             cells[key] = cell._replace(command=command)
@@ -201,8 +212,19 @@ def _settings_for(table: Table, place: Place, run: str) -> dict[str, Any]:
     return merge(wanted, needs) if stated and _lacks(stated, needs) else wanted
 
 
+def _stated_packages(table: Table, run: str) -> list[str]:
+    """What must be installed for the metrics that the run's configuration asks for."""
+    stated = stated_by(run)
+    asked = [metric for metric, needs in table.needs.items() if stated and not _lacks(stated, needs)]
+    return [name for metric in asked for name in table.packages.get(metric, [])]
+
+
 def _lacks(stated: Any, needs: Any) -> bool:
-    """Whether a setting that is needed is not made."""
+    """Whether a setting that is needed is not made, or made by another model than the paper's."""
     if isinstance(needs, dict) and isinstance(stated, dict):
         return any(_lacks(stated[key], value) for key, value in needs.items())
+    if isinstance(stated, str) and is_papers_encoder(str(needs)):
+        return not is_papers_encoder(stated)
+    if isinstance(stated, str) and is_papers_spacy(str(needs)):
+        return not is_papers_spacy(stated)
     return stated is None

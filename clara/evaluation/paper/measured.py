@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from clara.config.measurements import PAPERS_ENCODER
+from clara.config.measurements import PAPERS_LAYER, is_papers_encoder, is_papers_spacy
 from clara.errors import DataError
 from clara.evaluation.paper.values import Place
 from clara.evaluation.results import read_scores
@@ -14,8 +14,8 @@ from clara.files import read_json
 ALL = "all"
 """Setting or benchmark of a number that has none."""
 
-INSTRUMENTS = {"judge": "Judged", "bert_score": "BERTScore", "entities": "Entities"}
-"""Keys under which measurements name the models that they ask, and what these make."""
+JUDGED = ("faithfulness", "correctness")
+"""Metrics of grounding that a judge gives."""
 EFFICIENCY = {
     "compress_ms": ("compress_seconds",),
     "query_ms": ("search_seconds",),
@@ -33,6 +33,8 @@ class Measured(NamedTuple):
     high: float | None = None
     n: int = 0
     """Questions or documents behind it; 0 where it is no mean."""
+    by: str = ""
+    """The model that judged or compared; empty where none did."""
 
 
 Found = dict[Place, Measured]
@@ -77,20 +79,6 @@ def read_measured(source: str, files: Iterable[Path]) -> Found:
     return found
 
 
-def read_instruments(files: Iterable[Path]) -> str:
-    """Which models of others the numbers of `files` are by, as a sentence a kind; empty where none is.
-
-    Raises:
-        DataError: a file is malformed.
-    """
-    contents = [read_json(path) for path in files]
-    found = {
-        called: sorted({str(value[key]) for value in contents if isinstance(value, dict) and value.get(key)})
-        for key, called in INSTRUMENTS.items()
-    }
-    return " ".join(f"{called} by {', '.join(names)}." for called, names in found.items() if names)
-
-
 def read_kinds(files: Iterable[Path]) -> frozenset[str] | None:
     """Kinds of rows that there are to pretrain on, of files of `measure_data`; None where there is no file.
 
@@ -109,20 +97,34 @@ def _grounding(system: str, value: Any) -> Iterator[tuple[Place, Measured]]:
     """Rows by benchmark and setting, and their macro means, which have no interval."""
     groups: dict[tuple[str, str], list[Measured]] = {}
     for row in value["rows"]:
-        measured = Measured(row["value"], row["low"], row["high"], row["n"])
+        by = value["judge"] if row["metric"] in JUDGED else ""
+        measured = Measured(row["value"], row["low"], row["high"], row["n"], by)
         groups.setdefault((row["setting"], row["metric"]), []).append(measured)
         yield Place(system, row["setting"], row["benchmark"], row["metric"]), measured
     for (setting, metric), parts in groups.items():
         mean = sum(part.value for part in parts) / len(parts)
-        yield Place(system, setting, AVERAGE, metric), Measured(mean, n=sum(part.n for part in parts))
+        yield Place(system, setting, AVERAGE, metric), Measured(mean, n=sum(part.n for part in parts), by=parts[0].by)
 
 
 def _recovery(system: str, value: Any) -> Iterator[tuple[Place, Measured]]:
     for row in value["rows"]:
-        # By another encoder it is another number than the paper's.
-        other = row["metric"] == "bert_score" and Path(value["bert_score"]).name != PAPERS_ENCODER
-        place = Place(system, ALL, row["documents"], "bert_score_other" if other else row["metric"])
-        yield place, Measured(row["value"], row["low"], row["high"], row["n"])
+        metric, by = row["metric"], ""
+        if metric in ("bert_score", "entities"):
+            by = value[metric]
+            metric = metric if _as_in_the_paper(metric, value) else f"{metric}_other"
+        yield (
+            Place(system, ALL, row["documents"], metric),
+            Measured(row["value"], row["low"], row["high"], row["n"], by),
+        )
+
+
+def _as_in_the_paper(metric: str, value: Any) -> bool:
+    """Whether a metric is by the paper's model; by another it is another number."""
+    if metric == "entities":
+        if value["entities"] == "rules":  # of a version before this one
+            raise KeyError("entities_by_form")
+        return is_papers_spacy(value["entities"])
+    return is_papers_encoder(value["bert_score"]) and value["bert_score_layer"] == PAPERS_LAYER
 
 
 def _efficiency(system: str, value: Any) -> Iterator[tuple[Place, Measured]]:

@@ -119,7 +119,7 @@ def _cell(row: Mapping[str, str]) -> Cell:
         return float(row[name]) if row[name] else None
 
     value = number("ours")
-    ours = None if value is None else Measured(value, number("low"), number("high"), int(row["n"] or 0))
+    ours = None if value is None else Measured(value, number("low"), number("high"), int(row["n"] or 0), row["by"])
     paper = number("paper")
     place = Place(row["system"], row["setting"], row["benchmark"], row["metric"])
     return Cell(place, ours, None if paper is None else PaperValue(paper, row["note"]), row["command"])

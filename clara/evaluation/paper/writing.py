@@ -14,7 +14,7 @@ from clara.evaluation.tables import escape_latex
 
 COLUMNS = (
     "table", "row", "system", "setting", "benchmark", "metric",
-    "ours", "low", "high", "n", "paper", "difference", "significant", "command", "note",
+    "ours", "low", "high", "n", "by", "paper", "difference", "significant", "command", "note",
 )  # fmt: skip
 BACKBONES = {"mistral": "Mistral-7B", "phi4": "Phi4-mini"}
 
@@ -26,7 +26,7 @@ def table_csv(filled: Filled) -> str:
         for cell in line.cells.values():
             if cell.place.metric not in metrics or not (cell.ours or cell.paper or line.system):
                 continue
-            ours = cell.ours or (None, None, None, None)
+            ours = cell.ours or (None, None, None, None, "")
             paper, note = cell.paper or (None, "")
             mark = {True: "yes", False: "no", None: ""}[cell.significant]
             difference = None if cell.difference is None else round(cell.difference, 6)
@@ -110,7 +110,7 @@ def _shown(cell: Cell, line: Line, table: Table) -> str:
 def _ours(cell: Cell, decimals: int) -> str:
     if cell.ours is None:
         return ""
-    value, low, high, _ = cell.ours
+    value, low, high, *_ = cell.ours
     bounds = "" if low is None else f" [{low:.{decimals}f}, {high:.{decimals}f}]"
     return f"{value:.{decimals}f}{bounds}"
 
@@ -133,7 +133,7 @@ def difference_markdown(filled: Filled) -> str:
         f"## {filled.table.title}: ours against the paper\n\nRun `{filled.run.name}` against {against}. \\*: the "
         "paper's value lies outside our interval; the paper gives no interval of its own. ?: ours has none.\n\n"
     )
-    text += f"{filled.departures}\n\n" if filled.departures else ""
+    text += "".join(f"{said}\n\n" for said in (filled.instruments, filled.departures) if said)
     if not lines:
         return f"{text}No number of this table is in both.\n"
     heads = "| Row | Cell | Ours | Interval | Paper | Difference | On the paper's value |\n"

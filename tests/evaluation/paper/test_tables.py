@@ -12,7 +12,7 @@ from clara.errors import DataError
 from clara.evaluation.paper import writing
 from clara.evaluation.paper.commands import Run
 from clara.evaluation.paper.filling import Filled, fill
-from clara.evaluation.paper.measured import Measured, read_instruments, read_measured
+from clara.evaluation.paper.measured import Measured, read_measured
 from clara.evaluation.paper.specs import Table
 from clara.evaluation.paper.values import HEAD, PaperValue, Place, read_values
 from clara.files import write_json
@@ -235,37 +235,6 @@ def test_what_a_setting_leaves_out_is_named_with_that_setting() -> None:
     assert list(filled.missing) == [reason]
     assert reason.startswith("# none: results/small/measurements/recovery/pretraining-cr4-base.json is there and has")
     assert filled.completing == ""
-
-
-def test_bert_score_by_another_encoder_is_not_the_papers(tmp_path: Path) -> None:
-    rows = [{"documents": "seen", "metric": "bert_score", "value": 10.0, "low": 5.0, "high": 15.0, "n": 4}]
-    for encoder, metric in (("package:small/model", "bert_score_other"), ("models/roberta-large", "bert_score")):
-        write_json(tmp_path / "pretraining-cr4-base.json", {"bert_score": encoder, "rows": rows})
-        (place,) = read_measured("recovery", [tmp_path / "pretraining-cr4-base.json"])
-        assert place.metric == metric
-
-
-def test_what_judged_and_compared_is_named_below_the_table(tmp_path: Path, filled: Filled) -> None:
-    kinds = [{"judge": "gpt-4o-mini"}, {"judge": None}, {"bert_score": "roberta-large", "entities": None}, []]
-    for number, content in enumerate(kinds):
-        write_json(tmp_path / f"{number}.json", content)
-    said = read_instruments(sorted(tmp_path.iterdir()))
-    assert said == "Judged by gpt-4o-mini. BERTScore by roberta-large."
-    assert f"\n\n{said}\n\n" in writing.markdown(filled._replace(instruments=said))
-    assert said in writing.latex(filled._replace(instruments=said))
-    assert read_instruments([tmp_path / "1.json"]) == ""
-
-
-def test_an_optional_metric_is_shown_where_ours_has_it_and_asked_for_nowhere() -> None:
-    given = {"table": "table_16", "title": "t", "place": "p", "source": "recovery", "settings": ["all"]}
-    given |= {"metrics": ["rouge1", "bert_score_other"], "optional": ["bert_score_other"], "benchmarks": ["seen"]}
-    table = Table.model_validate(given | {"rows": [{"label": "CR {ratio}", "system": "pretraining-cr{ratio}-base"}]})
-    place, one = Place("pretraining-cr4-base", "all", "seen", "rouge1"), Run("small", [4])
-    without = fill(table, {}, {place: Measured(9.0)}, run=one, backbone="phi4")
-    assert "bert_score_other" not in writing.markdown(without) + writing.table_csv(without) + writing.latex(without)
-    assert without.missing == {}
-    measured = {place: Measured(9.0), place._replace(metric="bert_score_other"): Measured(70.0)}
-    assert "| CR 4 | 9.0 | 70.0 |" in writing.markdown(fill(table, {}, measured, run=one, backbone="phi4"))
 
 
 def test_a_kind_without_rows_has_no_means(tmp_path: Path) -> None:
