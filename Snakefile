@@ -100,6 +100,7 @@ rule evaluation_all:
         expand(
             "results/{run}/evaluation/metrics/{system}.json", run=RUN, system=systems()
         ),
+        scored_beside(),
 
 
 rule measurements_all:

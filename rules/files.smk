@@ -94,8 +94,15 @@ def measurement_files(measurement):
 @functools.cache
 def measured():
     """All files of the measurements that the configuration asks for, and the table over seeds where there are any."""
-    which = config["measurements"]["which"]
+    which = [name for name in config["measurements"]["which"] if name != "given"]
     files = [path for name in which for path in measurement_files(name)]
+    return files + scored_beside()
+
+
+def scored_beside():
+    """What stands in the folder of the scores besides them: answers with given documents, and the table over seeds."""
+    given = "given" in config["measurements"]["which"]
+    files = measurement_files("given") if given else []
     return files + [f"results/{RUN}/evaluation/seeds.json"] * bool(config["seeds"])
 
 

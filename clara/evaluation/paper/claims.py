@@ -40,6 +40,8 @@ class Claim(Strict):
     """The file of `paper/values` that holds both cells of the paper."""
     paper_first: Pattern | None = None
     """The name of the first cell there, where it is another: what the paper's base is and a run's need not be."""
+    paper_second: Pattern | None = None
+    """Of the second."""
 
     @model_validator(mode="after")
     def _differs(self) -> "Claim":

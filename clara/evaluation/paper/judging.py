@@ -124,8 +124,11 @@ def _ratio_in(system: str) -> list[str]:
 def _difference(claim: Claim, pair: tuple[str, str], values: Values) -> tuple[float, list[str]] | None:
     """Of the average if both print it, else over the benchmarks that both print; and over which."""
 
-    if claim.paper_first is not None:
-        pair = (claim.paper_first.format(ratio=(*_ratio_in(pair[0]), None)[0]), pair[1])
+    ratio = (*_ratio_in(pair[0]), None)[0]
+    pair = (
+        claim.paper_first.format(ratio=ratio) if claim.paper_first else pair[0],
+        claim.paper_second.format(ratio=ratio) if claim.paper_second else pair[1],
+    )
 
     def at(system: str, benchmark: str) -> float | None:
         value = values.get(Place(system, claim.setting, benchmark, claim.metric))

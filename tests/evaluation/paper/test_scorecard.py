@@ -225,6 +225,8 @@ def test_the_papers_difference_is_of_the_same_cells() -> None:
     assert finding.paper_at == "CR 32, 128; 2Wiki, NQ"
     renamed = claim(first="a-cr{ratio}-ours", paper_first="a-cr{ratio}-x", second="b", values="table_1")
     assert judge([renamed], {}, {"table_1": table}, ratios=[4], resampling=RESAMPLING)[0].paper == pytest.approx(4.5)
+    peer = claim(first="a-cr{ratio}-x", second="ours-cr{ratio}-pisco", paper_second="b", values="table_1")
+    assert judge([peer], {}, {"table_1": table}, ratios=[4], resampling=RESAMPLING)[0].paper == pytest.approx(4.5)
 
 
 def test_files_tell_verdict_numbers_and_what_to_run() -> None:
