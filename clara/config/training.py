@@ -70,8 +70,8 @@ class Instruction(Strict):
     mse_reduction: Literal["mean", "sum"]
     """As in pretraining."""
     answers: Literal["gold", "teacher"]
-    """What is learnt: the first gold answer, or, as in the paper and in PISCO (Louis et al. 2025), what the backbone answers
-    from the documents' text."""
+    """What is learnt: the first gold answer, or, as in the paper and in PISCO (Louis et al. 2025), what the backbone
+    answers from the documents' text."""
     top_k: int = Field(ge=1)
     """Documents given with a question; paper 5."""
     max_target_tokens: int = Field(ge=8)
