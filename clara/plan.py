@@ -66,6 +66,7 @@ BEFORE = {
     ),
     "build_report": (
         "score",
+        "aggregate_seeds",
         "measure_memory_use",
         "measure_data",
         "review_pairs",

@@ -103,7 +103,12 @@ def scored_beside():
     """What stands in the folder of the scores besides them: answers with given documents, and the table over seeds."""
     given = "given" in config["measurements"]["which"]
     files = measurement_files("given") if given else []
-    return files + [f"results/{RUN}/evaluation/seeds.json"] * bool(config["seeds"])
+    return files + seeds_file()
+
+
+def seeds_file():
+    """Scores over the seeds, where there are further ones."""
+    return [f"results/{RUN}/evaluation/seeds.json"] if config["seeds"] else []
 
 
 def data_file():

@@ -21,6 +21,7 @@ rule build_report:
         scorecard="results/{run}/paper/scorecard.json",
         tables=expand("results/{{run}}/paper/{table}.csv", table=filled_tables()),
         data=data_file(),
+        seeds=seeds_file(),
         figures=drawn_figures(),
         specifications=expand("paper/tables/{table}.yaml", table=paper_tables()),
         templates=sorted(
@@ -61,7 +62,7 @@ rule build_report:
     shell:
         "python {input.script} --settings {params.settings:q} --metrics {input.metrics:q} --histories {input.histories:q}"
         " --memory-use {input.memory_use:q} --diagnostics {input.diagnostics:q} --corpus-report {input.corpus:q} --synthesis-report {input.synthesis:q}"
-        " --scorecard {input.scorecard:q} --paper-tables {input.tables:q} --specifications {input.specifications:q} --data {input.data:q} --paper-figures {input.figures:q}"
+        " --scorecard {input.scorecard:q} --paper-tables {input.tables:q} --specifications {input.specifications:q} --data {input.data:q} --seeds {input.seeds:q} --paper-figures {input.figures:q}"
         " --predictions {input.predictions:q} --candidates {input.candidates:q} --page {output.page:q}"
         " --results-csv {output.results_csv:q} --results-md {output.results_md:q} --results-tex {output.results_tex:q}"
         " --memory-use-csv {output.memory_use_csv:q} --memory-use-md {output.memory_use_md:q}"

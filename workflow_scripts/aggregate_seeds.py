@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None) -> None:
     given = flags.parse_args(argv)
     settings = parse_settings(AggregateSeeds, given.settings)
 
-    from clara.measurements import seeds
+    from clara.evaluation import seeds
 
     rows = seeds.aggregate(read_scores(given.metrics), settings.seed, settings.seeds)
     write_json(given.scores, seeds.as_json(rows, settings.seed, settings.seeds))

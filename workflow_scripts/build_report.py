@@ -21,7 +21,7 @@ from clara.evaluation.report import Inputs, Options, Outputs, build_report
 from clara.evaluation.scoring import Resampling
 
 MANY = ("metrics", "histories", "memory_use", "diagnostics", "predictions", "candidates", "specifications")
-OPTIONAL = ("paper_tables", "data", "paper_figures")
+OPTIONAL = ("paper_tables", "data", "paper_figures", "seeds")
 
 
 def _flag(name: str) -> str:
@@ -38,6 +38,7 @@ def main(argv: list[str] | None = None) -> None:
     flags.add_argument("--paper-tables", type=Path, nargs="*", default=[], help="filled tables of the paper, CSV")
     flags.add_argument("--data", type=Path, nargs="*", default=[], help="what measure_data wrote")
     flags.add_argument("--paper-figures", type=Path, nargs="*", default=[], help="the paper's figures of this run, SVG")
+    flags.add_argument("--seeds", type=Path, nargs="*", default=[], help="what aggregate_seeds wrote, JSON")
     given = flags.parse_args(argv)
     settings = parse_settings(BuildReport, given.settings)
     plan = settings.scoring

@@ -30,6 +30,7 @@ from clara.evaluation.questions import Section
 from clara.evaluation.ratios import Effective
 from clara.evaluation.results import CheckpointDiagnostics, CheckpointUse, History, Lens, SystemScore
 from clara.evaluation.scoring import AVERAGE
+from clara.evaluation.seeds import OverSeeds
 
 PAPER_FORMS = (".csv", ".md", ".tex", ".diff.md", ".macros.tex")
 """Endings of a filled table's files."""
@@ -90,6 +91,9 @@ class Content(NamedTuple):
     """Effective ratios, where they are measured."""
     paper_figures: Sequence[Path] = ()
     """SVG, with a PNG beside each."""
+    seeds: Sequence[OverSeeds] = ()
+    """Averages over further trainings, where there are any."""
+    seeds_files: Sequence[Path] = ()
 
 
 class SettingTables(NamedTuple):
@@ -147,6 +151,7 @@ def render(content: Content) -> str:
         backbone_names=BACKBONES,
         paper_files=_paper_files(content),
         scorecard_files=_addresses(content.scorecard_files, content.folder),
+        seeds_files=_addresses(content.seeds_files, content.folder),
         paper_figures=[
             (name, caption, _addresses([drawn[name], drawn[name].with_suffix(".png")], content.folder))
             for name, caption in PAPER_FIGURES.items()

@@ -13,7 +13,7 @@ from clara.evaluation.figure_style import Palette
 from clara.evaluation.figures import draw_bars, draw_losses, draw_memory_use
 from clara.evaluation.findings import findings
 from clara.evaluation.grids import Grid, main_grids, memory_use_grid
-from clara.evaluation.labels import MAIN_METRICS, system_name, system_order
+from clara.evaluation.labels import MAIN_METRICS, is_main, system_name, system_order
 from clara.evaluation.paper.shown import read_scorecard, read_tables
 from clara.evaluation.provenance import seen_documents
 from clara.evaluation.questions import read_pools, sections
@@ -27,7 +27,8 @@ from clara.evaluation.results import (
     read_memory_use,
     read_scores,
 )
-from clara.evaluation.scoring import Resampling, check
+from clara.evaluation.scoring import AVERAGE, Resampling, check
+from clara.evaluation.seeds import read_seeds
 from clara.files import read_json, write_text
 from clara.records import Prediction
 from clara.row_files import read_rows
@@ -58,6 +59,8 @@ class Inputs(NamedTuple):
     """`measurements/data.json`, where it is measured."""
     paper_figures: Sequence[Path] = ()
     """The paper's figures of this run, SVG with a PNG beside each."""
+    seeds: Sequence[Path] = ()
+    """`evaluation/seeds.json`, where the run has further seeds; the same as CSV beside it."""
 
 
 class Outputs(NamedTuple):
@@ -143,6 +146,7 @@ def build_report(inputs: Inputs, outputs: Outputs, options: Options) -> None:
         measured_files=[
             *inputs.memory_use,
             *inputs.data,
+            *inputs.seeds,
             inputs.scorecard,
             *inputs.paper_tables,
             *inputs.paper_figures,
@@ -150,6 +154,8 @@ def build_report(inputs: Inputs, outputs: Outputs, options: Options) -> None:
         seen=seen_documents(inputs.data),
         effective=read_effective(inputs.data),
         paper_figures=inputs.paper_figures,
+        seeds=[row for row in read_seeds(inputs.seeds) if row.benchmark == AVERAGE and is_main(row.metric)],
+        seeds_files=[path.with_suffix(ending) for path in inputs.seeds for ending in (".csv", ".json")],
     )
     write_text(outputs.page, page.render(content))
 

@@ -12,7 +12,7 @@ import pytest
 from clara.errors import DataError
 from clara.evaluation.page import PAPER_FORMS, SCORECARD_FORMS
 from clara.evaluation.report import Options, Outputs, build_report
-from clara.files import read_json, write_json
+from clara.files import read_json, write_json, write_text
 from clara.records import Prediction
 from clara.row_files import read_rows, write_rows
 from tests.evaluation.conftest import SCRIPT
@@ -122,6 +122,24 @@ def test_the_scorecard_stands_first_and_names_what_runs_the_other_claims(built: 
     assert ids == ["scorecard", "summary", "results", "paper"]
     assert re.search(r'<b class="(good|bad|unclear)">(holds|fails|undecided at this size)</b>', text)
     assert "snakemake results/toy/evaluation/metrics/given-instruction-cr16-base.json" in text
+
+
+def test_averages_over_seeds_stand_below_the_results_and_their_files_are_linked(
+    make_run: Callable[..., Any], options: Options, tmp_path: Path
+) -> None:
+    run = make_run(tmp_path).write()
+    assert "Over seeds" not in build_page(run, options, tmp_path / "alone")
+    row = {"system": "instruction-cr4-base", "benchmark": "average", "setting": "oracle", "metric": "f1", "seeds": 3}
+    row |= {"mean": 8.12, "spread": 1.94, "least": 6.04, "greatest": 9.8, "low": 4.0, "high": 12.0, "n": 48}
+    rows = [row, row | {"benchmark": "nq"}, row | {"metric": "f1_first", "mean": 77.7}]
+    file = run.folder / "evaluation/seeds.json"
+    write_json(file, {"seeds": [42, 43, 44], "rows": rows})
+    write_text(file.with_suffix(".csv"), "system\n")
+    run.inputs = run.inputs._replace(seeds=[file])
+    text = build_page(run, options, tmp_path / "several")
+    assert text.count("<td>3</td><td>8.1</td><td>1.9</td><td>6.0</td><td>9.8</td>") == 1  # the average alone
+    assert "<td>77.7</td>" not in text
+    assert 'evaluation/seeds.csv">' in text
 
 
 def test_a_claim_over_several_seeds_shows_the_difference_under_each_and_what_makes_the_others(

@@ -1,10 +1,13 @@
 """Mean and spread over seeds."""
 
+from pathlib import Path
+
 import pytest
 
 from clara.errors import DataError
 from clara.evaluation.results import Score, SystemScore
-from clara.measurements.seeds import aggregate, as_csv, as_json
+from clara.evaluation.seeds import aggregate, as_csv, as_json, read_seeds
+from clara.files import write_json
 
 
 def score(system: str, value: float, *, metric: str = "f1") -> SystemScore:
@@ -31,3 +34,12 @@ def test_a_seed_that_lacks_a_score_is_named() -> None:
     scores = [score("instruction-cr4-base", 10.0), score("instruction-cr4-base_seed2", 14.0)]
     with pytest.raises(DataError, match="instruction-cr4-base has no nq oracle f1 under seed 3"):
         aggregate(scores, 1, [2, 3])
+
+
+def test_what_was_written_is_read_and_another_file_refused(tmp_path: Path) -> None:
+    rows = aggregate([score("a", 10.0), score("a_seed7", 20.0)], 42, [7])
+    write_json(tmp_path / "seeds.json", as_json(rows, 42, [7]))
+    assert read_seeds([tmp_path / "seeds.json"]) == rows
+    write_json(tmp_path / "seeds.json", {"rows": [{"system": "a"}]})
+    with pytest.raises(DataError, match=r"seeds.json holds no scores over seeds"):
+        read_seeds([tmp_path / "seeds.json"])

@@ -5,10 +5,12 @@ import io
 import re
 import statistics
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from clara.errors import DataError
 from clara.evaluation.results import SystemScore
+from clara.files import read_json
 
 SEEDED = re.compile(r"(.+)_seed(\d+)")
 DECIMALS = 6
@@ -94,3 +96,21 @@ def as_csv(rows: Sequence[OverSeeds]) -> str:
     writer.writerow(OverSeeds._fields)
     writer.writerows(rows)
     return text.getvalue()
+
+
+def read_seeds(files: Iterable[Path]) -> list[OverSeeds]:
+    """The rows of `seeds.json` files.
+
+    Raises:
+        DataError: a file is another.
+    """
+    rows = []
+    for path in files:
+        content = read_json(path)
+        try:
+            rows += [OverSeeds(**row) for row in content["rows"]]
+        except (KeyError, TypeError) as error:
+            raise DataError(
+                f"{path} holds no scores over seeds ({error!r}); run the step that makes it again"
+            ) from error
+    return rows
