@@ -37,6 +37,9 @@ rule build_report:
         ),
         memory_use_md="results/{run}/report/tables/memory_use.md",
         memory_use_tex="results/{run}/report/tables/memory_use.tex",
+        comparisons_csv=report(
+            "results/{run}/report/tables/comparisons.csv", category="Tables"
+        ),
         loss=report("results/{run}/report/figures/loss.svg", category="Figures"),
         recall=report("results/{run}/report/figures/recall.svg", category="Figures"),
         memory_use=report(
@@ -66,6 +69,6 @@ rule build_report:
         " --predictions {input.predictions:q} --candidates {input.candidates:q} --page {output.page:q}"
         " --results-csv {output.results_csv:q} --results-md {output.results_md:q} --results-tex {output.results_tex:q}"
         " --memory-use-csv {output.memory_use_csv:q} --memory-use-md {output.memory_use_md:q}"
-        " --memory-use-tex {output.memory_use_tex:q} --loss-figure {output.loss:q} --recall-figure {output.recall:q}"
+        " --memory-use-tex {output.memory_use_tex:q} --comparisons-csv {output.comparisons_csv:q} --loss-figure {output.loss:q} --recall-figure {output.recall:q}"
         " --memory-use-figure {output.memory_use:q} --answers-figure {output.answers:q}"
         " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"

@@ -9,7 +9,7 @@ Example (a rule lists the files; by hand):
         --scorecard R/paper/scorecard.json --paper-tables R/paper/table_*.csv --specifications paper/tables/*.yaml \\
         --page R/report/index.html --results-csv R/report/tables/results.csv …
 
-Makes: the page, three files for each of the two tables, four figures as SVG and as PNG.
+Makes: the page, three files for each of two tables, the paired differences, four figures as SVG and as PNG.
 """
 
 from pathlib import Path

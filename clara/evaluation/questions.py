@@ -163,7 +163,7 @@ def _answer(row: Prediction, documents: list[Document], pool: Question) -> Answe
 def _ranked(row: Prediction, pool: Question) -> list[Ranked]:
     if row.ranking is None or row.scores is None or len(row.scores) != len(pool.docs):
         return []
-    best = [index for index in row.ranking[:RANKS_SHOWN] if 0 <= index < len(pool.docs)]
+    best = [index for index in row.ranking if 0 <= index < len(pool.docs)]
     return [
         Ranked(index + 1, _document(pool, index).title, row.scores[index], index in pool.pos_index) for index in best
     ]

@@ -73,6 +73,7 @@ class Outputs(NamedTuple):
     memory_use_csv: Path
     memory_use_md: Path
     memory_use_tex: Path
+    comparisons_csv: Path
     loss_figure: Path
     recall_figure: Path
     memory_use_figure: Path
@@ -106,6 +107,7 @@ def build_report(inputs: Inputs, outputs: Outputs, options: Options) -> None:
     chance = random_order([row for rows in predictions.values() for row in rows], options.recall_cuts)
     compared = compare(predictions, options.recall_cuts, options.resampling)
     _write_tables(outputs, scores, uses)
+    write_text(outputs.comparisons_csv, tables.comparisons_csv(compared))
     scorecard = read_scorecard(inputs.scorecard)
     palette = _palette(scores, histories)
     draw_losses(outputs.loss_figure, histories, palette)

@@ -2,11 +2,12 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from clara.errors import DataError
+from clara.evaluation.comparisons import Comparison
 from clara.evaluation.grids import Cell, Grid
 from clara.evaluation.labels import Checkpoint, Name
 from clara.evaluation.results import CONDITIONS, CheckpointUse, Interval, MemoryUse, Score, SystemScore
@@ -148,3 +149,14 @@ def latex(grid: Grid) -> str:
 def escape_latex(text: str) -> str:
     """`text` with LaTeX's special characters made harmless."""
     return "".join(_LATEX.get(character, character) for character in text)
+
+
+def comparisons_csv(compared: Iterable[Comparison]) -> str:
+    """Paired differences, first minus second, in points of the metric's macro mean, one a line."""
+    head = ("first", "second", "setting", "metric", "difference", "low", "high", "questions", "verdict")
+    lines: list[Sequence[object]] = [head]
+    for row in compared:
+        value, low, high = (round(number, 6) for number in row.estimate[:3])
+        place = (row.system, row.baseline, row.setting, row.metric)
+        lines.append((*place, value, low, high, row.estimate.n, row.verdict))
+    return _csv(lines)

@@ -79,7 +79,7 @@ class Run:
         """Where a report goes."""
         tables = [folder / f"tables/{name}.{end}" for name in ("results", "memory_use") for end in ("csv", "md", "tex")]
         figures = [folder / f"figures/{name}.svg" for name in ("loss", "recall", "memory_use", "answers")]
-        return Outputs(folder / "index.html", *tables, *figures)
+        return Outputs(folder / "index.html", *tables, folder / "tables/comparisons.csv", *figures)
 
     def _write_paper(self) -> None:
         """The shipped claims and tables, on this run's answers and scores."""

@@ -49,6 +49,15 @@ def test_every_output_is_made(built: Outputs) -> None:
     assert all(path.stat().st_size > 0 for path in built)
 
 
+def test_paired_differences_stand_in_a_file_as_on_the_page(built: Outputs) -> None:
+    first, *rows = built.comparisons_csv.read_text().splitlines()
+    assert first == "first,second,setting,metric,difference,low,high,questions,verdict"
+    text = built.page.read_text()
+    table = text[text.index('aria-label="Paired differences"') :]
+    assert len(rows) == table[: table.index("</table>")].count("<tr>") - 1
+    assert rows[0].startswith("instruction-cr")
+
+
 def test_the_page_is_well_formed_with_unique_ids_and_labels_that_exist(built: Outputs) -> None:
     page = Page(built.page.read_text())
     ids = page.values("id")
