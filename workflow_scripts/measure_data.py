@@ -14,7 +14,7 @@ from clara.data.tokenization import TokenCounter
 from clara.environment import record
 from clara.files import write_json
 from clara.records import Pair, Passage
-from clara.row_files import read_rows
+from clara.row_files import Rows, StoredRows
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -29,11 +29,11 @@ def main(argv: list[str] | None = None) -> None:
     from clara.measurements import data
 
     found = data.describe(
-        read_rows(Pair, given.pairs),
+        Rows(Pair, given.pairs),
         given.review,
         given.corpus_report,
         given.candidates,
-        read_rows(Passage, given.documents),
+        StoredRows(Passage, given.documents),
         TokenCounter.of_backbone(given.backbone),
         ratios=settings.ratios,
         document_max_tokens=settings.document_max_tokens,

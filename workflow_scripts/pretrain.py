@@ -13,7 +13,7 @@ Run again after an interruption, it goes on from the newest state in --state.
 from clara import program
 from clara.config.rules import Pretrain, parse_settings
 from clara.records import Pair
-from clara.row_files import read_rows
+from clara.row_files import Rows
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -24,14 +24,13 @@ def main(argv: list[str] | None = None) -> None:
     program.add_paths(flags, "--backbone", "--state", "--card", many=("--pairs",))
     given = flags.parse_args(argv)
     settings = parse_settings(Pretrain, given.settings)
-    pairs = [pair for path in given.pairs for pair in read_rows(Pair, path)]
 
     from clara.training import stages
 
     stages.pretrain(
         settings,
         ratio=given.ratio,
-        pairs=pairs,
+        pairs=Rows(Pair, *given.pairs),
         backbone=given.backbone,
         state=given.state,
         card=given.card,

@@ -4,7 +4,7 @@
         --checkpoint results/demo/pretraining/cr16-base/card.json --pairs results/demo/synthesis/pairs.parquet \\
         --candidates results/demo/candidates/*.test.oracle.jsonl \\
         --system pretraining-cr16-base --state state/rewrite_documents/by-hand \\
-        --rewritten results/demo/measurements/recovery/pretraining-cr16-base.jsonl
+        --rewritten results/demo/measurements/rewritten/pretraining-cr16-base.jsonl
 
 Makes predictions whose benchmark is seen (documents that pretraining learned from) or unseen, and whose gold answer is
 the document. What an interrupted run wrote is kept in --state.
@@ -14,7 +14,7 @@ from clara import program
 from clara.config.rules import RewriteDocuments, parse_settings
 from clara.environment import record
 from clara.records import Pair, Question
-from clara.row_files import read_rows, write_rows
+from clara.row_files import Rows, read_rows, write_rows
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -25,14 +25,13 @@ def main(argv: list[str] | None = None) -> None:
     program.add_paths(flags, "--checkpoint", "--state", "--rewritten", many=("--pairs", "--candidates"))
     given = flags.parse_args(argv)
     settings = parse_settings(RewriteDocuments, given.settings)
-    pairs = [pair for path in given.pairs for pair in read_rows(Pair, path)]
     questions = [row for path in given.candidates for row in read_rows(Question, path)]
 
     from clara.measurements import recovery
     from clara.model import checkpoint
 
     loaded = checkpoint.load(given.checkpoint, **settings.backbone.loading(), inference=True)
-    documents = recovery.choose(pairs, questions, loaded.model.tokens, settings)
+    documents = recovery.choose(Rows(Pair, *given.pairs), questions, settings)
     rows = recovery.rewrite(
         given.system,
         loaded,

@@ -1,6 +1,8 @@
 """What a run was made of: synthesized rows, questions, corpus, and what the ratios really are (Tables 8, 9 and 11)."""
 
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 from clara.data.candidates import candidate_file, read_questions
 from clara.data.tally import distribution
 from clara.data.tokenization import TokenCounter
-from clara.files import read_json
+from clara.files import read_json, text_id
 from clara.records import Pair, Passage, Question, document_id
 
 Digests = NDArray[np.uint64]
@@ -19,7 +21,7 @@ COUNTED = 20_000
 
 
 def describe(
-    pairs: Sequence[Pair],
+    pairs: Iterable[Pair],
     review: Path,
     corpus_report: Path,
     candidates: Sequence[Path],
@@ -32,7 +34,7 @@ def describe(
     """The content of `data.json`.
 
     Args:
-        pairs: accepted rows of synthesis.
+        pairs: accepted rows of synthesis, gone through once.
         review: its report.
         corpus_report: the corpus's.
         candidates: the files of pools.
@@ -41,27 +43,34 @@ def describe(
         ratios: nominal ratios of the run.
         document_max_tokens: tokens of a document at most.
     """
-    chosen = documents[:: max(1, len(documents) // COUNTED)]
+    chosen = list(islice(documents, 0, None, max(1, len(documents) // COUNTED)))  # a block of a stored file at a time
     lengths = [min(count, document_max_tokens) for count in counter.count([one.document for one in chosen])]
+    synthesis, synthesized = _synthesis(pairs, read_json(review))
     return {
-        "synthesis": synthesis_rows(pairs, read_json(review)),
+        "synthesis": synthesis,
         "questions": question_rows(candidates),
-        "corpus": read_json(corpus_report) | {"synthesized_documents": len({pair.document_id for pair in pairs})},
+        "corpus": read_json(corpus_report) | {"synthesized_documents": synthesized},
         "documents": {"stored": len(documents), "counted": len(chosen), "tokens": distribution(lengths)},
         "ratios": ratio_rows(lengths, ratios, document_max_tokens),
     }
 
 
-def synthesis_rows(pairs: Sequence[Pair], report: Mapping[str, Any]) -> list[dict[str, Any]]:
+def synthesis_rows(pairs: Iterable[Pair], report: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Table 8, a row a kind: documents, rows, rows a document, mean words of document and of what is learned from it.
 
     The paper's "Avg.out" counts all questions and answers of a document together; so do `output_words`.
     """
+    return _synthesis(pairs, report)[0]
+
+
+def _synthesis(pairs: Iterable[Pair], report: Mapping[str, Any]) -> tuple[list[dict[str, Any]], int]:
+    """Table 8, and of how many documents all rows are; the rows are gone through once."""
+    seen = {kind: _Seen() for kind in ("simple", "complex", "paraphrase")}
+    for pair in pairs:
+        seen[pair.kind].add(pair)
     found = []
-    for kind in ("simple", "complex", "paraphrase"):
-        mine = [pair for pair in pairs if pair.kind == kind]
-        documents = {pair.document_id: len(pair.document.split()) for pair in mine}
-        words = sum(len(pair.question.split()) + len(pair.answer.split()) for pair in mine)
+    for kind, mine in seen.items():
+        documents = mine.documents()
         rejected = sum(
             number for reason, number in report.get("rejections", {}).items() if reason.startswith(f"{kind}: ")
         )
@@ -70,14 +79,37 @@ def synthesis_rows(pairs: Sequence[Pair], report: Mapping[str, Any]) -> list[dic
             {
                 "kind": kind,
                 "documents": number,
-                "rows": len(mine),
+                "rows": mine.rows,
                 "rejected": rejected,
-                "rows_per_document": _mean(len(mine), number),
-                "input_words": _mean(sum(documents.values()), number),
-                "output_words": _mean(words, number),
+                "rows_per_document": _mean(mine.rows, number),
+                "input_words": _mean(int(documents["words"].sum()), number),
+                "output_words": _mean(mine.words, number),
             }
         )
-    return found
+    return found, len(np.unique(np.concatenate([mine.documents()["id"] for mine in seen.values()])))
+
+
+class _Seen:
+    """Of one kind's rows their number, their words, and sixteen bytes a document: rows of one follow one another."""
+
+    def __init__(self) -> None:
+        self.rows = self.words = 0
+        self._last: tuple[str, str] | None = None
+        self._ids, self._lengths = array("Q"), array("Q")
+
+    def add(self, pair: Pair) -> None:
+        self.rows += 1
+        self.words += len(pair.question.split()) + len(pair.answer.split())
+        if (pair.document_id, pair.document) != self._last:
+            self._last = pair.document_id, pair.document
+            self._ids.append(int(text_id(pair.document_id), 16))
+            self._lengths.append(len(pair.document.split()))
+
+    def documents(self) -> NDArray[Any]:
+        """`id` and `words` of each document, as the last row that names it has it."""
+        table = np.empty(len(self._ids), dtype=[("id", np.uint64), ("words", np.uint64)])
+        table["id"], table["words"] = np.array(self._ids)[::-1], np.array(self._lengths)[::-1]
+        return table[np.unique(table["id"], return_index=True)[1]]
 
 
 def question_rows(candidates: Sequence[Path]) -> list[dict[str, Any]]:

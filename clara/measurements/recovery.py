@@ -1,6 +1,7 @@
 """Information recovery: documents rewritten from their memories, and what of them is still there (paper, Table 16)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import compress as chosen_by
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,8 +20,8 @@ from clara.model.checkpoint import LoadedCheckpoint
 from clara.model.compression import compress
 from clara.model.generator import generate
 from clara.records import Pair, Prediction, Question, document_id
-from clara.tokens import Encoder
-from clara.training.examples import chosen_rows, hold_out, pretraining_examples, unique_documents
+from clara.training.examples import held_out
+from clara.training.rows import Unit, chosen_rows, units
 
 BATCH_TOKENS = 4096
 
@@ -34,40 +35,55 @@ class Likeness(NamedTuple):
     """Of each row."""
 
 
-def choose(
-    pairs: Sequence[Pair], questions: Sequence[Question], tokens: Encoder, settings: RewriteDocuments
-) -> dict[str, list[str]]:
+def choose(pairs: Iterable[Pair], questions: Sequence[Question], settings: RewriteDocuments) -> dict[str, list[str]]:
     """`seen`: documents that pretraining learned from; `unseen`: gold documents of which no row was synthesized.
 
     Of each the first `documents` by id, which is a hash: the same for every checkpoint of a run.
+
+    Args:
+        pairs: the rows that pretraining was given, gone through several times.
+        questions: of tests.
+        settings: which rows pretraining took, and how many documents are wanted.
 
     Raises:
         DataError: there are none of a sort.
     """
     plan = settings.pretraining
-    examples = list(
-        pretraining_examples(
-            chosen_rows(pairs, plan.rows, document_share=plan.document_share),
-            tokens,
-            kinds=plan.kinds,
-            qa_target=plan.qa_target,
-            max_target_tokens=plan.max_target_tokens,
-        )
-    )
-    training, _ = hold_out(examples, count=plan.optimization.validation_examples, seed=settings.seed)
-    known = {pair.document_id for pair in pairs}
+    rows = chosen_rows(pairs, plan.rows, document_share=plan.document_share)
+
+    def made() -> Iterator[Unit]:
+        return units(rows, kinds=plan.kinds, qa_target=plan.qa_target)
+
+    shared: dict[str, str] = {}  # one text for all examples of a document
+    names = [shared.setdefault(unit.row.document_id, unit.row.document_id) for unit in made()]
+    training, _ = held_out(names, count=plan.optimization.validation_examples, seed=settings.seed)
+    learned = bytearray(len(names))
+    for number in training:
+        learned[number] = 1
     gold = {document_id(text): text for row in questions for text in (row.docs[index] for index in row.pos_index)}
-    found = {
-        "seen": unique_documents([examples[index] for index in training]),
-        "unseen": {id_: text for id_, text in gold.items() if id_ not in known},
+    unseen = dict(gold)
+    for pair in pairs:
+        unseen.pop(pair.document_id, None)
+    if not training or not unseen:
+        raise DataError(
+            f"there are no {'unseen' if training else 'seen'} documents to rewrite: training has "
+            f"{len({names[number] for number in training})}, and of {len(gold)} gold documents of the test questions "
+            f"{len(unseen)} are in no synthesized row"
+        )
+    return {
+        "seen": _first((unit.row.document for unit in chosen_by(made(), learned)), settings.documents),
+        "unseen": _first(unseen.values(), settings.documents),
     }
-    for name, documents in found.items():
-        if not documents:
-            raise DataError(
-                f"there are no {name} documents to rewrite: training has {len(found['seen'])}, and of "
-                f"{len(gold)} gold documents of the test questions {len(found['unseen'])} are in no synthesized row"
-            )
-    return {name: [texts[id_] for id_ in sorted(texts)[: settings.documents]] for name, texts in found.items()}
+
+
+def _first(texts: Iterable[str], number: int) -> list[str]:
+    """The first `number` distinct texts by id, few more of them in memory."""
+    found: dict[str, str] = {}
+    for text in texts:
+        found.setdefault(document_id(text), text)
+        if len(found) > 2 * number:
+            found = {id_: found[id_] for id_ in sorted(found)[:number]}
+    return [found[id_] for id_ in sorted(found)[:number]]
 
 
 def rewrite(

@@ -1,6 +1,6 @@
 """CLaRa: one frozen backbone, three roles (compressor, query reasoner, generator) in one latent space."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -122,14 +122,18 @@ class ClaraModel(nn.Module):
             reasoner.document_map = nn.Parameter(torch.zeros(dim, dim, device=self.backbone.device))
         self.roles[QUERY_REASONER] = reasoner
 
-    def set_salience(self, documents: Sequence[str]) -> None:
+    def set_salience(self, documents: Iterable[str]) -> None:
         """Weights tokens in pooled memories by how few of `documents` have them; the plain form has no weights."""
+        if self.salience is not None:
+            ids = (self.tokens.text(text) for text in documents)
+            self.salience.copy_(token_salience(ids, self.backbone.vocab_size, power=self.shape.idf_power))
+
+    @property
+    def salience(self) -> Float[Tensor, " vocab"] | None:
+        """Weight of each token in the compressor's pooled memories; None in the plain form."""
         compressor = self.roles[COMPRESSOR]
         assert isinstance(compressor, MemoryEncoder)
-        if compressor.gate is not None:
-            ids = [self.tokens.text(text) for text in documents]
-            found = token_salience(ids, self.backbone.vocab_size, power=self.shape.idf_power)
-            compressor.salience.copy_(found)
+        return None if compressor.gate is None else compressor.salience
 
     def reset_generator(self, *, seed: int) -> None:
         """Puts the generator's adapter back to a start that changes nothing (B = 0); its SEP row stays."""

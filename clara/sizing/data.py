@@ -13,6 +13,16 @@ from clara.errors import ConfigError
 
 BENCHMARK_ROWS = {"nq": (79168, 8757), "hotpotqa": (90447, 7405), "musique": (19938, 2417), "2wiki": (167454, 12576)}
 """Format → training and test questions of the official files."""
+ROWS_A_PASSAGE = {"simple": 7.8, "complex": 4.62, "paraphrase": 1.0}
+"""Kind → synthesized rows of a passage (paper, Table 8)."""
+UNKNOWN_PASSAGES = 1_000_000
+PASSAGE_BYTES, PACKED_BYTES = 600, 200
+"""Of a passage of a hundred words, plain and packed."""
+EXAMPLE_BYTES, PASSAGE_HELD, ROW_BYTES = 200, 200, 2600
+"""In memory: of an example's place in a training's order, in each process; of a passage whose tokens have been counted
+or whose rows are chosen; of a row that is held (182, 160 and 2,503 were measured)."""
+LETTERS = 5
+"""Of a token, at most on average."""
 
 
 def question_counts(config: dict[str, Any]) -> tuple[int, int]:
@@ -50,5 +60,57 @@ def data_mb(rule: str, config: dict[str, Any]) -> int:
         return round(0.006 * max(0, (config["synthesis"]["num_passages"] or 0) - 10_000))
     if rule == "measure_data":  # the pools of the largest benchmark; a benchmark's share is not known before
         train, _ = question_counts(config)
-        return round(0.001 * int(config["candidates"]["size"]) * max(0, train - 50_000))
+        counted = 1.2e-4 * max(0, (config["synthesis"]["num_passages"] or 0) - 10_000)
+        return round(0.001 * int(config["candidates"]["size"]) * max(0, train - 50_000) + counted)
     return 0
+
+
+def num_passages(config: dict[str, Any]) -> int:
+    """Passages that rows are made of: those asked for, or about as many as the file that they come from has."""
+    asked = config["synthesis"]
+    if asked["num_passages"] and not asked["published"]:
+        return int(asked["num_passages"])
+    try:
+        place = Path(expand(asked["published"] or config["corpus"]["source"]["location"]))
+    except ConfigError:
+        return UNKNOWN_PASSAGES
+    if not place.is_file():
+        return UNKNOWN_PASSAGES
+    packed = place.suffix in (".bz2", ".gz", ".xz", ".parquet")
+    return max(1, place.stat().st_size // (PACKED_BYTES if packed else PASSAGE_BYTES))
+
+
+def num_examples(rule: str, config: dict[str, Any], *, rows: bool = False) -> float:
+    """Examples that a training has; with `rows` the synthesized rows behind those of pretraining."""
+    if rule != "pretrain":
+        return float(question_counts(config)[0])
+    section, passages = config["pretraining"], num_passages(config)
+    each = rows or section["qa_target"] == "answer"
+    few = config["synthesis"]["num_passages_for"]
+    found: float = sum(
+        min(passages, few.get(kind, passages)) * (ROWS_A_PASSAGE[kind] if each else 1) for kind in section["kinds"]
+    )
+    return float(section["document_share"]) * found
+
+
+def examples_mb(rule: str, config: dict[str, Any], ids: float, documents: float) -> float:
+    """Of a training's examples on the disk, until its checkpoint is written.
+
+    Args:
+        rule: the training.
+        config: the whole configuration.
+        ids: tokens of an example.
+        documents: whose text stands beside them.
+    """
+    text = documents * config["memory"]["document_max_tokens"] * LETTERS + 300
+    each: float = 4 * ids + text + 16
+    return num_examples(rule, config) * each / 1e6
+
+
+def held_mb(config: dict[str, Any]) -> float:
+    """What a process holds of pretraining's rows: the order of the examples, hashes of documents; rejected rows and
+    accepted ones where they are sorted together."""
+    held = EXAMPLE_BYTES * num_examples("pretrain", config) + PASSAGE_HELD * num_passages(config)
+    if config["pretraining"]["rows"] == "all":
+        held += 2 * ROW_BYTES * num_examples("pretrain", config, rows=True)
+    return held / 1e6

@@ -29,9 +29,9 @@ WIDENED = 1.8
 on an AMD EPYC with AVX2 the largest, pretraining at ratio 4, took 701 s, 404 being expected (docs/experiments.md)."""
 LIKE = {
     "answer_as_teacher": "predict_baseline", "tune_text_rag": "tune_instructions",
-    "predict_compressed_text": "predict_baseline", "predict_released": "compress_documents",
-    "rank_neural": "predict_baseline", "measure_bert_score": "predict_baseline",
-    "no_retrieval": "predict_baseline", "hard_words": "predict_baseline",
+    "predict_compressed_text": "predict_baseline", "predict_given_compressed_text": "predict_baseline",
+    "predict_released": "compress_documents", "rank_neural": "predict_baseline",
+    "measure_bert_score": "predict_baseline", "no_retrieval": "predict_baseline", "hard_words": "predict_baseline",
 }  # fmt: skip
 """Steps of baselines, and kinds of them (`kind_of`), that are taken for as large as another step."""
 APART = {"tune_text_rag", "no_retrieval", "hard_words"}
@@ -44,7 +44,8 @@ LIGHT_MB = {
 """Steps without a model: what they took for the demo; large corpora are added."""
 WRITING = {
     "synthesize", "predict", "predict_baseline", "predict_given", "predict_given_text", "predict_by_k",
-    "rewrite_documents", "answer_as_teacher", "predict_compressed_text", "no_retrieval", "hard_words",
+    "rewrite_documents", "answer_as_teacher", "predict_compressed_text", "predict_given_compressed_text",
+    "no_retrieval", "hard_words",
 }  # fmt: skip
 """Steps that may write by vLLM."""
 

@@ -6,7 +6,7 @@ Upper bounds: texts count as long as the settings let them be.
 from typing import Any, NamedTuple
 
 from clara.model_sizes import Model
-from clara.sizing.data import question_counts
+from clara.sizing.data import examples_mb, question_counts
 
 BYTES = {"bfloat16": 2, "float16": 2, "float32": 4, "int8": 1.1, "int4": 0.6}
 """Of a value; of int8 and int4 with their scales."""
@@ -82,6 +82,19 @@ def micro_batch(
     pools = config["candidates"]["train_size"] or config["candidates"]["size"]
     memories = most * pools * _memory(config, ratio) if rule == "train_joint" else 0
     return examples(rule, config, section, ratio, n, shown), memories, targets
+
+
+def examples_disk_mb(rule: str, config: dict[str, Any], section: dict[str, Any], ratio: int, shown: float) -> float:
+    """Of a training's tokenized examples, which are deleted at its end; arguments are those of `examples`.
+
+    Targets count half of what they may be: with the paper's settings they are a third of it on average.
+    """
+    document, k = config["memory"]["document_max_tokens"], section.get("top_k", 1)
+    pools = config["candidates"]["train_size"] or config["candidates"]["size"]
+    read = 0 if rule == "train_joint" else k * document
+    slots = round(k * shown) if rule == "tune_text_rag" else k * _memory(config, ratio)
+    ids = PROMPT_TOKENS + slots + section["max_target_tokens"] / 2 + read
+    return examples_mb(rule, config, ids, pools if rule == "train_joint" else k)
 
 
 def inference(

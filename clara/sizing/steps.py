@@ -7,7 +7,8 @@ import math
 from typing import Any, NamedTuple
 
 from clara.model_sizes import Model, model_of
-from clara.sizing.passes import BYTES, Pass, examples, inference, micro_batch, tokens_shown
+from clara.sizing.data import held_mb
+from clara.sizing.passes import BYTES, Pass, examples, examples_disk_mb, inference, micro_batch, tokens_shown
 
 CPU_BASE_MB, GPU_BASE_MB = 900, 4000
 """Python with torch and transformers; the same with CUDA's part in the host's memory."""
@@ -51,7 +52,7 @@ class Size(NamedTuple):
     gpu_mem_mb: int
     """Of each GPU, at the least; a job beside others asks for more (`Sizes.gpu_memory`)."""
     disk_mb: float
-    """Of its results and its saved state."""
+    """Of its results, its saved state and a training's examples."""
 
 
 def with_model(rule: str, config: dict[str, Any], ratio: int, site: Site) -> Size:
@@ -82,7 +83,9 @@ def with_model(rule: str, config: dict[str, Any], ratio: int, site: Site) -> Siz
         held += ROLES * model.adapter(config["lora"]["rank"]) * 4 / 1e6
     if rule == "measure_efficiency":  # a second model, without adapters
         peak += weights
-    return _size(weights, held + SLACK * peak, 2 * model.parameters * work, 1 if site.node_gpus else 0, disk)
+    rows = held_mb(config) if rule == "rewrite_documents" else 0.0
+    gpus = 1 if site.node_gpus else 0
+    return _size(weights, held + SLACK * peak, 2 * model.parameters * work, gpus, disk, rows=rows)
 
 
 def _training(rule: str, config: dict[str, Any], ratio: int, model: Model, site: Site) -> Size:
@@ -105,10 +108,11 @@ def _training(rule: str, config: dict[str, Any], ratio: int, model: Model, site:
     validations = 2 + plan["steps"] // plan["validate_every"]
     learn = plan["steps"] * plan["batch_size"] * tokens * (6 if plan["gradient_checkpointing"] else 4)
     work = model.parameters * (learn + 2 * validations * plan["validation_examples"] * tokens)
-    disk = adapter * (3 * 4 + 2 * 2 * 12) / 1e6
+    disk = adapter * (3 * 4 + 2 * 2 * 12) / 1e6 + examples_disk_mb(rule, config, section, ratio, shown)
     micro_batches = math.ceil(plan["batch_size"] * tokens / sum(p.tokens for p in passes))
     gpus = _gpus(work / GPU_FLOPS / 3600, micro_batches, site)
-    return _size(weights, peak, work, gpus, disk)
+    rows = held_mb(config) if rule == "pretrain" else 0.0
+    return _size(weights, peak, work, gpus, disk, processes=gpus, rows=rows)
 
 
 def _gpus(hours: float, micro_batches: int, site: Site) -> int:
@@ -139,12 +143,24 @@ def _synthesis(config: dict[str, Any], site: Site) -> Size:
     )
 
 
-def _size(weights: float, peak: float, work: float, gpus: int, disk: float) -> Size:
-    """From the model's and the whole job's memory in megabytes and the job's floating-point operations."""
+def _size(
+    weights: float, peak: float, work: float, gpus: int, disk: float, *, processes: int = 1, rows: float = 0.0
+) -> Size:
+    """From the model's and the whole job's memory in megabytes and the job's floating-point operations.
+
+    Args:
+        weights: of the model; each process of a training has them in the host's memory before its GPU has them.
+        peak: of a GPU, or of a job without one.
+        work: operations.
+        gpus: of the job.
+        disk: megabytes written.
+        processes: of the job, on GPUs.
+        rows: megabytes that each of them holds of the data.
+    """
     if gpus:
-        seconds = 120 + work / GPU_FLOPS / gpus
-        return Size(round(GPU_BASE_MB + 1.3 * weights), seconds, gpus, round(CONTEXT_MB + peak), disk)
-    return Size(round(CPU_BASE_MB + peak), 20 + work / CPU_FLOPS, 0, 0, disk)
+        host = processes * (GPU_BASE_MB + 1.3 * weights + rows)
+        return Size(round(host), 120 + work / GPU_FLOPS / gpus, gpus, round(CONTEXT_MB + peak), disk)
+    return Size(round(CPU_BASE_MB + peak + rows), 20 + work / CPU_FLOPS, 0, 0, disk)
 
 
 def _forward_mb(model: Model, one: Pass, b: float, eager: bool) -> float:

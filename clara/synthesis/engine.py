@@ -136,30 +136,6 @@ def overflow(prompt: int, reply: int, context: int) -> str:
     return f"prompt of {prompt} tokens and reply of {reply} exceed the context of {context}"
 
 
-def model_identity(folder: Path, dtype: str) -> str:
-    """A model's identity, the same wherever its folder lies: a hash of its JSON files, weight sizes, `dtype`."""
-    digest = hashlib.sha256()
-    for file in sorted(Path(folder).iterdir()):
-        if file.suffix in (".json", ".jinja"):
-            digest.update(file.name.encode() + file.read_bytes())
-        elif file.is_file():
-            digest.update(f"{file.name} {file.stat().st_size}".encode())
-    return f"{digest.hexdigest()[:12]}-{dtype}"
-
-
-def with_threads(identity: str, number: int | None) -> str:
-    """`identity` as part of the keys of replies that `number` threads of a CPU compute: they round sums their own way.
-
-    One thread adds nothing, as before threads were part of the keys, so that replies kept then stay good; where there
-    is a GPU no number adds anything, because it changes nothing.
-    """
-    if number is None or number == 1:
-        return identity
-    import torch
-
-    return identity if torch.cuda.is_available() else f"{identity} by {number} threads"
-
-
 def choose(
     engine: EngineName,
     folder: Path | None,

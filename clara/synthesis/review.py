@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 from clara.files import read_json, write_json, write_text
 from clara.records import Pair
-from clara.synthesis import quality, tables
+from clara.row_files import Rows
+from clara.synthesis import quality
 from clara.synthesis.leaks import Leaks
 from clara.synthesis.rows import Rejected
 
@@ -38,7 +39,7 @@ def review(*, pairs: Path, rejected: Path, report: Path, leaks: Leaks, seed: int
     named: list[str] = []
 
     def looked_at() -> Iterable[Pair]:
-        for pair in tables.read(Pair, pairs):
+        for pair in Rows(Pair, pairs):
             if leak := leaks.of(pair):
                 found[leak.what] += 1
                 if len(named) < LEAKS_NAMED:
@@ -48,9 +49,7 @@ def review(*, pairs: Path, rejected: Path, report: Path, leaks: Leaks, seed: int
     accepted_shown, checked = samples(
         looked_at(), random.Random(f"{seed}-review"), (SHOWN, lambda pair: True), (CHECKED, _asks)
     )
-    (rejected_shown,) = samples(
-        tables.read(Rejected, rejected), random.Random(f"{seed}-rejected"), (SHOWN, lambda pair: True)
-    )
+    (rejected_shown,) = samples(Rows(Rejected, rejected), random.Random(f"{seed}-rejected"), (SHOWN, lambda pair: True))
     content = read_json(report) | {
         "leaks": {
             "test_questions": len(leaks.questions),

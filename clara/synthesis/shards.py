@@ -1,12 +1,12 @@
 """Many jobs' rows as one job's: passages in equal parts, and their results put together again in order."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from clara.files import read_json, write_json
 from clara.records import Pair
-from clara.row_files import write_rows
+from clara.row_files import Rows, write_rows
 from clara.synthesis import published, report, tables
 from clara.synthesis.leaks import Leaks
 from clara.synthesis.rows import Rejected
@@ -47,7 +47,7 @@ def gather(
 
     def kept() -> Iterator[Pair]:
         for path in shard_pairs:
-            for pair in tables.read(Pair, path):
+            for pair in Rows(Pair, path):
                 if leaks is not None and leaks.of(pair):
                     left_out.append(Rejected(**pair.model_dump(), reason="leak"))
                 else:
@@ -56,18 +56,18 @@ def gather(
 
     def others() -> Iterator[Rejected]:
         for path in shard_rejected:
-            yield from _told(tables.read(Rejected, path), rows.reject)
-        yield from _told(iter(left_out), rows.reject)
+            yield from _told(Rows(Rejected, path), rows.reject)
+        yield from _told(left_out, rows.reject)
 
     tables.write(Pair, pairs, kept())
     tables.write(Rejected, rejected, others())
     for path in exports:
         write: Any = published.write if path.name == "released.jsonl" else write_rows
-        write(path, tables.read(Pair, pairs))
+        write(path, Rows(Pair, pairs))
     write_json(summary, report.gathered([read_json(path) for path in shard_reports], rows))
 
 
-def _told(rows: Iterator[Rejected], tell: Callable[[Rejected], None]) -> Iterator[Rejected]:
+def _told(rows: Iterable[Rejected], tell: Callable[[Rejected], None]) -> Iterator[Rejected]:
     for row in rows:
         tell(row)
         yield row

@@ -17,8 +17,9 @@ from clara.records import Passage
 from clara.row_files import read_rows, write_rows
 from clara.synthesis import loop, published, report
 from clara.synthesis.cache import ReplyCache
-from clara.synthesis.engine import Deferred, TextEngine, choose, model_identity, with_threads
+from clara.synthesis.engine import Deferred, TextEngine, choose
 from clara.synthesis.forecast import FIRST, Forecast, sentence
+from clara.synthesis.identity import model_identity, with_threads
 from clara.synthesis.passages import spread
 from clara.synthesis.requests import Drawing
 from clara.synthesis.rows import KINDS, Kind, Outcome
@@ -165,7 +166,8 @@ def _engine(settings: Synthesis, dtype: str, card: Path, state: Path, cpu_thread
         identity = f"openai {folder}"
     else:
         folder = _folder(settings.model, card)
-        identity = with_threads(model_identity(folder, dtype), cpu_threads)
+        known = {} if settings.model else read_json(card).get("files", {})
+        identity = with_threads(model_identity(folder, dtype, state=state, known=known), cpu_threads)
 
     def start() -> TextEngine:
         return choose(

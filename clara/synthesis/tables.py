@@ -1,40 +1,17 @@
-"""Tables of rows that need not fit into memory: read and written a group at a time."""
+"""Tables of rows that need not fit into memory, written a group at a time (`clara.row_files.Rows` reads them so)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from clara.errors import ClaraError, DataError
-from clara.files import atomic_path, reading
-from clara.records import Record, parse_row
+from clara.files import atomic_path
+from clara.records import Record
 
 RecordType = TypeVar("RecordType", bound=Record)
 
-ROWS_READ = 4096
 ROWS_WRITTEN = 65536
 """Rows of a group, always as many: the same rows give the same bytes, however they came."""
-
-
-def read(kind: type[RecordType], path: Path) -> Iterator[RecordType]:
-    """The records of a Parquet file, one after the other.
-
-    Raises:
-        DataError: the file is missing or damaged, or a row is malformed.
-    """
-    import pyarrow.parquet
-
-    number = 0
-    try:
-        with reading(path), Path(path).open("rb") as file:
-            for batch in pyarrow.parquet.ParquetFile(file).iter_batches(ROWS_READ):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield parse_row(kind, row, f"{path} row {number}")
-    except (ClaraError, GeneratorExit):
-        raise
-    except Exception as error:  # the reader raises many kinds on a damaged file
-        raise DataError(f"{path} is no readable Parquet file ({error}); delete it and run its step again") from error
 
 
 def write(kind: type[RecordType], path: Path, rows: Iterable[RecordType]) -> None:

@@ -1,23 +1,31 @@
 """Examples on disk: tokenized once, read by memory map, whatever their number."""
 
 import json
-from collections.abc import Iterable, Sequence
+import shutil
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, BinaryIO, overload
 
 import numpy
+import torch
+from torch import Tensor
 
-from clara.files import atomic_folder
+from clara.folders import atomic_folder
 from clara.training.examples import Example
 
-TOKENS, TEXTS, PLACES = "tokens.npy", "texts.npy", "places.npy"
+FOLDER = "examples-"
+"""How the names of the folders begin, in a stage's state folder."""
+TOKENS, TEXTS, PLACES, SALIENCE = "tokens.npy", "texts.npy", "places.npy", "salience.npy"
 
 
 class ExampleFile(Sequence[Example]):
     """The examples in a folder, or some of them by number; one is made when it is asked for.
 
     `tokens.npy` holds the ids of all examples in turn (int32: prompt, target, then the texts to read), `texts.npy` a
-    line of JSON for each (UTF-8), `places.npy` where each ends in both.
+    line of JSON for each (UTF-8), `places.npy` where each ends in both, `salience.npy` weights of tokens (float32) or
+    nothing.
     """
 
     def __init__(self, folder: Path, numbers: "range | numpy.ndarray[Any, Any] | None" = None) -> None:
@@ -49,22 +57,53 @@ class ExampleFile(Sequence[Example]):
         documents, gold = tuple(content.pop("documents")), tuple(content.pop("gold"))
         return Example(documents=documents, prompt=prompt, target=target, gold=gold, read=tuple(read), **content)
 
+    @property
+    def salience(self) -> Tensor | None:
+        """Weights of tokens that were kept with the examples."""
+        weights = numpy.load(self.folder / SALIENCE)
+        return torch.from_numpy(weights) if len(weights) else None
+
     def chosen(self, indices: Sequence[int]) -> "ExampleFile":
         """Some of these examples."""
         return ExampleFile(self.folder, numpy.asarray(self._numbers)[numpy.asarray(indices, dtype=numpy.int64)])
 
 
-def on_disk(folder: Path, examples: Iterable[Example]) -> ExampleFile:
-    """The examples of an earlier call with this folder; `examples` are gone through only where there was none."""
-    if not (folder / PLACES).exists():
-        with atomic_folder(folder) as temporary:
+def whole(folder: Path) -> bool:
+    """Whether the examples of a folder have all been written: it takes its name at the end."""
+    return all((folder / name).exists() for name in (TOKENS, TEXTS, PLACES, SALIENCE))
+
+
+def on_disk(
+    folder: Path, examples: Iterable[Example], *, salience: Callable[[], Tensor | None] = lambda: None
+) -> ExampleFile:
+    """The examples of an earlier call with this folder; `examples` are gone through only where there was none.
+
+    Args:
+        folder: where they lie.
+        examples: what to write.
+        salience: gives the weights of tokens to keep with them, before anything is written.
+    """
+    if not whole(folder):
+        weights = salience()
+        with atomic_folder(folder, alone=True) as temporary:
+            kept = torch.empty(0) if weights is None else weights.cpu()
+            numpy.save(temporary / SALIENCE, kept.numpy())
             _write(temporary, examples)
     return ExampleFile(folder)
 
 
+def drop(state: Path) -> None:
+    """Deletes all examples in a stage's state folder, those too that a kill left half written."""
+    for folder in [*state.glob(f"{FOLDER}*"), *state.glob(f".{FOLDER}*")]:
+        shutil.rmtree(folder, ignore_errors=True)  # NFS keeps what another process has open until it is closed
+
+
 def _write(folder: Path, examples: Iterable[Example]) -> None:
-    places = [(0, 0)]
-    with (folder / "tokens").open("wb") as tokens, (folder / "texts").open("wb") as texts:
+    ends = array("q", (0, 0))  # sixteen bytes an example
+    with (
+        _array(folder / TOKENS, numpy.dtype(numpy.int32)) as tokens,
+        _array(folder / TEXTS, numpy.dtype(numpy.uint8)) as texts,
+    ):
         for example in examples:
             parts = [example.prompt, example.target, *example.read]
             content = {
@@ -79,10 +118,27 @@ def _write(folder: Path, examples: Iterable[Example]) -> None:
             line = json.dumps(content, ensure_ascii=False).encode() + b"\n"
             tokens.write(ids.tobytes())
             texts.write(line)
-            places.append((places[-1][0] + len(ids), places[-1][1] + len(line)))
-    for name, kind in ((TOKENS, numpy.int32), (TEXTS, numpy.uint8)):
-        plain = folder / name.removesuffix(".npy")
-        values = numpy.memmap(plain, dtype=kind, mode="r") if plain.stat().st_size else numpy.empty(0, kind)
-        numpy.save(folder / name, values)
-        plain.unlink()
-    numpy.save(folder / PLACES, numpy.array(places, dtype=numpy.int64))
+            ends.extend((ends[-2] + len(ids), ends[-1] + len(line)))
+    numpy.save(folder / PLACES, numpy.array(ends).reshape(-1, 2))
+
+
+@contextmanager
+def _array(path: Path, kind: "numpy.dtype[Any]") -> Iterator[BinaryIO]:
+    """A file whose values, written one after the other, become the array that `numpy.load` gives.
+
+    A copy with the right header would take the disk twice. numpy leaves room in a header for the number to grow.
+    """
+    with path.open("wb") as file:
+        _header(file, kind, 0)
+        start = file.tell()
+        yield file
+        count = (file.tell() - start) // kind.itemsize
+        file.seek(0)
+        _header(file, kind, count)
+        assert file.tell() == start
+
+
+def _header(file: BinaryIO, kind: "numpy.dtype[Any]", count: int) -> None:
+    layout: Any = numpy.lib.format  # without types
+    content = {"descr": layout.dtype_to_descr(kind), "fortran_order": False, "shape": (count,)}
+    layout.write_array_header_1_0(file, content)

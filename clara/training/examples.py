@@ -1,16 +1,23 @@
 """Records to examples: what is compressed, what is asked, what must be written."""
 
-import math
 import random
 import sys
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import accumulate, takewhile
 from typing import Literal
 
 from clara.errors import DataError
-from clara.records import Pair, Prediction, Question, document_id
+from clara.records import Pair, Prediction, Question
 from clara.tokens import CompressorInput, Encoder
+from clara.training.rows import units
+
+READ_AGAIN = 64
+"""Texts whose ids are kept while examples are tokenized: neighbours share documents."""
+SURELY_FIT = 4
+"""Letters a token, up to which a list is tokenized as a whole before anything else: it will most likely fit."""
 
 
 @dataclass(frozen=True)
@@ -40,34 +47,13 @@ class Example:
         return tokens.framed(self.read[0]) if self.read else tokens.to_compress(self.question)
 
 
-def chosen_rows(pairs: Sequence[Pair], rows: str, *, document_share: float = 1.0) -> list[Pair]:
-    """The rows to pretrain on: `accepted` as they come, `templates`: made by rule alone, `all`: rejected ones too.
-
-    Rejected rows come in a file of their own; by the order of ids they lie among the accepted ones, so that a list cut
-    to its longest does not drop them first. Those of which nothing could be read have no question or answer, and
-    nothing can be learnt from them.
-
-    Args:
-        pairs: synthesized rows.
-        rows: which of them.
-        document_share: only of this share of the documents, the first by id, which is a hash: a smaller choice is part
-            of a larger one (Table 11).
-    """
-    whole = [pair for pair in pairs if pair.answer and (pair.question or pair.kind == "paraphrase")]
-    chosen = [pair for pair in whole if rows != "templates" or pair.source == "templates"]
-    documents = sorted({pair.document_id for pair in chosen})
-    kept = set(documents[: math.ceil(document_share * len(documents))])
-    taken = [pair for pair in chosen if pair.document_id in kept]
-    return sorted(taken, key=lambda pair: pair.id) if rows == "all" else taken
-
-
 def pretraining_examples(
-    pairs: Sequence[Pair], tokens: Encoder, *, kinds: Sequence[str], qa_target: str, max_target_tokens: int
+    pairs: Iterable[Pair], tokens: Encoder, *, kinds: Sequence[str], qa_target: str, max_target_tokens: int
 ) -> Iterator[Example]:
     """Examples of SCP pretraining (paper, section 2.2), one document each.
 
     Args:
-        pairs: synthesized rows.
+        pairs: synthesized rows, gone through several times (`clara.training.rows.units`).
         tokens: encoder of the model.
         kinds: kinds of rows to use.
         qa_target: `list`: all pairs of one kind and document are one target, questions included (paper); `answer`:
@@ -77,52 +63,42 @@ def pretraining_examples(
     Raises:
         DataError: no row is of one of these kinds.
     """
-    rows = [pair for pair in pairs if pair.kind in kinds]
-    found = Counter(pair.kind for pair in pairs)
-    if absent := [kind for kind in kinds if kind not in found]:  # trained on the others alone, it would be another run
-        raise DataError(
-            f"pretraining.kinds names {', '.join(absent)}, but no synthesized row to train on is of that kind (found: "
-            f"{', '.join(f'{kind} {count}' for kind, count in sorted(found.items())) or 'none at all'}); synthesize "
-            "such rows or leave the kind out"
-        )
-    lists: dict[tuple[str, str], list[Pair]] = defaultdict(list)
-    for pair in rows:
-        if pair.kind == "paraphrase":
-            target = tokens.target(pair.answer, max_tokens=max_target_tokens)
-            yield _on_document(pair, tokens.paraphrase_prompt(1), target)
-        elif qa_target == "answer":
-            target = tokens.target(pair.answer, max_tokens=max_target_tokens)
-            yield _on_document(pair, tokens.answer_prompt(pair.question, 1), target)
+    for pair, lines in units(pairs, kinds=kinds, qa_target=qa_target):
+        if lines:
+            prompt, target = tokens.pairs_prompt(1), _list_target(lines, tokens, max_target_tokens)
         else:
-            lists[pair.document_id, pair.kind].append(pair)
-    for group in lists.values():
-        target = _list_target(group, tokens, max_target_tokens)
-        yield _on_document(group[0], tokens.pairs_prompt(1), target)
+            target = tokens.target(pair.answer, max_tokens=max_target_tokens)
+            alone = pair.kind == "paraphrase"
+            prompt = tokens.paraphrase_prompt(1) if alone else tokens.answer_prompt(pair.question, 1)
+        yield Example(pair.id, pair.document_id, (pair.document,), prompt, target)
 
 
 def tokenized(
     examples: Iterable[Example], tokens: Encoder, *, read: Literal["documents", "question"]
 ) -> Iterator[Example]:
     """The same examples with what is read of them, their documents or their question, as ids too."""
+    ids_of = lru_cache(READ_AGAIN)(tokens.text)
     for example in examples:
         texts = example.documents if read == "documents" else (example.question,)
-        yield replace(example, read=tuple(tokens.text(text) for text in texts))
+        yield replace(example, read=tuple(ids_of(text) for text in texts))
 
 
-def _on_document(pair: Pair, prompt: list[int], target: list[int]) -> Example:
-    return Example(pair.id, pair.document_id, (pair.document,), prompt, target)
+def _list_target(lines: Sequence[str], tokens: Encoder, max_tokens: int) -> list[int]:
+    """Question and answer lines; as many whole pairs as fit, at least the first.
 
-
-def _list_target(pairs: Sequence[Pair], tokens: Encoder, max_tokens: int) -> list[int]:
-    """Question and answer lines; as many whole pairs as fit, at least the first."""
-    text = ""
-    for pair in pairs:
-        longer = f"{text}\n" if text else ""
-        longer += f"Question: {pair.question}\nAnswer: {pair.answer}"
-        if text and len(tokens.text(longer)) >= max_tokens:
-            break
-        text = longer
-    return tokens.target(text, max_tokens=max_tokens)
+    A token may reach over the end of a pair, so that only the ids of the joined text tell its length; those of single
+    pairs tell where to look.
+    """
+    room, number = max_tokens - 1, len(lines)  # without the end of the turn
+    joined = lru_cache(lambda number: tokens.text("\n".join(lines[:number])))
+    if number > 1 and (sum(map(len, lines)) > SURELY_FIT * room or len(joined(number)) > room):
+        ends = accumulate(len(tokens.text(f"{line}\n")) for line in lines)
+        number = max(1, sum(1 for _ in takewhile(lambda end: end <= room, ends)))
+        while number < len(lines) and len(joined(number + 1)) <= room:
+            number += 1
+        while number > 1 and len(joined(number)) > room:
+            number -= 1
+    return [*joined(number)[:room], tokens.end_of_turn]
 
 
 def shown_documents(question: Question, *, top_k: int, seed: int) -> list[int]:
@@ -223,7 +199,15 @@ def hold_out(examples: Sequence[Example], *, count: int, seed: int) -> tuple[lis
     Raises:
         DataError: there are fewer than two groups.
     """
-    names = [example.group for example in examples]
+    return held_out([example.group for example in examples], count=count, seed=seed)
+
+
+def held_out(names: Sequence[str], *, count: int, seed: int) -> tuple[list[int], list[int]]:
+    """The same of the examples' groups alone.
+
+    Raises:
+        DataError: as `hold_out`.
+    """
     groups = sorted(set(names))
     if len(groups) < 2:
         raise DataError(
@@ -241,8 +225,3 @@ def hold_out(examples: Sequence[Example], *, count: int, seed: int) -> tuple[lis
         number += sizes[group]
     validation = [index for index, name in enumerate(names) if name in held]
     return [index for index, name in enumerate(names) if name not in held], validation[: max(limit, 1)]
-
-
-def unique_documents(examples: Sequence[Example]) -> dict[str, str]:
-    """Document id → text of every document that the examples name."""
-    return {document_id(text): text for example in examples for text in example.documents}

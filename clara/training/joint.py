@@ -16,6 +16,9 @@ from clara.training.examples import Example
 from clara.training.micro_batches import Load
 from clara.training.objectives import Outcome, Totals
 
+NOISE = int.from_bytes(b"gumbel", "big")
+"""Sets the noise's stream of random numbers apart from that of dropout, which a CPU draws from the same seed."""
+
 SelectionForm = Literal["straight_through", "gumbel", "soft", "marginal"]
 
 
@@ -77,7 +80,7 @@ class JointObjective(nn.Module):
         temperature = annealed(self.temperature, progress)
         noise = None
         if self.selection == "gumbel" and self.model.training:
-            noise = gumbel_noise(pools.scores, torch.Generator().manual_seed(seed))
+            noise = gumbel_noise(pools.scores, torch.Generator().manual_seed(seed ^ NOISE))
         chosen = top_k(
             pools.scores,
             valid=pools.valid,

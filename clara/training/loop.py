@@ -20,7 +20,7 @@ from clara.training.examples import Example
 from clara.training.micro_batches import micro_batches, padding
 from clara.training.objectives import Objective, Totals
 from clara.training.prefetch import ahead
-from clara.training.processes import any_process, join_launch, sum_gradients, total, wait_for_all
+from clara.training.processes import any_process, join_launch, sum_gradients, total, wait_for_all, wait_on_hosts
 from clara.training.runlog import RunLog
 from clara.training.sampling import Sampler
 
@@ -113,6 +113,7 @@ def train(
                     ),
                 )
             if stopping and not last:
+                wait_on_hosts(accelerator)  # the launcher gives process 0, which saves, 30 s once another one has ended
                 log.say(f"stopped after step {step}; run again to go on from there")
                 raise SystemExit(EXIT_TERMINATED)
             if step % plan.log_every == 0:

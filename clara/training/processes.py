@@ -1,8 +1,10 @@
 """Several processes on one training run: each takes its share of a step, and what is small is summed."""
 
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,6 +12,11 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from clara.errors import ResourceError
+
+POLL_SECONDS = 0.5
+SILENT_SECONDS = 120.0
+"""A main process that has given no sign of life for so long is taken for lost. It may wait half a minute for the lease
+of a dead one first, and NFS tells of a touched file a minute later."""
 
 
 def join_launch() -> Accelerator:
@@ -75,13 +82,32 @@ def any_process(flag: bool, accelerator: Accelerator) -> bool:
     """Whether the flag is up anywhere: all processes stop after the same step, or they would wait for each other."""
     if accelerator.num_processes == 1:
         return flag
+    return _count(flag, accelerator) > 0
+
+
+def wait_on_hosts(accelerator: Accelerator) -> None:
+    """Returns when all processes have come here, whatever their GPUs still do.
+
+    A process that has ended is noticed at once, as its connections are closed; NCCL would wait for it for minutes.
+
+    Raises:
+        ResourceError: another process has ended.
+    """
+    if accelerator.num_processes > 1:
+        _count(False, accelerator)
+
+
+def _count(flag: bool, accelerator: Accelerator) -> float:
+    """In how many processes the flag is up.
+
+    Between the hosts: on a GPU this would wait for all that is under way, and `any_process` is called at every step.
+    """
     count = torch.tensor(float(flag))
     try:
-        # Between the hosts: on a GPU this would wait at every step for all that is under way.
         torch.distributed.all_reduce(count, group=_hosts())
     except RuntimeError as error:
         raise _lost(accelerator) from error
-    return bool(count > 0)
+    return float(count)
 
 
 def wait_for_all(accelerator: Accelerator) -> None:
@@ -91,3 +117,30 @@ def wait_for_all(accelerator: Accelerator) -> None:
         ResourceError: another process has ended.
     """
     float(total(torch.zeros((), device=accelerator.device), accelerator))  # on a GPU, reading it is what waits
+
+
+def await_main(done: Callable[[], bool], accelerator: Accelerator, *, beat: Path) -> None:
+    """Returns when the main process is done, which may take hours: no collective waits longer than some minutes.
+
+    Args:
+        done: whether it is, by what lies on the disk.
+        accelerator: of the launch.
+        beat: a file that the main process touches again and again as long as it lives, or makes when it begins.
+
+    Raises:
+        ResourceError: it has been left untouched for SILENT_SECONDS.
+    """
+    seen, since = _touched(beat), time.monotonic()
+    while not done():
+        if (touched := _touched(beat)) != seen:
+            seen, since = touched, time.monotonic()
+        elif time.monotonic() - since > SILENT_SECONDS:
+            raise _lost(accelerator)
+        time.sleep(POLL_SECONDS)
+
+
+def _touched(path: Path) -> int | None:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None

@@ -32,7 +32,7 @@ class RunLog:
 
     def add(self, step: int, split: str, numbers: dict[str, float]) -> None:
         """Adds a row and prints it."""
-        self.rows.append({"step": step, "split": split, **{k: round(v, 8) for k, v in numbers.items()}})
+        self.rows.append({"step": step, "split": split, **{k: _shortened(v) for k, v in numbers.items()}})
         rest = ""
         if split == "train":
             each = (time.monotonic() - self._started) / max(step - self._done, 1)
@@ -48,6 +48,11 @@ class RunLog:
         """Prints one line to standard error."""
         if not self.quiet:
             print(f"{self.label}: {text}", file=sys.stderr, flush=True)
+
+
+def _shortened(value: float) -> float:
+    """Eight digits, wherever they begin: more than float32 has, and a small learning rate keeps its own."""
+    return float(f"{value:.8g}") if isinstance(value, float) else value
 
 
 def write_history(path: Path, rows: list[dict[str, Any]]) -> None:

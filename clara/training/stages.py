@@ -2,11 +2,13 @@
 
 import hashlib
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
+
+import torch
 
 from clara import lease
 from clara.config.rules import Pretrain, TrainJoint, TuneInstructions
@@ -18,10 +20,9 @@ from clara.model.adapters import COMPRESSOR, GENERATOR
 from clara.model.clara import ClaraModel, Shape
 from clara.model.store import MemoryStore
 from clara.records import Pair, Question
-from clara.training.example_file import ExampleFile, on_disk
+from clara.training.example_file import FOLDER, ExampleFile, drop, on_disk, whole
 from clara.training.examples import (
     Example,
-    chosen_rows,
     hold_out,
     instruction_examples,
     joint_examples,
@@ -33,22 +34,31 @@ from clara.training.joint import JointObjective, RankingObjective
 from clara.training.loop import train
 from clara.training.objectives import CompressionObjective, Objective
 from clara.training.prefetch import AheadStore
-from clara.training.processes import join_launch, wait_for_all
+from clara.training.processes import await_main, join_launch, wait_for_all
+from clara.training.rows import chosen_rows, distinct
 from clara.training.runlog import write_history
 from clara.training.sampling import Sampler
+
+NO_FLOAT16 = (
+    "{}, but trainings need bfloat16 or float32: they do not scale the loss, and small gradients become 0 in float16; "
+    "set backbone.dtype to bfloat16"
+)
 
 
 def pretrain(
     settings: Pretrain,
     *,
     ratio: int,
-    pairs: Sequence[Pair],
+    pairs: Iterable[Pair],
     backbone: Path,
     state: Path,
     card: Path,
     inputs: list[Path],
 ) -> None:
-    """Trains compressor and generator on synthesized rows (paper, section 2.2) and writes the checkpoint."""
+    """Trains compressor and generator on synthesized rows (paper, section 2.2) and writes the checkpoint.
+
+    The main process alone goes through `pairs`, several times, and holds none of them afterwards.
+    """
     memory, lora = settings.memory, settings.lora
     if ratio > memory.document_max_tokens:
         raise ConfigError(
@@ -65,15 +75,16 @@ def pretrain(
         memory.idf_power,
     )
     model = ClaraModel(_backbone(backbone, settings), shape, seed=settings.seed)
-    model.set_salience(sorted({pair.document for pair in pairs}))
-    examples = partial(
-        pretraining_examples,
-        chosen_rows(pairs, settings.pretraining.rows, document_share=settings.pretraining.document_share),
-        model.tokens,
-        kinds=settings.pretraining.kinds,
-        qa_target=settings.pretraining.qa_target,
-        max_target_tokens=settings.pretraining.max_target_tokens,
-    )
+
+    def examples() -> Iterator[Example]:
+        return pretraining_examples(
+            chosen_rows(pairs, settings.pretraining.rows, document_share=settings.pretraining.document_share),
+            model.tokens,
+            kinds=settings.pretraining.kinds,
+            qa_target=settings.pretraining.qa_target,
+            max_target_tokens=settings.pretraining.max_target_tokens,
+        )
+
     objective = CompressionObjective(
         model, mse_weight=settings.pretraining.mse_weight, mse_reduction=settings.pretraining.mse_reduction
     )
@@ -90,6 +101,7 @@ def pretrain(
         inputs=inputs,
         parent=None,
         together=settings.pretraining.pairs_together,
+        weigh=lambda: model.set_salience(distinct(pair.document for pair in pairs)),
     )
 
 
@@ -212,8 +224,13 @@ def run_stage(
     together: int = 1,
     read: Literal["documents", "question"] = "documents",
     fetch: Callable[[Sequence[Example]], None] | None = None,
+    weigh: Callable[[], None] | None = None,
 ) -> None:
-    """Trains what `learns` names by `plan` and writes the checkpoint: what every stage ends with."""
+    """Trains what `learns` names by `plan` and writes the checkpoint: what every stage ends with.
+
+    The main process alone makes the examples, and weighs tokens by `weigh` where there is one; the others wait, and
+    read what it left. When the checkpoint is written, the examples are deleted.
+    """
     if plan.gradient_checkpointing:
         if model.backbone.compiled:
             raise ConfigError(
@@ -221,14 +238,19 @@ def run_stage(
                 "cannot take up the adapter that a layer is recomputed with; set one of them to false"
             )
         model.checkpoint_layers()
+    if plan.steps and model.backbone.dtype == torch.float16:
+        raise ConfigError(NO_FLOAT16.format(f"{stage} computes in float16"))
     launch = join_launch()
     with lease.held(state) if launch.is_main_process else nullcontext():
         identity = _identity(settings, model.shape, inputs)
-        folder = state / f"examples-{identity[:16]}"
+        folder = state / f"{FOLDER}{identity[:16]}"
         if launch.is_main_process:
-            on_disk(folder, tokenized(make(), model.tokens, read=read))
-        wait_for_all(launch)
+            on_disk(folder, tokenized(make(), model.tokens, read=read), salience=partial(_weighed, model, weigh))
+        else:
+            await_main(partial(whole, folder), launch, beat=state / lease.FILE)
         examples = ExampleFile(folder)
+        if examples.salience is not None and model.salience is not None:
+            model.salience.copy_(examples.salience)
         for example in examples:  # before the first step, not at the step that draws the longest
             length = len(example.prompt) + len(example.target)
             model.backbone.require_room(length, f"the prompt of {example.key} with its target")
@@ -248,13 +270,25 @@ def run_stage(
             label=f"{stage} {card.parent.name}",
             fetch=fetch,
         )
-    if launch.is_main_process:
-        folder = card.parent
-        write_history(folder / "history.jsonl", rows)
-        checkpoint.save(folder, model, stage=stage, learned=learns, parent=parent, card_name=card.name)
-        made = [card, folder / "history.jsonl"]
-        write_provenance(folder, settings.model_dump(), seed=settings.seed, inputs=inputs, outputs=made)
-    wait_for_all(launch)  # whoever returns from here finds the checkpoint
+        del examples  # and the maps of its files
+        if launch.is_main_process:
+            written = card.parent
+            write_history(written / "history.jsonl", rows)
+            checkpoint.save(written, model, stage=stage, learned=learns, parent=parent, card_name=card.name)
+            made = [card, written / "history.jsonl"]
+            write_provenance(written, settings.model_dump(), seed=settings.seed, inputs=inputs, outputs=made)
+        wait_for_all(launch)  # nobody reads the examples any more
+        if launch.is_main_process:
+            drop(state)
+        wait_for_all(launch)  # whoever returns from here finds the checkpoint, and no examples
+
+
+def _weighed(model: ClaraModel, weigh: Callable[[], None] | None) -> torch.Tensor | None:
+    """The weights of tokens by `weigh`; None where there is nothing to weigh by."""
+    if weigh is None:
+        return None
+    weigh()
+    return model.salience
 
 
 def _identity(settings: Any, shape: Shape, inputs: list[Path]) -> str:

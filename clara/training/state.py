@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from clara.errors import ClaraError
-from clara.files import atomic_folder, sha256_file
+from clara.files import sha256_file
+from clara.folders import atomic_folder
 
 KEPT = 2
 """States kept: the newest, and one before it should the newest be damaged."""
@@ -37,18 +38,22 @@ class TrainingState:
 def save(folder: Path, state: TrainingState) -> None:
     """Writes `step-NNNNNN/`, whole or not at all, and drops states older than the last two.
 
+    The caller holds the lease of `folder`: what was half written there is of a process that was killed.
+
     Raises:
         ResourceError: the disk is full or locked; the states before this one are kept.
     """
-    with atomic_folder(folder / f"step-{state.step:06d}") as temporary:
+    with atomic_folder(folder / f"step-{state.step:06d}", alone=True) as temporary:
         save_file(state.parameters, temporary / "parameters.safetensors")
         save_file(state.moments, temporary / "moments.safetensors")
         hashes = {name: sha256_file(temporary / name) for name in ("parameters.safetensors", "moments.safetensors")}
         card = {"step": state.step, "identity": state.identity, "files": hashes, "history": state.history}
         card["finished"] = state.finished
         (temporary / "card.json").write_text(json.dumps(card), encoding="utf-8")
-    for old in sorted(folder.glob("step-*"))[:-KEPT]:
+    for old in _saved(folder)[:-KEPT]:
         shutil.rmtree(old)
+    for half in folder.glob(".step-*"):
+        shutil.rmtree(half, ignore_errors=True)
 
 
 def drop(folder: Path) -> None:
@@ -59,11 +64,17 @@ def drop(folder: Path) -> None:
 
 def newest(folder: Path) -> TrainingState | None:
     """The newest intact state below `folder`; damaged ones are passed over."""
-    for path in sorted(folder.glob("step-*"), reverse=True):
+    for path in reversed(_saved(folder)):
         state = _read(path)
         if state is not None:
             return state
     return None
+
+
+def _saved(folder: Path) -> list[Path]:
+    """Folders of states, oldest first; by number, as the seventh digit makes a name that sorts before six."""
+    named = [path for path in folder.glob("step-*") if path.name[5:].isdecimal()]
+    return sorted(named, key=lambda path: int(path.name[5:]))
 
 
 def _read(path: Path) -> TrainingState | None:

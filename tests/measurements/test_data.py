@@ -24,6 +24,15 @@ def test_synthesized_rows_are_counted_by_kind_in_words() -> None:
     assert complex_ == dict.fromkeys(complex_, 0) | {"kind": "complex"}
 
 
+def test_a_document_whose_rows_lie_apart_is_counted_once() -> None:
+    pairs = tiny.pairs()
+    apart = [*pairs[::2], *pairs[1::2], *pairs[::2]]
+    once, found = synthesis_rows(pairs, {}), synthesis_rows(apart, {})
+    for name in ("documents", "input_words"):
+        assert [row[name] for row in found] == [row[name] for row in once]
+    assert found[0]["rows"] == sum(pair.kind == "simple" for pair in apart)
+
+
 def test_questions_are_counted_by_file(tmp_path: Path) -> None:
     rows = [*tiny.questions(), tiny.question(9, docs=[0, 1], gold=[])]
     write_rows(tmp_path / "nq.test.normal.jsonl", rows)

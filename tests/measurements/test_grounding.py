@@ -64,6 +64,7 @@ class Server(ThreadingHTTPServer):
     """Answers chat completions by what the last message holds; keeps what it was asked."""
 
     asked: list[dict[str, Any]]
+    broken = False
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -73,6 +74,9 @@ class Handler(BaseHTTPRequestHandler):
         text = body["messages"][-1]["content"]
         if "Reference answer" in text:
             reply = 'Here: {"agreed": 1, "added": 1, "missing": 0}'
+        elif "Answer: dear" in text and self.server.broken:  # type: ignore[attr-defined]
+            self.send_error(400)
+            return
         elif "Answer: odd" in text:
             reply = "I cannot say."
         else:
@@ -120,6 +124,21 @@ def test_a_judge_is_asked_twice_an_answer_and_its_replies_are_kept(server: Serve
     kept.write_text(kept.read_text() + '{"key": "hal')
     again = measure(rows, pools(3), RESAMPLING, judge=ServedJudge(address, "m", replies=kept), judged=2)
     assert (again, len(server.asked)) == (found, 4)
+
+
+def test_a_failed_reply_and_half_a_line_cost_no_other_reply(server: Server, tmp_path: Path) -> None:
+    address, kept = f"http://127.0.0.1:{server.server_port}/v1", tmp_path / "replies.jsonl"
+    answers = [(prediction(n, "dear" if n == 1 else f"Aro {n}", [0]), DOCS[:1]) for n in range(3)]
+    server.broken = True
+    with pytest.raises(ResourceError, match="did not answer"):
+        ServedJudge(address, "m", replies=kept).judge(answers)
+    assert len(kept.read_text().splitlines()) == len(server.asked) - 1  # all that came, in a part that failed
+    kept.write_text(kept.read_text() + '{"key": "hal')
+    server.broken = False
+    found = ServedJudge(address, "m", replies=kept).judge(answers)
+    assert len(server.asked) == 2 * 3 + 1  # each once, and the failed one again
+    assert ServedJudge(address, "m", replies=kept).judge(answers) == found
+    assert len(server.asked) == 2 * 3 + 1
 
 
 def test_a_judge_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

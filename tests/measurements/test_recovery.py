@@ -18,14 +18,17 @@ from clara.measurements.bert_score import BertScore
 from clara.model import checkpoint
 from clara.model.clara import ClaraModel
 from clara.records import Prediction, Question, document_id
+from clara.training.examples import hold_out
 from tests import tiny
 
 RESAMPLING = Resampling(samples=100, confidence=0.9, seed=1)
 VALUES = config.load(Path(__file__).parents[2] / "config.yaml")
 
 
-def settings(documents: int) -> RewriteDocuments:
-    changes = {"measurements": {"recovery": {"documents": documents}}, "pretraining": {"kinds": ["simple"]}}
+def settings(documents: int, **pretraining: str) -> RewriteDocuments:
+    changes = {
+        "measurements": {"recovery": {"documents": documents}}, "pretraining": {"kinds": ["simple"], **pretraining}
+    }  # fmt: skip
     return parse_settings(
         RewriteDocuments, json.dumps(settings_for("rewrite_documents", config.merge(VALUES, changes)))
     )
@@ -35,21 +38,31 @@ def asked(gold: list[str]) -> list[Question]:
     return [Question(id="q", question="?", golden_answers=["x"], docs=gold, pos_index=list(range(len(gold))))]
 
 
-def test_seen_are_the_documents_that_training_kept_and_unseen_those_without_a_row(model: ClaraModel) -> None:
+def test_seen_are_the_documents_that_training_kept_and_unseen_those_without_a_row() -> None:
     pairs = [pair for pair in tiny.pairs() if pair.document != tiny.TEXTS[0]]
-    chosen = recovery.choose(pairs, asked([tiny.TEXTS[0], tiny.TEXTS[1], "New\nNew."]), model.tokens, settings(9))
+    chosen = recovery.choose(pairs, asked([tiny.TEXTS[0], tiny.TEXTS[1], "New\nNew."]), settings(9))
     assert set(chosen["unseen"]) == {tiny.TEXTS[0], "New\nNew."}
     assert len(chosen["seen"]) == 4  # of five documents with rows, one is held out for validation
     assert set(chosen["seen"]) < set(tiny.TEXTS[1:])
-    few = recovery.choose(pairs, asked([tiny.TEXTS[0], "New\nNew."]), model.tokens, settings(1))
+    few = recovery.choose(pairs, asked([tiny.TEXTS[0], "New\nNew."]), settings(1))
     assert few["seen"] == [min(chosen["seen"], key=document_id)]
 
 
-def test_without_an_unseen_document_it_is_refused(model: ClaraModel) -> None:
+@pytest.mark.parametrize("qa_target", ["list", "answer"])
+def test_what_is_held_out_here_is_what_training_holds_out(qa_target: str, model: ClaraModel) -> None:
+    given, plan = settings(9, qa_target=qa_target), {"kinds": ["simple"], "qa_target": qa_target}
+    examples = tiny.pair_examples(model, **plan)
+    training, _ = hold_out(examples, count=given.pretraining.optimization.validation_examples, seed=given.seed)
+    chosen = recovery.choose(tiny.pairs(), asked(["New\nNew."]), given)
+    learned = {text for number in training for text in examples[number].documents}
+    assert chosen["seen"] == sorted(learned, key=document_id)
+
+
+def test_without_an_unseen_document_it_is_refused() -> None:
     with pytest.raises(
-        DataError, match=r"there are no unseen documents to rewrite: .* of 1 gold documents .* 0 are in"
+        DataError, match=r"no unseen documents to rewrite: training has 5, and of 1 gold documents .* 0 are in"
     ):
-        recovery.choose(tiny.pairs(), asked([tiny.TEXTS[1]]), model.tokens, settings(2))
+        recovery.choose(tiny.pairs(), asked([tiny.TEXTS[1]]), settings(2))
 
 
 def test_documents_are_rewritten_from_their_own_memories_and_go_on_after_an_interruption(

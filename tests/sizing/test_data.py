@@ -3,7 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from clara.sizing.data import data_mb, question_counts
+import pytest
+
+from clara import config as configuration
+from clara.sizing.data import data_mb, held_mb, num_examples, num_passages, question_counts
+from tests.sizing.estimates import DEMO, PAPER
 
 
 def benchmark(format: str, **given: Any) -> dict[str, Any]:
@@ -34,7 +38,39 @@ def test_a_corpus_takes_three_times_its_text_above_a_hundred_megabytes(tmp_path:
     assert data_mb("gather_pairs", config) == 6000
     assert data_mb("score", config) == 0
     pools = config | benchmark("2wiki", train="far.json") | {"candidates": {"size": 20}}
-    assert data_mb("measure_data", pools) == round(0.02 * (167_454 - 50_000))
-    assert data_mb("measure_data", config | benchmark("musique", train="far.json") | {"candidates": {"size": 20}}) == 0
+    counted = 120  # bytes of each passage beyond ten thousand: of a million
+    assert data_mb("measure_data", pools) == round(0.02 * (167_454 - 50_000)) + counted
+    few = config | benchmark("musique", train="far.json") | {"candidates": {"size": 20}}
+    assert data_mb("measure_data", few) == counted
     location.unlink()
     assert data_mb("split_passages", config) == 0
+
+
+def asked(source: Path | str, **synthesis: Any) -> dict[str, Any]:
+    changes = {"synthesis": {"num_passages": None, **synthesis}, "corpus": {"source": {"location": str(source)}}}
+    return configuration.merge(DEMO, changes)
+
+
+def test_passages_are_those_asked_for_or_about_those_of_the_file_that_they_come_from(tmp_path: Path) -> None:
+    for name in ("rows.jsonl", "rows.jsonl.gz"):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(6_000_000)
+    assert num_passages(asked(tmp_path / "rows.jsonl")) == 10_000
+    assert num_passages(asked(tmp_path / "rows.jsonl.gz")) == 30_000
+    assert num_passages(asked(tmp_path / "rows.jsonl", num_passages=7)) == 7
+    published = str(tmp_path / "rows.jsonl.gz")
+    assert num_passages(asked(tmp_path / "rows.jsonl", num_passages=7, published=published)) == 30_000
+    assert num_passages(asked("$CLARA_NOT_SET/far")) == num_passages(asked(tmp_path)) == 1_000_000
+
+
+def test_the_papers_pretraining_has_six_million_examples_of_twenty_seven_million_rows() -> None:
+    assert num_examples("pretrain", PAPER) == 6_000_000
+    assert num_examples("pretrain", PAPER, rows=True) == pytest.approx(26.84e6)
+    each = configuration.merge(PAPER, {"pretraining": {"qa_target": "answer", "document_share": 0.5}})
+    assert num_examples("pretrain", each) == pytest.approx(13.42e6)
+    assert num_examples("train_joint", PAPER) == question_counts(PAPER)[0]
+
+
+def test_rows_are_counted_as_held_only_where_they_are_sorted() -> None:
+    assert held_mb(PAPER) < 2_000  # of 67,000 that all rows would take
+    assert held_mb(configuration.merge(PAPER, {"pretraining": {"rows": "all"}})) > 2 * 67_000

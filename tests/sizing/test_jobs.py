@@ -63,8 +63,9 @@ def test_a_job_without_a_gpu_asks_for_none_and_one_by_vllm_for_a_whole_one(share
 def test_kinds_of_a_step_that_show_less_text_are_known_by_wildcards() -> None:
     assert kind_of("predict_baseline", {"baseline": "no_retrieval"}) == "no_retrieval"
     assert kind_of("predict_baseline", {"baseline": "text_rag_tuned"}) == "predict_baseline"
-    assert kind_of("predict_compressed_text", {"method": "hard_words", "ratio": "4"}) == "hard_words"
-    assert kind_of("predict_compressed_text", {"method": "llmlingua2"}) == "predict_compressed_text"
+    for rule in ("predict_compressed_text", "predict_given_compressed_text"):
+        assert kind_of(rule, {"method": "hard_words", "ratio": "4"}) == "hard_words"
+        assert kind_of(rule, {"method": "llmlingua2"}) == rule
     assert kind_of("train_joint", {"variant": "soft"}) == "train_joint"
 
 

@@ -1,13 +1,20 @@
 """Sizes of steps with a model: by hand, monotone, plausible against what was measured (docs/experiments.md)."""
 
-from typing import Any
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 
 from clara import config as configuration
+from clara.model.clara import ClaraModel
 from clara.model_sizes import model_of
+from clara.sizing.data import num_examples
 from clara.sizing.jobs import Sizes
-from clara.sizing.steps import CONTEXT_MB, Site
+from clara.sizing.passes import PROMPT_TOKENS, examples_disk_mb, tokens_shown
+from clara.sizing.steps import CONTEXT_MB, SECTIONS, Site
+from clara.training.example_file import on_disk
+from clara.training.examples import Example, tokenized
 from tests.sizing.estimates import DEMO, MIB, PAPER, size
 
 
@@ -26,7 +33,8 @@ def test_memory_of_a_training_by_hand() -> None:
     kept = 1000 * (2 * (224 * 1152 + 2 * (124**2 + 100**2)) * 4 + 12 * 1000 * 12)
     adapter = 16 * 2 * (2 * 128 + 2 * 128 + 3 * 192)
     trained = adapter * (2 * 16 + 3 * 4)
-    assert size("pretrain", config).mem_mb == round(900 + (2e5 * 4 + trained + 1.25 * kept) / 1e6)
+    rows = 128 * (200 + 200)  # the demo's passages and their lists of simple questions
+    assert size("pretrain", config).mem_mb == round(900 + (2e5 * 4 + trained + 1.25 * kept + rows) / 1e6)
 
 
 def by_tokens(stage: str, tokens: int | None, **plan: Any) -> dict[str, Any]:
@@ -119,7 +127,7 @@ def test_a_seven_billion_model_fits_one_card_and_asks_for_more_cards_for_time_al
     weights = 14480  # 7.24 billion parameters of two bytes
     for one in (pretraining, joint):
         assert weights < one.gpu_mem_mb < 40_000
-        assert weights < one.mem_mb < 30_000
+        assert weights < one.mem_mb / one.gpus < 30_000  # each process has the weights in the host's memory first
     assert pretraining.gpus == 4
     assert joint.gpus == 1
     assert size("pretrain", PAPER, site=Site(node_gpus=1)).gpus == 1
@@ -141,3 +149,34 @@ def test_gpu_memory_that_torch_needed_is_bounded_and_by_no_more_than_three_times
 ) -> None:
     needed = shared.of(rule, "base", ratio).gpu_mem_mb - CONTEXT_MB
     assert mib * MIB < needed < 3 * mib * MIB
+
+
+@pytest.mark.parametrize("rule", ["pretrain", "tune_instructions", "tune_text_rag", "train_joint"])
+def test_examples_on_the_disk_are_bounded_and_not_by_much(rule: str, model: ClaraModel, tmp_path: Path) -> None:
+    """Questions and documents as long as the settings let them be, targets half as long."""
+    document, target, k, pool = 64, 48, 2, 3
+    text = " ".join(["river"] * document)
+    tokens = model.tokens
+    assert len(tokens.text(text)) >= document
+    while len(tokens.text(text)) > document:
+        text = text[:-1]
+    question = Example("k" * 16, "g" * 16, (text,) * (pool if rule == "train_joint" else k), [], [1] * (target // 2))
+    slots = len(tokens.text(text)) * k if rule == "tune_text_rag" else k * (document // 4)
+    if rule == "pretrain":
+        question, slots = replace(question, documents=(text,)), document // 4
+    made = replace(question, prompt=[1] * (PROMPT_TOKENS + slots), question="Who?")
+    read: Literal["question", "documents"] = "question" if rule == "train_joint" else "documents"
+    folder = on_disk(tmp_path / "examples", tokenized([made] * 100, tokens, read=read)).folder
+    found = sum(file.stat().st_size for file in folder.iterdir())
+    config = configuration.merge(
+        DEMO,
+        {
+            "memory": {"document_max_tokens": document},
+            "candidates": {"size": pool, "train_size": None},
+            **{stage: {"max_target_tokens": target, "top_k": k} for stage in ("instruction", "joint")},
+            "pretraining": {"max_target_tokens": target},
+        },
+    )
+    section = config[SECTIONS[rule]]
+    expected = examples_disk_mb(rule, config, section, 4, tokens_shown(config, False)) * 1e6
+    assert found < expected / num_examples(rule, config) * 100 < 3 * found

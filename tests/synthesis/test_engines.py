@@ -16,7 +16,7 @@ import pytest
 from clara.errors import ConfigError, ResourceError
 from clara.model import vllm_door
 from clara.synthesis import engine_vllm
-from clara.synthesis.engine import Deferred, Message, Reply, Request, Sampling, TextEngine, choose, model_identity
+from clara.synthesis.engine import Deferred, Message, Reply, Request, Sampling, TextEngine, choose
 from clara.synthesis.engine_generate import GenerateLoop
 from clara.synthesis.engine_openai import LOST, OpenAIEngine
 from clara.synthesis.engine_scripted import ScriptedEngine
@@ -214,18 +214,6 @@ def test_auto_falls_back_to_transformers(tiny_model: Path, monkeypatch: pytest.M
 def test_a_server_needs_an_address() -> None:
     with pytest.raises(ConfigError, match=r"needs synthesis\.base_url"):
         choose("openai", Path("m"), dtype="float32", identity="x", base_url=None)
-
-
-def test_the_identity_follows_content_and_precision_but_not_the_folder(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "config.json").write_text("{}")
-        (tmp_path / name / "model.safetensors").write_text("123")
-    same = model_identity(tmp_path / "a", "float32")
-    assert same == model_identity(tmp_path / "b", "float32")
-    assert same != model_identity(tmp_path / "b", "bfloat16")
-    (tmp_path / "b" / "config.json").write_text("{ }")
-    assert same != model_identity(tmp_path / "b", "float32")
 
 
 def test_a_deferred_engine_starts_with_its_first_request() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from clara.files import write_json
 from clara.records import Pair
+from clara.row_files import read_rows
 from clara.synthesis import tables
 from clara.synthesis.leaks import Leaks
 from clara.synthesis.report import Tally
@@ -71,7 +72,7 @@ def test_leaks_are_reported_and_the_rows_stay(tmp_path: Path) -> None:
     report, _ = made(tmp_path, [pair], [], ["who founded Aldermoor"])
     assert report["leaks"]["rows_by_question"] == 1
     assert report["leaks"]["first"] == [f"{pair.id}: who founded Aldermoor"]
-    assert list(tables.read(Pair, tmp_path / "pairs.parquet")) == [pair]
+    assert read_rows(Pair, tmp_path / "pairs.parquet") == [pair]
 
 
 def test_lengths_are_shown_as_they_are_spread(tmp_path: Path) -> None:

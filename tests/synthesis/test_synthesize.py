@@ -10,8 +10,9 @@ from clara.config.synthesis import Synthesis
 from clara.errors import ConfigError, DataError, ResourceError
 from clara.records import Pair, Passage
 from clara.row_files import read_rows, write_rows
-from clara.synthesis.engine import Request, failure, model_identity
+from clara.synthesis.engine import Request, failure
 from clara.synthesis.engine_scripted import ScriptedEngine
+from clara.synthesis.identity import model_identity
 from clara.synthesis.passages import is_prose, spread
 from clara.synthesis.rows import Rejected
 from clara.synthesis.shards import gather
@@ -182,7 +183,7 @@ def test_replies_of_other_threads_are_asked_for_anew_and_those_of_one_are_the_on
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = Synthesis.model_validate(SETTINGS | {"model": str(tmp_path)})
-    with_one = model_identity(tmp_path, "float32")
+    with_one = model_identity(tmp_path, "float32", state=tmp_path / "other", known={})
 
     def identity(threads: int | None, engine: str = "transformers") -> str:
         chosen = settings.model_copy(update={"engine": engine})

@@ -1,13 +1,18 @@
 from collections.abc import Sequence
+from typing import Any
+from unittest.mock import patch
 
 import pytest
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
 
 from clara.errors import DataError
 from clara.model.clara import ClaraModel
 from clara.records import Pair
+from clara.tokens import AddedIds, Encoder
 from clara.training.examples import (
     Example,
-    chosen_rows,
+    _list_target,
     hold_out,
     instruction_examples,
     joint_examples,
@@ -47,6 +52,70 @@ def test_list_targets_hold_the_questions_and_are_shortened_by_whole_pairs(model:
         assert written(model, short[0].target) == text
 
 
+def with_merges(pre_tokenizer: Any, texts: Sequence[str], normalizer: Any = None) -> Encoder:
+    """An encoder by BPE of 600 merges, learned from `texts` as `pre_tokenizer` cuts them; None leaves them whole."""
+    made = Tokenizer(models.BPE(unk_token="<unk>"))
+    if pre_tokenizer is not None:
+        made.pre_tokenizer = pre_tokenizer
+    if normalizer is not None:
+        made.normalizer = normalizer
+    made.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=900, special_tokens=["<unk>", "<|end|>"]))
+    wrapped: Any = PreTrainedTokenizerFast
+    tokenizer = wrapped(tokenizer_object=made, eos_token="<|end|>", unk_token="<unk>")
+    return Encoder(tokenizer, end_of_turn=1, added=AddedIds(len(tokenizer), 2), document_max_tokens=16)
+
+
+TRICKY = [
+    [("Who?", "Ida."), ("Where?\n", "\nAro"), ("When?", "1887."), ("Why?", "..."), ("How?", "By ship. ")],
+    [("Who?", "Ida." * 30), ("", "\n"), ("Question:", "Answer:"), ("a", "b")],
+    [("Say <|end|>", "<|end|>"), ("end|>", "<|"), ("<|end|>?", "\nQuestion: no\nAnswer: no")],
+    [("één", "ø\u2028🙂"), ("🙂🙂", "日本"), (" ", " ")],
+    [("Who is in Aro?", "Ida")] * 9,
+]
+"""Questions and answers of five lists, at whose ends tokens merge, or whose text looks like what stands between."""
+
+
+def plain_target(lines: Sequence[str], tokens: Encoder, max_tokens: int) -> list[int]:
+    """The same by trying every number of pairs in turn."""
+    text = lines[0]
+    for line in lines[1:]:
+        if len(tokens.text(f"{text}\n{line}")) >= max_tokens:
+            break
+        text = f"{text}\n{line}"
+    return tokens.target(text, max_tokens=max_tokens)
+
+
+@pytest.mark.parametrize("cut", ["bytes", "words and line breaks", "not at all"])
+def test_a_list_has_the_tokens_of_its_text_however_they_merge_between_pairs(cut: str) -> None:
+    lists = [[f"Question: {asked}\nAnswer: {answer}" for asked, answer in rows] for rows in TRICKY]
+    texts = ["\n".join(lines) for lines in lists] * 3
+    words = pre_tokenizers.Split(Regex(r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\p{L}+|\s+|."), "isolated")
+    found = {
+        "bytes": pre_tokenizers.ByteLevel(add_prefix_space=False),
+        "words and line breaks": pre_tokenizers.Sequence([words, pre_tokenizers.ByteLevel(False, use_regex=False)]),
+        "not at all": None,
+    }[cut]
+    tokens = with_merges(found, texts)
+    merged = 0
+    for lines in lists:
+        parts = [len(tokens.text(line)) for line in lines]
+        whole = tokens.text("\n".join(lines))
+        merged += len(whole) != sum(parts) + (len(lines) - 1) * len(tokens.text("\n"))
+        for limit in range(8, len(whole) + 4):
+            assert _list_target(lines, tokens, limit) == plain_target(lines, tokens, limit), (lines, limit)
+    assert cut == "bytes" or merged  # or the test would say little
+
+
+def test_the_text_of_a_list_is_tokenized_a_few_times_whatever_the_number_of_its_pairs(model: ClaraModel) -> None:
+    lines = [f"Question: Who is number {number}?\nAnswer: Ida" for number in range(60)]
+    fitting = len(model.tokens.text("\n".join(lines))) + 1
+    for limit in (fitting, fitting // 2, 20):
+        with patch.object(model.tokens, "text", wraps=model.tokens.text) as text:
+            _list_target(lines, model.tokens, limit)
+        seen = sum(len(call.args[0]) for call in text.call_args_list)
+        assert seen <= 4 * len("\n".join(lines))
+
+
 def test_a_first_pair_that_is_too_long_loses_its_tail_not_its_end(model: ClaraModel) -> None:
     found = tiny.pair_examples(model, kinds=["simple"], qa_target="list", max_target_tokens=8)
     assert len(found[0].target) == 8
@@ -57,32 +126,6 @@ def test_paraphrases_and_questions_come_together(model: ClaraModel) -> None:
     found = tiny.pair_examples(model)
     assert len(found) == 18
     assert sum(item.prompt == model.tokens.paraphrase_prompt(1) for item in found) == 6
-
-
-def test_rows_are_chosen_by_who_made_them_and_empty_ones_teach_nothing() -> None:
-    def row(question: str, answer: str, source: str, kind: str = "simple") -> Pair:
-        return Pair(
-            id=question, document_id="", document="D", kind=kind, question=question, answer=answer, source=source
-        )  # type: ignore[arg-type]
-
-    made = row("Who?", "Ida", "templates")
-    others = [row("When?", "1204", "facts"), row("", "Rewritten.", "model", "paraphrase")]
-    unread = [row("", "{oops", "model"), row("Who?", "", "model")]
-    assert chosen_rows([made, *others, *unread], "all") == [others[1], others[0], made], "by id, not by file"
-    assert chosen_rows([made, *others], "accepted") == [made, *others]
-    assert chosen_rows([made, *others], "templates") == [made]
-
-
-def test_fewer_documents_are_a_part_of_more_with_all_of_their_rows() -> None:
-    pairs = tiny.pairs()
-    two, four = (
-        {pair.document for pair in chosen_rows(pairs, "accepted", document_share=share)} for share in (0.3, 0.6)
-    )
-    assert (len(two), len(four)) == (2, 4)
-    assert two < four
-    assert chosen_rows(pairs, "accepted") == chosen_rows(pairs, "accepted", document_share=1.0) == pairs
-    kept = [pair.document for pair in chosen_rows(pairs, "accepted", document_share=0.3)]
-    assert all(kept.count(text) == 3 for text in two)
 
 
 @pytest.mark.parametrize("kinds", [["complex"], ["simple", "complex"]])

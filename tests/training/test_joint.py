@@ -14,7 +14,7 @@ from clara.model.clara import ClaraModel
 from clara.model.generator import TargetLosses
 from clara.model.topk import gumbel_noise, top_k
 from clara.training import optim
-from clara.training.joint import RankingObjective, ScoredPools
+from clara.training.joint import NOISE, RankingObjective, ScoredPools
 from clara.training.loop import optimizer_step
 from clara.training.objectives import Totals
 from tests import tiny
@@ -137,7 +137,7 @@ def test_the_scores_of_an_objective_get_the_closed_form_of_the_representation_pa
     examples = tiny.question_examples(model)
     objective(examples, Totals.of(examples), progress=0, seed=5).loss.backward()
     ((memories, scores, valid),) = found
-    noise = gumbel_noise(scores, torch.Generator().manual_seed(5)) if selection == "gumbel" else None
+    noise = gumbel_noise(scores, torch.Generator().manual_seed(5 ^ NOISE)) if selection == "gumbel" else None
     chosen = top_k(scores.detach(), valid=valid, k=2, temperature=tau, noise=noise)
     p, flat = chosen.weights, memories.flatten(2)
     hard = torch.stack([pool[rows] for pool, rows in zip(memories, chosen.indices, strict=True)])

@@ -171,6 +171,25 @@ def test_noise_is_for_training_only(model: ClaraModel) -> None:
     assert loss(noisy, 1) == loss(plain, 1)
 
 
+def test_noise_and_dropout_draw_from_streams_of_their_own(model: ClaraModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    from clara.training import joint as objectives
+
+    drawn: list[torch.Tensor] = []
+
+    def recording(scores: torch.Tensor, chance: torch.Generator) -> torch.Tensor:
+        drawn.append(torch.rand(8, generator=chance))
+        return torch.zeros_like(scores)
+
+    monkeypatch.setattr(objectives, "gumbel_noise", recording)
+    examples, objective = tiny.question_examples(model), joint(model, selection="gumbel")
+    model.train()
+    for seed in range(3):
+        objective(examples, Totals.of(examples), progress=0, seed=seed)
+        torch.manual_seed(seed)  # as the loop does, for dropout
+        assert not torch.equal(drawn[-1], torch.rand(8))
+    assert len({tuple(one.tolist()) for one in drawn}) == 3
+
+
 def test_the_temperature_moves_geometrically(model: ClaraModel, monkeypatch: pytest.MonkeyPatch) -> None:
     from clara.training import joint as objectives
 

@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,8 +22,9 @@ from clara.model.clara import ClaraModel
 from clara.training import processes
 from clara.training.examples import instruction_examples
 from clara.training.objectives import CompressionObjective
-from clara.training.processes import any_process, join_launch, wait_for_all
+from clara.training.processes import any_process, await_main, join_launch, wait_for_all, wait_on_hosts
 from tests import tiny
+from tests.training.counted import Second
 from tests.training.test_joint import ranking
 from tests.training.test_loop import one_step, weights
 from tests.training.test_objectives import joint
@@ -141,7 +144,8 @@ def test_two_processes_go_on_with_a_stage_in_its_middle_to_the_same_bits(stage: 
 
 
 def test_processes_stop_together_when_one_is_told_to_and_go_on_to_the_same_bits(two: Launches) -> None:
-    assert sorted((two.folder / "codes.txt").read_text().split()) == ["0:143", "1:143"]
+    codes = sorted((two.folder / "codes.txt").read_text().split())
+    assert codes == ["0:143:True", "1:143:True"]  # and no process before the state is saved
     whole, resumed = load_file(two.folder / "whole.safetensors"), load_file(two.folder / "stopped.safetensors")
     assert all(torch.equal(resumed[name], value) for name, value in whole.items())
 
@@ -162,6 +166,45 @@ def test_a_process_lost_at_the_end_is_named_as_well() -> None:
 
     with pytest.raises(ResourceError, match="process 1 of 2 lost another one, which was killed or failed"):
         wait_for_all(Alone())  # type: ignore[arg-type]
+
+
+def test_whoever_waits_for_a_save_hears_of_a_lost_process_between_the_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Left:
+        process_index, num_processes, device = 1, 2, torch.device("meta")
+
+    def closed(value: torch.Tensor, group: object) -> None:
+        raise RuntimeError("Connection closed by peer")
+
+    monkeypatch.setattr(processes, "_hosts", lambda: None)
+    monkeypatch.setattr(torch.distributed, "all_reduce", closed)
+    with pytest.raises(ResourceError, match="process 1 of 2 lost another one, which was killed or failed"):
+        wait_on_hosts(Left())  # type: ignore[arg-type]
+
+
+def test_a_process_waits_for_the_main_one_as_long_as_that_gives_signs_of_life(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "SILENT_SECONDS", 0.5)
+    monkeypatch.setattr(processes, "POLL_SECONDS", 0.01)
+    beat, made = tmp_path / "lease.json", tmp_path / "made"
+    beat.touch()
+
+    def main_process() -> None:
+        for tick in range(15):  # a second and a half, thrice as long as a silent one is waited for
+            time.sleep(0.1)
+            os.utime(beat, ns=(tick, tick))
+        made.touch()
+
+    at_work = threading.Thread(target=main_process)
+    at_work.start()
+    await_main(made.exists, Second(), beat=beat)  # type: ignore[arg-type]
+    assert made.exists()
+    at_work.join()
+    made.unlink()
+    for touched in (True, False):  # left behind by one that was killed, or removed by one that failed
+        beat.touch() if touched else beat.unlink()
+        with pytest.raises(ResourceError, match="process 1 of 2 lost another one"):
+            await_main(made.exists, Second(), beat=beat)  # type: ignore[arg-type]
 
 
 def test_whether_to_stop_is_asked_between_the_hosts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
+import gc
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ from clara.errors import CheckpointError, ConfigError, DataError
 from clara.model import checkpoint
 from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
 from clara.model.clara import ClaraModel
-from clara.records import Question
+from clara.records import Pair, Question
 from clara.training import stages
 from clara.training.joint import JointObjective
 from clara.training.objectives import CompressionObjective
 from tests import tiny
+from tests.training.counted import Counted, Second
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,14 +32,20 @@ def settings(rule: str, **changes: Any) -> dict[str, Any]:
 
 
 def pretrain(
-    backbone: Path, folder: Path, *, memory: dict[str, Any] | None = None, **pretraining: Any
+    backbone: Path,
+    folder: Path,
+    *,
+    pairs: Iterable[Pair] | None = None,
+    memory: dict[str, Any] | None = None,
+    **pretraining: Any,
 ) -> checkpoint.LoadedCheckpoint:
     given = Pretrain.model_validate(
         settings("pretrain", memory=memory or {}, pretraining=pretraining, lora={"dropout": 0.0})
     )
     card = folder / "pretrained" / "card.json"
+    rows = tiny.pairs() if pairs is None else pairs
     stages.pretrain(
-        given, ratio=16, pairs=tiny.pairs(), backbone=backbone, state=folder / "state", card=card, inputs=[backbone]
+        given, ratio=16, pairs=rows, backbone=backbone, state=folder / "state", card=card, inputs=[backbone]
     )
     return checkpoint.load(card, dtype="float32")
 
@@ -225,6 +233,62 @@ def test_a_prompt_beyond_the_models_context_is_refused_before_the_first_step(
     ):
         tune(start, tmp_path)
     assert not list((tmp_path / "state").glob("step-*"))
+
+
+def test_no_row_is_held_while_pretraining_learns(
+    model: ClaraModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs, left = Counted(tiny.pairs()), list[int]()
+    stages_train = stages.train
+
+    def train(*given: Any, **options: Any) -> Any:
+        gc.collect()
+        left.append(len(pairs.alive))
+        return stages_train(*given, **options)
+
+    monkeypatch.setattr(stages, "train", train)
+    for qa_target in ("list", "answer"):
+        pretrain(model.backbone.card.path, tmp_path / qa_target, pairs=pairs, qa_target=qa_target)
+    assert left == [0, 0]
+    assert pairs.most <= 6
+    assert pairs.passes <= 2 * 4
+
+
+def test_a_process_that_is_not_the_main_one_reads_no_rows_and_takes_over_what_that_has_made(
+    model: ClaraModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never() -> Iterator[Pair]:
+        pytest.fail("read")
+        yield
+
+    backbone = model.backbone.card.path
+    first = handed_over(monkeypatch, lambda: pretrain(backbone, tmp_path))
+    assert list((tmp_path / "state").glob("examples-*"))  # an interrupted run finds them
+    monkeypatch.setattr(stages, "join_launch", Second)
+    second = handed_over(monkeypatch, lambda: pretrain(backbone, tmp_path, pairs=never()))
+    assert second["validation"] == first["validation"]
+    assert torch.equal(second["model"].salience, first["model"].salience)
+    assert not first["model"].salience.eq(1).all()
+
+
+def test_examples_are_deleted_when_the_checkpoint_is_written(start: Path, tmp_path: Path) -> None:
+    (tmp_path / "state" / "examples-of-other-settings").mkdir(parents=True)
+    tune(start, tmp_path)
+    assert (tmp_path / "tuned" / "adapters.safetensors").exists()
+    assert {path.name.partition("-")[0] for path in (tmp_path / "state").iterdir()} == {"step"}
+
+
+def test_float16_is_refused_by_what_learns_alone(
+    model: ClaraModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from clara.model.backbone import LoadedBackbone
+
+    monkeypatch.setattr(LoadedBackbone, "dtype", torch.float16)
+    backbone = model.backbone.card.path
+    with pytest.raises(ConfigError, match=r"pretraining computes in float16, but trainings need bfloat16 or float32"):
+        pretrain(backbone, tmp_path)
+    assert not (tmp_path / "state").exists()
+    handed_over(monkeypatch, lambda: pretrain(backbone, tmp_path, optimization={"steps": 0}))
 
 
 @pytest.mark.parametrize("flag", [False, True])

@@ -29,6 +29,15 @@ def test_a_saved_state_comes_back_exactly_and_two_are_kept(tmp_path: Path) -> No
     assert torch.equal(found.moments["0.exp_avg_sq"], torch.ones(2))
 
 
+def test_a_step_with_a_seventh_digit_is_newer(tmp_path: Path) -> None:
+    for step in (999_998, 999_999, 1_000_000):
+        state.save(tmp_path, made(step))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-1000000", "step-999999"]
+    found = state.newest(tmp_path)
+    assert found is not None
+    assert found.step == 1_000_000
+
+
 @pytest.mark.parametrize("name", ["parameters.safetensors", "moments.safetensors", "card.json"])
 @pytest.mark.parametrize("damage", ["cut", "flipped in the header", "flipped in a value", "missing"])
 def test_a_damaged_newest_state_is_passed_over(name: str, damage: str, tmp_path: Path) -> None:

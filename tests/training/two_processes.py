@@ -6,6 +6,7 @@
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from clara.errors import ConfigError
 from clara.model import backbone
 from clara.model.backbone import LoadedBackbone
 from clara.model.clara import ClaraModel
+from clara.training import state
 from clara.training.processes import join_launch
 from tests import tiny
 from tests.training.test_loop import Interrupting, run, weights
@@ -39,9 +41,13 @@ def main(folder: Path) -> None:
     whole = tiny.model(loaded)
     run(whole, folder / "whole-state", PLAN)
     save(whole, folder / "whole.safetensors", accelerator)
+    save_state = state.save
+    state.save = lambda *given: (time.sleep(1), save_state(*given))  # as of a large model
     stopped = stop_second(tiny.model(loaded), folder / "stopped-state", signal.SIGTERM, accelerator)
+    state.save = save_state
+    saved = (folder / "stopped-state" / "step-000003").exists()
     with (folder / "codes.txt").open("a") as file:
-        file.write(f"{accelerator.process_index}:{stopped}\n")
+        file.write(f"{accelerator.process_index}:{stopped}:{saved}\n")
     resumed = tiny.model(loaded)
     run(resumed, folder / "stopped-state", PLAN)
     save(resumed, folder / "stopped.safetensors", accelerator)
