@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -11,7 +12,8 @@ from torch import Tensor
 
 from clara.errors import CheckpointError, DataError
 from clara.evaluation.answerable import NEXT, Calibration
-from clara.model.adapters import QUERY_REASONER
+from clara.folders import put_back
+from clara.model.adapters import COMPRESSOR, QUERY_REASONER
 from clara.model.answers import Hit, Selection
 from clara.model.calls import require_candidates, require_count, require_memories, require_read, require_texts
 from clara.model.checkpoint import LoadedCheckpoint
@@ -19,6 +21,7 @@ from clara.model.compression import compress
 from clara.model.search import INDEX, Found, Index, exact
 from clara.model.store import MANIFEST, MemoryStore
 from clara.model.store_search import StoreSearch
+from clara.records import Passage
 
 BATCH_TOKENS = 4096
 
@@ -39,7 +42,8 @@ class Retriever:
     def compress(self, texts: Sequence[str]) -> Float[Tensor, "documents memory dim"]:
         """Memories of documents (`Title\\nText`), each cut to `document_max_tokens` tokens."""
         inputs = [self.model.tokens.to_compress(text) for text in require_texts(texts, "compress")]
-        return compress(self.model, inputs, batch_tokens=BATCH_TOKENS)
+        with self.model.adapters.in_turn(COMPRESSOR):
+            return compress(self.model, inputs, batch_tokens=BATCH_TOKENS)
 
     def reason(self, questions: Sequence[str]) -> Float[Tensor, "questions memory dim"]:
         """Query memories, in the documents' space.
@@ -53,7 +57,8 @@ class Retriever:
                 "k documents a question"
             )
         inputs = [self.model.tokens.to_compress(text) for text in require_texts(questions, "reason")]
-        return compress(self.model, inputs, batch_tokens=BATCH_TOKENS, role=QUERY_REASONER)
+        with self.model.adapters.in_turn(QUERY_REASONER):
+            return compress(self.model, inputs, batch_tokens=BATCH_TOKENS, role=QUERY_REASONER)
 
     def score(
         self, query_memories: Float[Tensor, "questions memory dim"], document_memories: Float[Tensor, "docs memory dim"]
@@ -93,11 +98,11 @@ class Retriever:
         require_count(k, "k")
         opened = self._opened(store)
         found = self._rows(self.reason(questions), opened, k)
-        hits = []
-        for rows, scores in zip(found.rows.tolist(), found.scores.tolist(), strict=True):
-            pairs = zip(opened.passages(rows), scores, strict=True)
-            hits.append([Hit(row.id, row.title, row.text, round(score, 6)) for row, score in pairs])
-        return hits
+        passages = _passages(opened, found.rows.tolist())
+        return [
+            [Hit(row.id, row.title, row.text, round(score, 6)) for row, score in zip(read, scores, strict=True)]
+            for read, scores in zip(passages, found.scores.tolist(), strict=True)
+        ]
 
     def _choose_given(self, questions: Sequence[str], documents: Sequence[Sequence[str]], k: int) -> list[Selection]:
         require_candidates(questions, documents)
@@ -127,11 +132,14 @@ class Retriever:
         reasoned = time.perf_counter()
         fitted = self.calibration
         found = self._rows(queries, store, max(k, NEXT + 1) if fitted else k)
-        pairs = list(zip(found.rows.tolist(), found.scores.tolist(), strict=True))
-        read = [(store.texts(rows[:k]), scores[:k], list(store.rows(rows[:k]))) for rows, scores in pairs]
+        rows, scores = found.rows[:, :k].tolist(), found.scores.tolist()
+        texts = [[passage.document for passage in read] for read in _passages(store, rows)]
+        memories = [list(store.rows(best)) for best in rows]
         seconds = (reasoned - started, time.perf_counter() - reasoned)
-        sure = [fitted.sure(scores) if fitted else None for _, scores in pairs]
-        return [Selection(*parts, *seconds, told) for parts, told in zip(read, sure, strict=True)]
+        return [
+            Selection(read, all_scores[:k], vectors, *seconds, fitted.sure(all_scores) if fitted else None)
+            for read, all_scores, vectors in zip(texts, scores, memories, strict=True)
+        ]
 
     def _opened(self, store: MemoryStore | str | Path) -> MemoryStore:
         """The store; of a path it stays open, with what a search keeps of it, until another is named or it changes."""
@@ -140,6 +148,7 @@ class Retriever:
         if not isinstance(store, str | Path):
             raise DataError(f"store = {store!r:.60} is no store, nor the path of one; name its folder or manifest.json")
         path = Path(store)
+        put_back(path)
         path = path / MANIFEST if path.is_dir() else path
         last = self._last  # another thread may name another store meanwhile
         if last is None or last.path != path or not last.unchanged:
@@ -155,3 +164,9 @@ class Retriever:
             return self._searches[store].search(store, queries, k=k)
         # The index approximates the cosine: with one a store is searched in two stages, any other as a whole.
         return Index(store).search(queries, k=k) if (store.folder / INDEX).exists() else exact(store, queries, k=k)
+
+
+def _passages(store: MemoryStore, rows: Sequence[Sequence[int]]) -> list[list[Passage]]:
+    """The passages of each question, read together: questions of a batch often find the same ones."""
+    read = iter(store.passages([row for found in rows for row in found]))
+    return [list(islice(read, len(found))) for found in rows]

@@ -1,10 +1,13 @@
 """Files of records: JSON lines, packed or not, and Parquet in blocks."""
 
 import gzip
+from bisect import bisect_right
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from itertools import islice
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from itertools import accumulate, islice
 from pathlib import Path
+from threading import Lock
 from typing import IO, Any, BinaryIO, overload
 
 from clara.errors import ClaraError, DataError
@@ -13,7 +16,9 @@ from clara.json_lines import read_json_lines, vouched
 from clara.records import Record, RecordType, parse_row
 
 ROW_GROUP = 4096
-"""Rows of a Parquet file that are read together."""
+"""Rows of a Parquet file that are written, and so read, together, where nothing else is said."""
+KEPT_BYTES = 64 * 2**20
+"""Of a file's blocks that were read last."""
 
 
 def read_rows(kind: type[RecordType], path: Path) -> list[RecordType]:
@@ -22,64 +27,95 @@ def read_rows(kind: type[RecordType], path: Path) -> list[RecordType]:
     Raises:
         DataError: names file, line and field.
     """
-    path = Path(path)
-    with vouched(path):
-        if path.suffix == ".parquet":
-            return [parse_row(kind, row, f"{path} row {number}") for number, row in enumerate(_parquet_rows(path), 1)]
-        return [parse_row(kind, row, where) for where, row in read_json_lines(path)]
+    return list(Rows(kind, path))
 
 
-def read_numbered(kind: type[RecordType], path: Path, numbers: Sequence[int]) -> list[RecordType]:
-    """The records of a Parquet file whose numbers, from 0, are given; only the blocks that hold them are read.
+class Rows(Iterable[RecordType]):
+    """The records of files as `read_rows` takes them, one after the other, however many: a block of them is in memory.
 
-    Raises:
-        DataError: as `read_rows`.
+    They are read anew each time that one goes through them.
+
+    Args:
+        kind: of the records.
+        paths: the files.
     """
-    groups = sorted({number // ROW_GROUP for number in numbers})
-    read = dict(zip(groups, (_parquet_rows(path, group=group) for group in groups), strict=True))
-    rows = ((number, read[number // ROW_GROUP][number % ROW_GROUP]) for number in numbers)
-    return [parse_row(kind, row, f"{path} row {number + 1}") for number, row in rows]
+
+    def __init__(self, kind: type[RecordType], *paths: Path) -> None:
+        self.kind, self.paths = kind, paths
+
+    def __iter__(self) -> Iterator[RecordType]:
+        for path in map(Path, self.paths):
+            with vouched(path):
+                for where, row in _numbered(path) if path.suffix == ".parquet" else read_json_lines(path):
+                    yield parse_row(self.kind, row, where)
 
 
 class StoredRows(Sequence[RecordType]):
-    """The records of a Parquet file in blocks of ROW_GROUP, as `write_rows` makes it, read when they are asked for.
+    """The records of a Parquet file, whose blocks are read when a record in them is asked for; threads may share it.
 
     Args:
         kind: of the records.
         path: the file.
+        kept_bytes: of the blocks that were read last, which are kept, though always one.
 
     Raises:
-        DataError: as `read_rows`; or its blocks are others.
+        DataError: as `read_rows`.
     """
 
-    def __init__(self, kind: type[RecordType], path: Path) -> None:
-        self.kind, self.path = kind, path
+    def __init__(self, kind: type[RecordType], path: Path, *, kept_bytes: int = KEPT_BYTES) -> None:
+        self.kind, self.path, self.kept_bytes = kind, path, kept_bytes
         with _parquet(path) as file:
-            sizes: list[int] = [
-                file.metadata.row_group(number).num_rows for number in range(file.metadata.num_row_groups)
-            ]
-        if any(size != ROW_GROUP for size in sizes[:-1]) or (sizes and sizes[-1] > ROW_GROUP):
-            raise DataError(
-                f"{path} has blocks of {max(sizes)} rows, not of {ROW_GROUP}; run the step that writes it again"
-            )
-        self._count = sum(sizes)
+            self._metadata: Any = file.metadata
+        sizes = (self._metadata.row_group(number).num_rows for number in range(self._metadata.num_row_groups))
+        self._firsts: list[int] = list(accumulate(sizes, initial=0))
+        self._blocks: OrderedDict[int, Any] = OrderedDict()
+        self._held = 0
+        self._lock = Lock()
 
     def __len__(self) -> int:
-        return self._count
+        return self._firsts[-1]
 
     @overload
     def __getitem__(self, index: int) -> RecordType: ...
     @overload
     def __getitem__(self, index: slice) -> list[RecordType]: ...
     def __getitem__(self, index: int | slice) -> RecordType | list[RecordType]:
-        numbers = range(self._count)[index]
-        if isinstance(numbers, int):
-            return read_numbered(self.kind, self.path, [numbers])[0]
-        return read_numbered(self.kind, self.path, numbers)
+        numbers = range(len(self))[index]
+        return self.numbered([numbers])[0] if isinstance(numbers, int) else self.numbered(numbers)
 
     def __iter__(self) -> Iterator[RecordType]:
-        for first in range(0, self._count, ROW_GROUP):
-            yield from self[first : first + ROW_GROUP]
+        for first, end in zip(self._firsts, self._firsts[1:], strict=False):
+            yield from self[first:end]
+
+    def numbered(self, numbers: Sequence[int]) -> list[RecordType]:
+        """The records whose numbers, from 0, are given; each block that holds some is read once.
+
+        Raises:
+            DataError: as `read_rows`.
+        """
+        wanted: dict[int, list[int]] = {}
+        for number in sorted(set(numbers)):
+            wanted.setdefault(bisect_right(self._firsts, number) - 1, []).append(number)
+        read: dict[int, RecordType] = {}
+        with self._lock, ExitStack() as opened:
+            file: Any = None
+            for block, inside in wanted.items():
+                if block not in self._blocks and file is None:
+                    file = opened.enter_context(_parquet(self.path, metadata=self._metadata))
+                rows = self._block(block, file).take([number - self._firsts[block] for number in inside]).to_pylist()
+                for number, row in zip(inside, rows, strict=True):
+                    read[number] = parse_row(self.kind, row, f"{self.path} row {number + 1}")
+        return [read[number] for number in numbers]
+
+    def _block(self, number: int, file: Any) -> Any:
+        if number in self._blocks:
+            self._blocks.move_to_end(number)
+            return self._blocks[number]
+        found = self._blocks[number] = file.read_row_group(number, use_threads=False)
+        self._held += found.nbytes
+        while self._held > self.kept_bytes and len(self._blocks) > 1:
+            self._held -= self._blocks.popitem(last=False)[1].nbytes
+        return found
 
 
 def read_column(path: Path, name: str) -> Iterator[Any]:
@@ -88,60 +124,57 @@ def read_column(path: Path, name: str) -> Iterator[Any]:
     Raises:
         DataError: as `read_rows`.
     """
-    for first in range(0, count_rows(path), ROW_GROUP):
-        yield from (row[name] for row in _parquet_rows(path, columns=[name], group=first // ROW_GROUP))
-
-
-def count_rows(path: Path) -> int:
-    """Number of rows of a Parquet file, by its last bytes alone.
-
-    Raises:
-        DataError: as `read_rows`.
-    """
     with _parquet(path) as file:
-        return int(file.metadata.num_rows)
+        for number in range(file.num_row_groups):
+            yield from file.read_row_group(number, [name]).column(0).to_pylist()
 
 
-def _parquet_rows(path: Path, *, columns: list[str] | None = None, group: int | None = None) -> list[dict[str, Any]]:
+def _numbered(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """`FILE row N` and each row of a Parquet file, from 1."""
+    number = 0
     with _parquet(path) as file:
-        table = file.read(columns) if group is None else file.read_row_group(group, columns)
-        rows: list[dict[str, Any]] = table.to_pylist()
-    return rows
+        for batch in file.iter_batches(ROW_GROUP):
+            for row in batch.to_pylist():
+                number += 1
+                yield f"{path} row {number}", row
 
 
 @contextmanager
-def _parquet(path: Path) -> Iterator[Any]:
+def _parquet(path: Path, *, metadata: Any = None) -> Iterator[Any]:
     import pyarrow.parquet
 
     try:
         with reading(path), Path(path).open("rb") as opened:
-            yield pyarrow.parquet.ParquetFile(opened, page_checksum_verification=True)
+            yield pyarrow.parquet.ParquetFile(opened, metadata=metadata, page_checksum_verification=True)
     except ClaraError:
         raise
     except Exception as error:  # the reader raises many kinds on a damaged file
         raise DataError(f"{path} is no readable Parquet file ({error}); delete it and run its step again") from error
 
 
-def write_rows(path: Path, rows: Iterable[Record]) -> None:
+def write_rows(path: Path, rows: Iterable[Record], *, block: int | None = None) -> None:
     """Writes records as JSON lines, gzipped or not, or as Parquet, by the ending of `path`; whole or not at all.
 
-    A block of them is in memory at a time.
+    Args:
+        path: the file.
+        rows: a block of them is in memory at a time.
+        block: records of a Parquet file that are read together; None: ROW_GROUP.
     """
     path = Path(path)
     if path.suffix == ".parquet":
         import pyarrow
         import pyarrow.parquet
 
-        left = iter(rows)
-        table = pyarrow.Table.from_pylist([row.model_dump() for row in islice(left, ROW_GROUP)])
+        left, block = iter(rows), block or ROW_GROUP
+        table = pyarrow.Table.from_pylist([row.model_dump() for row in islice(left, block)])
         if "null" in str(table.schema):  # a column whose type the first rows do not tell
             table = pyarrow.Table.from_pylist([*table.to_pylist(), *(row.model_dump() for row in left)])
         with atomic_path(path) as temporary:
             with pyarrow.parquet.ParquetWriter(
                 temporary, table.schema, compression="zstd", write_page_checksum=True
             ) as writer:
-                writer.write_table(table, row_group_size=ROW_GROUP)
-                while group := [row.model_dump() for row in islice(left, ROW_GROUP)]:
+                writer.write_table(table, row_group_size=block)
+                while group := [row.model_dump() for row in islice(left, block)]:
                     writer.write_table(pyarrow.Table.from_pylist(group, schema=table.schema))
         return
     with atomic_path(path) as temporary, temporary.open("wb") as plain, _packed(plain, path) as file:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import torch
@@ -21,7 +22,10 @@ from clara.retriever import Retriever
 
 
 class Clara(Retriever):
-    """A checkpoint of any stage. Later stages serve more: `serves` says what."""
+    """A checkpoint of any stage. Later stages serve more: `serves` says what.
+
+    Threads may share it: those that need the language model at the same time take turns.
+    """
 
     @property
     def serves(self) -> list[str]:
@@ -93,21 +97,32 @@ class Clara(Retriever):
             on_text: takes a question's number and what was added to its answer.
             stopped: whether a question's answer is no longer wanted.
         """
+        with self.model.adapters.in_turn(GENERATOR):
+            return self._written(questions, chosen, max_new_tokens, on_text, stopped)
+
+    def _written(
+        self,
+        questions: Sequence[str],
+        chosen: Sequence[Selection],
+        max_new_tokens: Sequence[int],
+        on_text: OnText,
+        stopped: Callable[[int], bool],
+    ) -> list[int]:
+        """As `write`, with the generator at work already."""
         known, written = _known(chosen), list[int]()
         if known:
             prompts, memories = self._prompts([questions[row] for row in known], [chosen[row] for row in known])
             model = self.model
-            with model.adapters.using(GENERATOR):
-                written = stream(
-                    model.backbone,
-                    model.generator,
-                    prompts,
-                    memories,
-                    model.added,
-                    max_new_tokens=[max_new_tokens[row] for row in known],
-                    on_text=lambda place, text: on_text(known[place], text),
-                    stopped=lambda place: stopped(known[place]),
-                )
+            written = stream(
+                model.backbone,
+                model.generator,
+                prompts,
+                memories,
+                model.added,
+                max_new_tokens=[max_new_tokens[row] for row in known],
+                on_text=lambda place, text: on_text(known[place], text),
+                stopped=lambda place: stopped(known[place]),
+            )
         counts = dict(zip(known, written, strict=True))
         for row in range(len(chosen)):
             if row not in counts:
@@ -117,20 +132,23 @@ class Clara(Retriever):
     def stream(
         self, question: str, *, store: MemoryStore | str | Path, k: int = 5, max_new_tokens: int = 64
     ) -> Iterator[str]:
-        """The answer to one question in pieces, as they are written; leaving the loop ends the writing."""
+        """The answer to one question in pieces, written as the loop asks for them; leaving it ends the writing.
+
+        Between two pieces the model is free for other calls.
+        """
         require_count(max_new_tokens, "max_new_tokens")
         chosen = self.find([question], store=store, k=k)
 
         def work(give: Callable[[str], None], stopped: Callable[[], bool]) -> None:
-            self.write(
-                [question],
-                chosen,
-                max_new_tokens=[max_new_tokens],
-                on_text=lambda row, text: give(text),
-                stopped=lambda row: stopped(),
-            )
+            self._written([question], chosen, [max_new_tokens], lambda row, text: give(text), lambda row: stopped())
 
-        yield from pieces(work)
+        with closing(pieces(work)) as steps:
+            while True:
+                with self.model.adapters.in_turn(GENERATOR):
+                    piece = next(steps, None)
+                if piece is None:
+                    return
+                yield piece
 
     def _answers(self, questions: Sequence[str], chosen: Sequence[Selection], max_new_tokens: int) -> list[Answer]:
         started = time.perf_counter()
@@ -153,7 +171,7 @@ class Clara(Retriever):
 
     def _generated(self, prompts: Sequence[list[int]], memories: Tensor | None, max_new_tokens: int) -> list[str]:
         model = self.model
-        with model.adapters.using(GENERATOR):
+        with model.adapters.in_turn(GENERATOR):
             return generate(
                 model.backbone, model.generator, prompts, memories, model.added, max_new_tokens=max_new_tokens
             )

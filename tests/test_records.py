@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import pytest
 
 from clara import row_files
 from clara.errors import DataError
 from clara.files import sha256_file, write_json
 from clara.records import Passage, Question, document_id, document_text
-from clara.row_files import StoredRows, read_rows, write_rows
+from clara.row_files import StoredRows, read_column, read_rows, write_rows
 
 ROW: dict[str, Any] = {"id": "1", "question": "Who?", "golden_answers": ["A"], "docs": ["x", "y"], "pos_index": [1]}
 
@@ -161,16 +162,29 @@ def test_rows_are_written_and_read_block_by_block(tmp_path: Path, monkeypatch: p
     assert list(found) == read_rows(Passage, tmp_path / "a.parquet") == list(rows())
     assert found[9].id == found[-2].id == "9"
     assert [row.id for row in found[3:6]] == ["3", "4", "5"]
-    read: list[Any] = []
-    inner = row_files._parquet_rows
+
+
+def test_only_the_blocks_that_hold_what_is_asked_for_are_read_and_the_last_ones_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [Passage(id=str(number), title="A", text="b" * number) for number in range(11)]
+    path = tmp_path / "a.parquet"
+    write_rows(path, rows, block=4)
+    read: list[int] = []
+    inner = pyarrow.parquet.ParquetFile.read_row_group
     monkeypatch.setattr(
-        row_files, "_parquet_rows", lambda path, **given: read.append(given["group"]) or inner(path, **given)
+        pyarrow.parquet.ParquetFile,
+        "read_row_group",
+        lambda self, number, *given, **more: read.append(number) or inner(self, number, *given, **more),
     )
-    assert len(found[2:7]) == 5
+    found = StoredRows(Passage, path)
+    assert found.numbered([6, 2, 6, 3]) == [rows[6], rows[2], rows[6], rows[3]]
+    assert found[1:6] == rows[1:6]
     assert read == [0, 1]
-    monkeypatch.setattr(row_files, "ROW_GROUP", 3)
-    with pytest.raises(DataError, match="has blocks of 4 rows, not of 3; run the step that writes it again"):
-        StoredRows(Passage, tmp_path / "a.parquet")
+    one = StoredRows(Passage, path, kept_bytes=0)
+    assert [one[number] for number in (0, 1, 8, 9, 2)] == [rows[number] for number in (0, 1, 8, 9, 2)]
+    assert read[2:] == [0, 2, 0]
+    assert list(read_column(path, "id")) == [row.id for row in rows]
 
 
 def test_a_column_that_the_first_rows_leave_empty_keeps_what_later_ones_say(

@@ -1,5 +1,7 @@
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import clara
 from clara.errors import CheckpointError, ConfigError, DataError
 from clara.files import write_json
 from clara.model import checkpoint
+from clara.model.adapters import NO_ADAPTER
 from clara.model.answers import UNKNOWN
 from clara.model.clara import ClaraModel
 from clara.model.store import MemoryStore
@@ -68,6 +71,8 @@ def test_a_store_is_searched_as_a_whole(joint: clara.Clara, tmp_path: Path) -> N
         assert found[0].text == given[0].text
         assert found[0].documents == given[0].documents
         assert found[0].scores == pytest.approx(given[0].scores, abs=1e-5)
+        manifest.parent.rename(manifest.parent.with_name(f".{manifest.parent.name}.0123abcd.old"))  # as by a kill
+        joint.search(["Who left?"], store=manifest.parent, k=3)
 
 
 def test_a_search_finds_what_an_answer_reads(joint: clara.Clara, tmp_path: Path) -> None:
@@ -77,6 +82,21 @@ def test_a_search_finds_what_an_answer_reads(joint: clara.Clara, tmp_path: Path)
     assert [hit.document for hit in hits] == answer.documents
     assert [hit.score for hit in hits] == answer.scores
     assert min(answer.seconds) > 0
+
+
+def test_the_texts_of_all_questions_are_read_together(
+    joint: clara.Clara, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, questions = MemoryStore(store(joint, tmp_path)), ["Who left?", "Where?", "What is second?"]
+    alone = [joint.search([question], store=opened, k=3)[0] for question in questions]
+    read: list[int] = []
+    passages = MemoryStore.passages
+    monkeypatch.setattr(MemoryStore, "passages", lambda self, rows: (read.append(len(rows)), passages(self, rows))[1])
+    together = joint.search(questions, store=opened, k=3)
+    assert [[hit.id for hit in hits] for hits in together] == [[hit.id for hit in hits] for hits in alone]
+    chosen = joint.find(questions, store=opened, k=3)
+    assert [each.documents for each in chosen] == [[hit.document for hit in hits] for hits in alone]
+    assert read == [9, 9]
 
 
 def test_a_store_named_by_its_path_stays_open_until_it_changes(
@@ -141,6 +161,53 @@ def test_leaving_a_stream_ends_its_writing(joint: clara.Clara, tmp_path: Path) -
     running = threading.active_count()
     pieces.close()
     assert threading.active_count() == running - 1
+
+
+def test_a_search_between_the_pieces_of_a_stream_changes_neither(joint: clara.Clara, tmp_path: Path) -> None:
+    manifest, other = store(joint, tmp_path), "Where does the long river end?"
+    (answer,) = joint.answer(["Who left?"], store=manifest, k=2, max_new_tokens=40)
+    hits = joint.search([other], store=manifest, k=2)
+    memories = joint.compress(tiny.TEXTS)
+    text = ""
+    for piece in joint.stream("Who left?", store=manifest, k=2, max_new_tokens=40):
+        text += piece
+        assert joint.model.adapters.active == NO_ADAPTER
+        assert joint.search([other], store=manifest, k=2) == hits
+        assert torch.equal(joint.compress(tiny.TEXTS), memories)
+    assert text == answer.text
+
+
+def test_calls_from_several_threads_answer_as_one_after_the_other(joint: clara.Clara, tmp_path: Path) -> None:
+    manifest = store(joint, tmp_path)
+    questions = ["Who left?", "Where is Aro?", "Where does the long river end?", "What is second?"]
+
+    def asked(question: str) -> list[str]:
+        (answer,) = joint.answer([question], store=manifest, k=2, max_new_tokens=30)
+        streamed = "".join(joint.stream(question, store=manifest, k=2, max_new_tokens=30))
+        return [answer.text, streamed, joint.search([question], store=manifest, k=1)[0][0].id]
+
+    alone = [asked(question) for question in questions]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(asked, questions * 2)) == alone * 2
+    assert joint.model.adapters.active == NO_ADAPTER
+
+
+def test_two_streams_in_turn_are_the_answers_and_one_can_be_left_while_the_model_is_at_work(
+    joint: clara.Clara, tmp_path: Path
+) -> None:
+    manifest, questions = store(joint, tmp_path), ["Who left?", "Where does the long river end?"]
+    answers = [each.text for each in joint.answer(questions, store=manifest, k=2, max_new_tokens=30)]
+    first, second = (joint.stream(question, store=manifest, k=2, max_new_tokens=30) for question in questions)
+    texts = ["", ""]
+    for one, other in zip_longest(first, second, fillvalue=""):
+        texts = [texts[0] + one, texts[1] + other]
+    assert texts == answers
+    running = threading.active_count()
+    left = joint.stream(questions[0], store=manifest, k=2, max_new_tokens=400)
+    next(left)
+    with joint.model.adapters.in_turn(NO_ADAPTER):  # as when garbage is collected within another call
+        left.close()
+    assert threading.active_count() == running
 
 
 def test_without_a_reasoner_up_to_k_documents_are_read_as_given(first: clara.Clara) -> None:

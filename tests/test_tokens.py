@@ -1,4 +1,7 @@
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -103,6 +106,38 @@ def test_documents_shown_as_text_bring_no_special_token_either(encoder: Encoder)
         assert max(prompt) < encoder.added.vocab_size
         for token in special(encoder):
             assert prompt.count(token) == plain.count(token)
+
+
+class InStep:
+    """A tokenizer whose first reading waits for a second to begin, which waits for the first to end, if they may."""
+
+    def __init__(self, backend: Any) -> None:
+        object.__setattr__(self, "backend", backend)
+        object.__setattr__(self, "began", [Event(), Event()])
+        object.__setattr__(self, "ended", Event())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.backend, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self.backend, name, value)
+        if self.began[1].is_set() and not value:
+            self.ended.set()
+
+    def encode(self, *given: Any, **more: Any) -> Any:
+        second = self.began[0].is_set()
+        self.began[second].set()
+        (self.ended if second else self.began[1]).wait(0.3)
+        return self.backend.encode(*given, **more)
+
+
+def test_texts_read_by_two_threads_bring_no_special_token_and_leave_the_tokenizer_as_it_was(encoder: Encoder) -> None:
+    backend, alone = encoder.tokenizer.backend_tokenizer, encoder.text(TRICKY)
+    assert not special(encoder) & set(alone)
+    encoder.tokenizer = SimpleNamespace(backend_tokenizer=InStep(backend))
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(encoder.text, [TRICKY, TRICKY])) == [alone, alone]
+    assert not backend.encode_special_tokens
 
 
 def test_a_truncating_tokenizer_file_cuts_nothing(make_encoder: Callable[..., Encoder]) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from clara.errors import CheckpointError
-from clara.files import atomic_folder, read_json, reading, write_json, write_text
+from clara.files import read_json, reading, write_json, write_text
+from clara.folders import atomic_folder
 from clara.model import checkpoint
 from clara.model.adapters import QUERY_REASONER
 from clara.model.backbone import BackboneCard

@@ -10,6 +10,7 @@ import typer
 
 from clara.errors import CheckpointError, ClaraError, DataError
 from clara.files import read_json
+from clara.folders import put_back
 from clara.program import bound_primitives, refusal
 
 if TYPE_CHECKING:
@@ -149,12 +150,22 @@ def cited(number: int, score: float, document: str) -> str:
 
 def manifest_of(folder: Path) -> Path:
     """The manifest of a store that is named by its folder or its manifest."""
+    put_back(folder)
     return folder / "manifest.json" if folder.is_dir() else folder
 
 
 def card_of(folder: Path) -> Path:
-    """The card of a checkpoint that is named by its folder or its card."""
-    return folder / "card.json" if folder.is_dir() else folder
+    """The card of a checkpoint that is named by its folder or its card.
+
+    Raises:
+        CheckpointError: the folder holds checkpoints, and is none.
+    """
+    if not folder.is_dir():
+        return folder
+    within = sorted(card.parent for card in folder.glob("*/card.json"))
+    if within and not (folder / "card.json").exists():
+        raise CheckpointError(f"{folder} is no checkpoint but holds some; name one: {', '.join(map(str, within))}")
+    return folder / "card.json"
 
 
 def print_json(value: Any) -> None:

@@ -10,7 +10,8 @@ from clara.errors import CheckpointError
 from clara.evaluation.labels import benchmark_label, metric_label, setting_label
 from clara.evaluation.recording import describe
 from clara.evaluation.results import read_scores
-from clara.files import atomic_folder, read_json, sha256_file, write_json, write_text
+from clara.files import read_json, sha256_file, write_json, write_text
+from clara.folders import atomic_folder
 from clara.model import checkpoint, packed
 from clara.model.checkpoint import CheckpointCard
 from clara.packages import PACKAGE

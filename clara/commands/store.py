@@ -8,7 +8,7 @@ import typer
 
 from clara.commands.shared import Json, Model, StoreFolder, load, manifest_of, print_result, print_rows
 from clara.errors import CheckpointError, DataError
-from clara.files import atomic_folder
+from clara.folders import atomic_folder, put_back
 from clara.progress import duration
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ WORDS = 100
 """As corpus.passages.words of config.yaml."""
 SAMPLED = 16
 """Passages that are compressed to estimate the time of all."""
-OPTIONS: dict[str, Any] = {"shard_documents": 2048, "batch_tokens": 4096}
+OPTIONS: dict[str, Any] = {"shard_documents": 256, "batch_tokens": 4096}
 
 Sources = Annotated[
     list[Path], typer.Argument(help="Text, Markdown, JSON lines or Parquet (title and text), or folders of them")
@@ -44,6 +44,7 @@ def compress(
 ) -> None:
     """Compress own documents into a store; only passages that it lacks are compressed, an interrupted run goes on."""
     _require_place(store)
+    _require_documents(sources)
     loaded, _ = load(model)
     own = _split(sources, loaded, words)
     if estimate:
@@ -197,16 +198,25 @@ def _grow(
 def _write(
     loaded: "Clara", documents: "list[Passage]", store: Path, dtype: "StoreType", *, previous: "MemoryStore | None"
 ) -> None:
-    """Builds beside the store and puts the whole in its place: at every moment there is the old store or the new."""
+    """Builds beside the store and puts the whole in its place: it is the old store or the new, never a mixture.
+
+    Between two renames it is neither, for a moment; a kill right there leaves the old one beside, and the next command
+    that names the store puts it back.
+    """
     import shutil
 
     from clara.model.compression import build_store
+    from clara.model.search import INDEX, rebuild_index
+    from clara.model.store import MemoryStore
 
     state = store.with_name(f".{store.name}.state")
     with atomic_folder(store) as folder:
         manifest = folder / "manifest.json"
         build_store(loaded.loaded, documents, manifest, state=state, dtype=dtype, previous=previous, **OPTIONS)
-    shutil.rmtree(state)
+        if previous is not None and (previous.folder / INDEX).exists():  # it would be of another state of the store
+            typer.echo("making the store's index anew", err=True)
+            rebuild_index(previous, MemoryStore(manifest))
+    shutil.rmtree(state, ignore_errors=True)  # what a network disk keeps, as it is open, costs room alone
 
 
 def _require_place(store: Path) -> None:
@@ -217,6 +227,7 @@ def _require_place(store: Path) -> None:
     """
     if store.name in ("", ".."):
         raise DataError(f"{store} has no name of its own, under which a store could be put; name a folder")
+    put_back(store)
     if (store / "manifest.json").exists() or not store.exists():
         return
     if not store.is_dir() or any(store.iterdir()):
@@ -229,6 +240,13 @@ def _opened(store: Path, loaded: "Clara") -> "MemoryStore":
     opened = MemoryStore(manifest_of(store))
     opened.require(loaded.compressor_hash)
     return opened
+
+
+def _require_documents(sources: list[Path]) -> None:
+    """Refuses sources without any document before a language model is made or loaded for them."""
+    from clara.data.own import files_of
+
+    files_of(sources)
 
 
 def _split(sources: list[Path], loaded: "Clara", words: int) -> "OwnPassages":

@@ -62,10 +62,7 @@ def own_passages(sources: Sequence[Path], counter: TokenCounter, *, words: int, 
     Raises:
         DataError: a file is missing, of another kind, not UTF-8 or malformed, or nothing is left; names it.
     """
-    files = [file for source in sources for file in _files(source)]
-    read = [file for file in files if _is(file, KNOWN)]
-    if not read:
-        raise DataError(f"{', '.join(map(str, sources))}: no file ends with {', '.join(KNOWN)}; name other documents")
+    files, read = files_of(sources)
     with TemporaryDirectory() as folder:
         rows = Path(folder) / "documents.jsonl"
         found = False
@@ -78,6 +75,19 @@ def own_passages(sources: Sequence[Path], counter: TokenCounter, *, words: int, 
         limits = Limits(words=words, per_article=None, max_articles=None, max_tokens=max_tokens)
         passages = list(split_passages(rows, kind="jsonl", limits=limits, counter=counter, tally=Tally()))
     return OwnPassages(passages, len(read), [_name(file) for file in files if file not in set(read)])
+
+
+def files_of(sources: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """All files of the sources, and those of them that are documents.
+
+    Raises:
+        DataError: a source is missing or of another kind, or there are no documents.
+    """
+    files = [file for source in sources for file in _files(source)]
+    read = [file for file in files if _is(file, KNOWN)]
+    if not read:
+        raise DataError(f"{', '.join(map(str, sources))}: no file ends with {', '.join(KNOWN)}; name other documents")
+    return files, read
 
 
 def _files(source: Path) -> list[Path]:

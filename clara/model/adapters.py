@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from threading import RLock
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
-from clara.errors import CheckpointError
+from clara.errors import CheckpointError, ResourceError
 from clara.model.lora import LoraLinear
 
 COMPRESSOR = "compressor"
@@ -36,6 +37,7 @@ class Adapters:
         self.names: list[str] = []
         self._layers: list[tuple[str, Any]] = []
         self._folded: str | None = None
+        self._lock = RLock()  # of the thread whose adapter is at work
 
     def add(self, name: str, *, like: str | None = None) -> None:
         """Adds an adapter that changes nothing yet (B = 0), or a copy of the adapter `like`."""
@@ -52,13 +54,32 @@ class Adapters:
 
     @contextmanager
     def using(self, name: str) -> Iterator[None]:
-        """Runs the block with adapter `name` (or NO_ADAPTER) at work; nothing learns or stops learning by it."""
-        before = self.active
-        self._activate(name)
+        """Runs the block with adapter `name` (or NO_ADAPTER) at work; nothing learns or stops learning by it.
+
+        Raises:
+            CheckpointError: there is no such adapter.
+            ResourceError: another thread is in such a block; each would silently compute with the other's adapter.
+        """
+        if not self._lock.acquire(blocking=False):
+            raise ResourceError(
+                f"{name} cannot be used: another thread is at work with {self.active} of this model; wait for it, as "
+                "Adapters.in_turn and the methods of clara.Clara do"
+            )
         try:
-            yield
+            before = self.active
+            self._activate(name)
+            try:
+                yield
+            finally:
+                self._activate(before)
         finally:
-            self._activate(before)
+            self._lock.release()
+
+    @contextmanager
+    def in_turn(self, name: str) -> Iterator[None]:
+        """As `using`, but waits for a thread that is in such a block."""
+        with self._lock, self.using(name):
+            yield
 
     def recomputation(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         """Contexts for a checkpointed layer's forward pass and its recomputation, which takes the same adapter."""
@@ -127,23 +148,23 @@ class Adapters:
         The linear layers stand in the model as they did before there were adapters: a token costs what it costs the
         bare backbone, and the model can be written as a plain one.
         """
-        saved = [layer.get_base_layer().weight.data for _, layer in self._layers]
-        try:
-            for _, layer in self._layers:
-                base = layer.get_base_layer().weight
-                weights = _matrices(layer, name)
-                update = weights["B"].data.float() @ weights["A"].data.float() * layer.scaling[name]
-                base.data = (base.data.float() + update).to(base.dtype)
-            for path, layer in self._layers:
-                self.model.set_submodule(path, layer.get_base_layer())
-            with self.using(NO_ADAPTER):
+        with self.using(NO_ADAPTER):
+            saved = [layer.get_base_layer().weight.data for _, layer in self._layers]
+            try:
+                for _, layer in self._layers:
+                    base = layer.get_base_layer().weight
+                    weights = _matrices(layer, name)
+                    update = weights["B"].data.float() @ weights["A"].data.float() * layer.scaling[name]
+                    base.data = (base.data.float() + update).to(base.dtype)
+                for path, layer in self._layers:
+                    self.model.set_submodule(path, layer.get_base_layer())
                 self._folded = name
                 yield
-        finally:
-            self._folded = None
-            for (path, layer), weight in zip(self._layers, saved, strict=True):
-                self.model.set_submodule(path, layer)
-                layer.get_base_layer().weight.data = weight
+            finally:
+                self._folded = None
+                for (path, layer), weight in zip(self._layers, saved, strict=True):
+                    self.model.set_submodule(path, layer)
+                    layer.get_base_layer().weight.data = weight
 
 
 def _matrices(layer: Any, name: str) -> dict[str, nn.Parameter]:

@@ -7,7 +7,7 @@ and backward, takes 31 ms, 31 ms and 15 ms.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Lock
+from threading import local
 from typing import Any
 
 import torch
@@ -20,12 +20,19 @@ from transformers.masking_utils import sdpa_mask
 NAME = "clara_cpu"
 
 _packed_texts = masking_utils.find_packed_sequence_indices
-_rows_of_one_text = 0
-_lock = Lock()
+
+
+class _Blocks(local):
+    """How many `one_text_a_row` this thread is in; another thread's model may read packed texts meanwhile."""
+
+    open = 0
+
+
+_blocks = _Blocks()
 
 
 def _packed(position_ids: Any) -> Any:
-    return None if _rows_of_one_text else _packed_texts(position_ids)
+    return None if _blocks.open else _packed_texts(position_ids)
 
 
 masking_utils.find_packed_sequence_indices = _packed
@@ -37,14 +44,11 @@ def one_text_a_row() -> Iterator[None]:
 
     Transformers looks for such rows on every pass without a mask, and on a GPU waits for all that is under way to see.
     """
-    global _rows_of_one_text
-    with _lock:
-        _rows_of_one_text += 1
+    _blocks.open += 1
     try:
         yield
     finally:
-        with _lock:
-            _rows_of_one_text -= 1
+        _blocks.open -= 1
 
 
 def attend(

@@ -12,7 +12,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from clara.errors import CheckpointError, ClaraError, ConfigError, DataError
-from clara.files import atomic_folder, sha256_file, write_json
+from clara.files import sha256_file, write_json
+from clara.folders import atomic_folder
 from clara.hub import fetch_model
 from clara.model import random_backbone, threads
 from clara.model.attention import one_text_a_row, settle

@@ -17,10 +17,9 @@ from clara.model.adapters import COMPRESSOR
 from clara.model.checkpoint import LoadedCheckpoint
 from clara.model.clara import ClaraModel
 from clara.model.packing import StoreType, bytes_per_document, pack
-from clara.model.store import DOCUMENTS, MANIFEST, Manifest, MemoryStore, Shard, write_manifest
+from clara.model.store import DOCUMENTS, MANIFEST, Manifest, MemoryStore, Shard, write_documents, write_manifest
 from clara.progress import Progress
 from clara.records import Passage
-from clara.row_files import write_rows
 from clara.tokens import CompressorInput
 
 ENOUGH_TOKENS = {"cpu": 256, "cuda": 8192}
@@ -80,7 +79,7 @@ def build_store(
                 write_json(file.with_suffix(".json"), {"sha256": sha256_file(file)})
             progress.update(start + len(part))
             shards.append(Shard(file.name, len(part), str(read_json(file.with_suffix(".json"))["sha256"])))
-    write_rows(state / DOCUMENTS, documents)
+    write_documents(state / DOCUMENTS, documents)
     result = Manifest(
         compressor_hash=loaded.compressor_hash,
         num_documents=len(documents),

@@ -8,7 +8,8 @@ from safetensors.torch import save_file
 from transformers import GenerationConfig
 
 from clara.errors import CheckpointError
-from clara.files import atomic_folder, write_json
+from clara.files import write_json
+from clara.folders import atomic_folder
 from clara.model import backbone as backbones
 from clara.model import checkpoint, packed
 from clara.model.model_folder import precision_of

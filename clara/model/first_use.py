@@ -1,11 +1,14 @@
 """The language model of a checkpoint that is passed on without it: made from its source on first use, and kept."""
 
+import fcntl
 import hashlib
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from clara.files import atomic_folder
+from clara.folders import atomic_folder
 from clara.model import backbone as backbones
 from clara.packages import PACKAGE, package_file
 
@@ -16,6 +19,8 @@ CACHE = "CLARA_CACHE"
 def prepared(source: str) -> Path:
     """The card of the backbone that `source` gives, made now where it is not there yet.
 
+    Of processes that want it at the same time one makes it, and the others wait.
+
     Args:
         source: `package:DISTRIBUTION/FILE` or a Hub name.
 
@@ -23,13 +28,36 @@ def prepared(source: str) -> Path:
         ResourceError: the package is not installed, or the Hub has no such model.
     """
     folder = cache() / "backbones" / hashlib.sha256(source.encode()).hexdigest()[:16]
-    if not (folder / "card.json").exists():
-        print(f"making the language model from {source}, once, in {folder}", file=sys.stderr)
-        place = str(package_file(source.removeprefix(PACKAGE))) if source.startswith(PACKAGE) else source
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_folder(folder) as temporary:
-            backbones.prepare(place, temporary / "card.json", seed=0, revision=None, trust_remote_code=False)
-    return folder / "card.json"
+    card = folder / "card.json"
+    if card.exists():
+        return card
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _one_at_a_time(folder.with_suffix(".lock")):
+        if not card.exists():
+            print(f"making the language model from {source}, once, in {folder}", file=sys.stderr)
+            place = str(package_file(source.removeprefix(PACKAGE))) if source.startswith(PACKAGE) else source
+            with atomic_folder(folder) as temporary:
+                backbones.prepare(place, temporary / "card.json", seed=0, revision=None, trust_remote_code=False)
+    return card
+
+
+@contextmanager
+def _one_at_a_time(file: Path) -> Iterator[None]:
+    """A block that other processes wait for; the lock ends with the process, however it ends.
+
+    On a disk that knows no locks nobody waits: each makes its own, and one of them is kept.
+    """
+    handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        with suppress(OSError):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                print(f"waits for another process, which makes {file.stem}", file=sys.stderr)
+                fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def cache() -> Path:

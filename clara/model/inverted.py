@@ -46,11 +46,29 @@ class Inverted:
         self.num_lists = int(self._index.nlist)
         self.probed = max(1, math.ceil(self.num_lists * PROBED))
 
-    def search(self, vectors: Float[Tensor, "questions width"], k: int) -> Int[Tensor, "questions found"]:
-        """Numbers of the k documents of greatest inner product in the lists that are read, or fewer: all these hold."""
-        self._index.nprobe = self.probed
+    def search(
+        self, vectors: Float[Tensor, "questions width"], k: int, *, least: int = 1
+    ) -> list[Int[Tensor, " found"]]:
+        """Numbers of the k documents of greatest inner product in the lists that are read, for each question by itself.
+
+        Args:
+            vectors: of the questions.
+            k: documents at most; fewer where the lists hold fewer.
+            least: documents at least, if there are so many: a question whose lists hold fewer reads more lists.
+        """
+        found = self._read(vectors, k, self.probed)
+        for question, rows in enumerate(found):
+            probed = self.probed
+            while len(rows) < least and probed < self.num_lists:
+                probed = min(2 * probed, self.num_lists)
+                (rows,) = self._read(vectors[question : question + 1], k, probed)
+            found[question] = rows
+        return found
+
+    def _read(self, vectors: Tensor, k: int, probed: int) -> list[Tensor]:
+        self._index.nprobe = probed
         _, rows = self._index.search(numpy.ascontiguousarray(vectors.float().cpu().numpy()), k)
-        return from_numpy(rows[:, : max(1, int((rows >= 0).sum(1).min()))])
+        return [from_numpy(found[found >= 0]) for found in rows]  # FAISS fills up with -1
 
 
 def write(

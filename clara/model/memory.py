@@ -1,6 +1,6 @@
 """Text to memory vectors (paper, section 2.1): the compressor for documents, the query reasoner for questions."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -109,7 +109,7 @@ def segment_means(
     return spans[..., :-1] / spans[..., -1:].clamp(min=1e-6)
 
 
-def token_salience(documents: Sequence[Sequence[int]], vocab_size: int, *, power: float) -> Float[Tensor, " vocab"]:
+def token_salience(documents: Iterable[Sequence[int]], vocab_size: int, *, power: float) -> Float[Tensor, " vocab"]:
     """A power of the inverse document frequency of every token, scaled to at most 1.
 
     In the mean of nine embeddings the words that every text has drown those that tell texts apart. With the fourth
@@ -118,14 +118,14 @@ def token_salience(documents: Sequence[Sequence[int]], vocab_size: int, *, power
     with the first power (docs/experiments.md).
 
     Args:
-        documents: token ids of each.
+        documents: token ids of each, one in memory at a time.
         vocab_size: of the backbone; tokens in no document count most.
         power: at least 0, which makes all weights 1.
     """
-    seen = torch.zeros(vocab_size)
-    for ids in documents:
+    seen, number = torch.zeros(vocab_size), 0
+    for number, ids in enumerate(documents, 1):  # noqa: B007
         seen[torch.tensor(sorted(set(ids)), dtype=torch.long)] += 1
-    information = torch.log((len(documents) + 1) / (seen + 1))
+    information = torch.log((number + 1) / (seen + 1))
     return (information / information.max().clamp(min=1e-6)).pow(power).clamp(min=SALIENCE_FLOOR)
 
 

@@ -1,6 +1,6 @@
 """Search over a whole store: exact cosine by streaming, or a small index first and exact cosine of its best."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -108,6 +108,19 @@ def build_index(store: MemoryStore, *, width: int = WIDTH, kind: IndexKind | Non
     return lists if kind == "lists" else path
 
 
+def rebuild_index(previous: MemoryStore, store: MemoryStore) -> Path:
+    """Gives a store an index of the kind and width that the one it came from had."""
+    try:
+        tensors = mapped(previous.folder / INDEX)
+        width = tensors["directions"].shape[1]
+    except (OSError, SafetensorError, KeyError):  # damaged: nothing was found by it
+        return build_index(store)
+    kind: IndexKind = "scan" if "rows" in tensors else "lists"
+    if width == min(previous.manifest.num_documents, SAMPLED):  # it was narrower only for want of documents
+        width = max(width, WIDTH)
+    return build_index(store, width=width, kind=kind)
+
+
 class Index:
     """The small index of a store, mapped, not read.
 
@@ -142,19 +155,20 @@ class Index:
     ) -> Found:
         """The k best by exact score among the `rescored` best of the index."""
         # The mean of the documents moves all scores of a question alike.
-        near = self._near(_unit(questions.flatten(1)) @ self.directions, max(k, rescored))
+        near = self._near(_unit(questions.flatten(1)) @ self.directions, max(k, rescored), k)
         found = [self._rescored(question, rows, k) for question, rows in zip(questions, near, strict=True)]
         return Found(torch.stack([rows for rows, _ in found]), torch.stack([scores for _, scores in found]))
 
-    def _near(self, wanted: Float[Tensor, "questions width"], count: int) -> Int[Tensor, "questions found"]:
+    def _near(self, wanted: Float[Tensor, "questions width"], count: int, least: int) -> Sequence[Tensor]:
+        """Rows near each question, `count` of them; of lists that hold fewer at least `least`, if there are so many."""
         if self.lists is not None:
-            return self.lists.search(wanted, count)
+            return self.lists.search(wanted, count, least=least)
         assert self.rows is not None
         near = _none(len(wanted))
         for first in range(0, len(self.rows), INDEX_BLOCK):
             parts = torch.split(self.rows[first : first + INDEX_BLOCK], ROWS_AT_ONCE)
             near = _merge(near, torch.cat([wanted @ part.float().T for part in parts], dim=1), first, count)
-        return near.rows
+        return list(near.rows)
 
     def _rescored(self, question: Tensor, rows: Tensor, k: int) -> Found:
         rows = rows.sort().values  # among equals the first, as in an exact search; and the disk is read in order

@@ -1,6 +1,6 @@
 """The store: memories of documents on disk, in shards that are mapped, not read."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,11 +16,15 @@ from clara.errors import CheckpointError, DataError
 from clara.files import sha256_file, write_json
 from clara.model.packing import StoreType, bytes_per_document, unpack
 from clara.records import Passage, document_id, read_card_file
-from clara.row_files import count_rows, read_column, read_numbered, read_rows
+from clara.row_files import StoredRows, read_column, read_rows, write_rows
 
 STORE_SCHEMA = 1
 DOCUMENTS = "documents.parquet"
 MANIFEST = "manifest.json"
+DOCUMENTS_TOGETHER = 256
+"""Documents in a block of DOCUMENTS: a question reads a few, from as many blocks."""
+MOST_BLOCKS = 8192
+"""Of DOCUMENTS, whose list of blocks is read whole: a larger store has larger ones."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +73,12 @@ class MemoryStore:
         sizes = [shard.documents for shard in self.manifest.shards]
         full = max(sizes, default=0)
         try:
-            listed = count_rows(self.folder / DOCUMENTS)
+            self._listed = StoredRows(Passage, self.folder / DOCUMENTS)
         except DataError as error:  # of itself it would say to make this file again: only the whole store is made
             raise CheckpointError(
                 f"{self.folder / DOCUMENTS} is missing or damaged; delete {path} and compress again"
             ) from error
+        listed = len(self._listed)
         fits = sum(sizes) == listed == self.manifest.num_documents
         if not fits or any(size != full for size in sizes[:-1]):
             raise CheckpointError(
@@ -97,13 +102,13 @@ class MemoryStore:
         return read_rows(Passage, self.folder / DOCUMENTS)
 
     def passages(self, rows: Sequence[int]) -> list[Passage]:
-        """Documents given by their number; others are not kept in memory.
+        """Documents given by their number; of the others the blocks read last are kept in memory (64 MiB).
 
         Raises:
             CheckpointError: the store is another than when it was opened.
         """
         self._require_same()
-        return read_numbered(Passage, self.folder / DOCUMENTS, rows)
+        return self._listed.numbered(rows)
 
     def texts(self, rows: Sequence[int]) -> list[str]:
         """Texts of documents given by their number, as `passages`."""
@@ -177,7 +182,11 @@ class MemoryStore:
 
     def packed(self, rows: Sequence[int]) -> dict[str, Tensor]:
         """The same as they lie in the files."""
-        shards, places = numpy.divmod(numpy.asarray(rows, dtype=numpy.int64), self.manifest.shards[0].documents)
+        numbers = numpy.asarray(rows, dtype=numpy.int64)
+        total = self.manifest.num_documents
+        if (outside := numbers[(numbers < 0) | (numbers >= total)]).size:
+            raise DataError(f"there is no document {outside[0]} in the store {self.folder}; they are 0 to {total - 1}")
+        shards, places = numpy.divmod(numbers, self.manifest.shards[0].documents)
         order = shards.argsort(kind="stable")
         back = torch.from_numpy(order.argsort())
         touched = [(shard, torch.from_numpy(places[shards == shard])) for shard in numpy.unique(shards).tolist()]
@@ -241,6 +250,11 @@ def read_manifest(path: Path) -> Manifest:
 def write_manifest(path: Path, manifest: Manifest) -> None:
     """Writes the manifest, last of a store's files."""
     write_json(path, asdict(manifest))
+
+
+def write_documents(path: Path, documents: Collection[Passage]) -> None:
+    """Writes DOCUMENTS, in blocks from which a few documents are read fast."""
+    write_rows(path, documents, block=max(DOCUMENTS_TOGETHER, -(-len(documents) // MOST_BLOCKS)))
 
 
 def mapped(path: Path) -> dict[str, Tensor]:

@@ -2,7 +2,8 @@
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from collections.abc import Generator as Loop
 from functools import partial
 from typing import Any
 
@@ -137,18 +138,31 @@ class _Texts:
             row.add([], last=True)
 
 
-def pieces(work: Callable[[Callable[[str], None], Callable[[], bool]], None]) -> Iterator[str]:
-    """What `work` gives, from a thread of its own; leaving the loop stops it.
+class _Left(Exception):
+    """Nobody waits for the next piece."""
+
+
+def pieces(work: Callable[[Callable[[str], None], Callable[[], bool]], None]) -> Loop[str, None, None]:
+    """What `work` gives, from a thread of its own that rests while the loop has a piece; leaving the loop ends it.
+
+    So the work is done within the caller's `next`: what the caller holds there, such as a model, the work holds too,
+    and between two pieces nobody does.
 
     Args:
         work: takes a function that it gives each piece to, and one that says whether to stop.
     """
     given: queue.SimpleQueue[str | BaseException | None] = queue.SimpleQueue()
-    left = threading.Event()
+    wanted, left = threading.Semaphore(0), threading.Event()
+
+    def give(piece: str) -> None:
+        given.put(piece)
+        wanted.acquire()
+        if left.is_set():
+            raise _Left  # without another step, for which nobody may hold the model
 
     def run() -> None:
         try:
-            work(given.put, left.is_set)
+            work(give, left.is_set)
             given.put(None)
         except BaseException as error:  # raised in the thread that reads
             given.put(error)
@@ -160,6 +174,8 @@ def pieces(work: Callable[[Callable[[str], None], Callable[[], bool]], None]) ->
             if isinstance(piece, BaseException):
                 raise piece
             yield piece
+            wanted.release()
     finally:
         left.set()
+        wanted.release()
         worker.join()

@@ -24,12 +24,14 @@ from clara.server.batching import Batcher, Busy, Stopping
 from clara.server.continuous import Continuous
 from clara.server.explore import Served
 from clara.server.guard import Guard, Metrics
-from clara.server.jobs import Job, Piece, Written
+from clara.server.jobs import Job, Left, Piece, Written
 from clara.server.limits import Limits
 from clara.server.wire import BadRequest
 
 PAGE = Path(__file__).with_name("explorer.html")
 EXPLORED_TOKENS = 48
+LOOKED_SECONDS = 0.5
+"""Between two looks whether a client that waits for a whole answer is still there."""
 LOCAL_HOSTS = ["127.0.0.1", "localhost"]
 
 
@@ -91,8 +93,11 @@ class _Routes:
         self.batcher, self.name, self.k, self.limits, self.counted = batcher, served.name, served.k, limits, metrics
         self.tokens = batcher.model.model.tokens
 
-    async def health(self) -> dict[str, Any]:
-        return {"status": "ok", "waiting": self.batcher.waiting}
+    async def health(self) -> Response:
+        thread, engine = self.batcher.alive, self.batcher.engine_works
+        told = {"thread": "ok" if thread else "ended", "engine": "ok" if engine else "failed"}
+        status = {"status": "ok" if thread and engine else "failed", "waiting": self.batcher.waiting}
+        return JSONResponse(status | told, 200 if thread and engine else 503)
 
     async def metrics(self) -> Response:
         return Response(generate_latest(self.counted.registry), media_type=CONTENT_TYPE_LATEST)
@@ -104,19 +109,20 @@ class _Routes:
     async def models(self) -> dict[str, Any]:
         return {"object": "list", "data": [{"id": self.name, "object": "model", "created": 0, "owned_by": "clara"}]}
 
-    async def search(self, asked: wire.SearchRequest) -> dict[str, Any]:
+    async def search(self, asked: wire.SearchRequest, request: Request) -> dict[str, Any]:
         self._check(asked.question, asked.k)
         job = Job("search", [asked.question], k=asked.k or self.k)
-        return {"passages": [hit._asdict() for hit in await self._result(job)]}
+        return {"passages": [hit._asdict() for hit in (await self._events(job, request))[-1]]}
 
-    async def explore(self, asked: wire.SearchRequest) -> Any:
+    async def explore(self, asked: wire.SearchRequest, request: Request) -> Any:
         self._check(asked.question, asked.k)
-        return await self._result(Job("explore", [asked.question], k=asked.k or self.k, max_new_tokens=EXPLORED_TOKENS))
+        job = Job("explore", [asked.question], k=asked.k or self.k, max_new_tokens=EXPLORED_TOKENS)
+        return (await self._events(job, request))[-1]
 
-    async def compress(self, asked: wire.CompressRequest) -> dict[str, Any]:
+    async def compress(self, asked: wire.CompressRequest, request: Request) -> dict[str, Any]:
         if len(asked.texts) > self.limits.texts:
             raise BadRequest(f"expected at most {self.limits.texts} texts, got {len(asked.texts)}; send them in parts")
-        return wire.memories(await self._result(Job("compress", asked.texts)))
+        return wire.memories((await self._events(Job("compress", asked.texts), request))[-1])
 
     async def chat(self, asked: wire.ChatRequest, request: Request) -> Response:
         if asked.model != self.name:
@@ -129,48 +135,51 @@ class _Routes:
         job = Job("answer", [question], asked.k or self.k, asked.new_tokens, asked.documents)
         if asked.documents is not None and len(asked.documents) > self.limits.texts:
             raise BadRequest(f"expected at most {self.limits.texts} documents, got {len(asked.documents)}; send fewer")
-        self.batcher.submit(job)
         identity = f"chatcmpl-{uuid.uuid4().hex}"
         if asked.stream:
+            self.batcher.submit(job)
             usage = asked.stream_options is not None and asked.stream_options.include_usage
             body = self._streamed(job, identity, usage=usage)
             return StreamingResponse(body, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
-        text, end = "", None
-        async with asyncio.timeout(self.limits.timeout_seconds):
-            async for event in job.events():
-                if isinstance(event, Piece):
-                    text += event.text
-                else:
-                    end = event
+        *pieces, end = await self._events(job, request)
         assert isinstance(end, Written)
-        return JSONResponse(wire.completion(identity, self.name, text, end, self._prompt_tokens(job, end)))
+        text = "".join(piece.text for piece in pieces)
+        return JSONResponse(wire.completion(identity, self.name, text, end, await self._prompt_tokens(job, end)))
 
     async def _streamed(self, job: Job, identity: str, *, usage: bool) -> AsyncIterator[str]:
-        events = job.events()
+        events, last = job.events(), asyncio.get_running_loop().time() + self.limits.timeout_seconds
         try:
             yield _event(wire.chunk(identity, self.name, {"role": "assistant", "content": ""}))
-            async with asyncio.timeout(self.limits.timeout_seconds):
-                async for event in events:
-                    if isinstance(event, Piece):
-                        yield _event(wire.chunk(identity, self.name, {"content": event.text}))
-                        continue
-                    yield _event(wire.chunk(identity, self.name, {}, event))
-                    if usage:
-                        tokens = self._prompt_tokens(job, event)
-                        yield _event(wire.usage_chunk(identity, self.name, event, tokens))
+            event: Any = None
+            while not isinstance(event, Written):
+                # Around the wait alone: around a yield it would strike whoever sends, who does not know of it.
+                async with asyncio.timeout_at(last):
+                    event = await anext(events)
+                if isinstance(event, Piece):
+                    yield _event(wire.chunk(identity, self.name, {"content": event.text}))
+            yield _event(wire.chunk(identity, self.name, {}, event))
+            if usage:
+                tokens = await self._prompt_tokens(job, event)
+                yield _event(wire.usage_chunk(identity, self.name, event, tokens))
             yield "data: [DONE]\n\n"
         except TimeoutError:
             yield _event(wire.refusal(_late(self.limits), "server_error", "timeout"))
         except ClaraError as error:  # the status has been sent already
             yield _event(wire.refusal(str(error), "invalid_request_error"))
         finally:
-            await events.aclose()  # also where the client has left
-            job.gone.set()
+            job.gone.set()  # also where the client has left
+            await events.aclose()
 
-    async def _result(self, job: Job) -> Any:
+    async def _events(self, job: Job, request: Request) -> list[Any]:
+        """All that a job gives, for a client that takes it whole."""
         self.batcher.submit(job)
-        async with asyncio.timeout(self.limits.timeout_seconds):
-            return await job.result()
+        watching = asyncio.create_task(_watch(job, request))
+        try:
+            async with asyncio.timeout(self.limits.timeout_seconds):
+                return [event async for event in job.events()]
+        finally:
+            watching.cancel()
+            job.gone.set()
 
     def _check(self, question: str, k: int | None) -> None:
         if not question.strip():
@@ -182,8 +191,17 @@ class _Routes:
         if k is not None and k > self.limits.passages:
             raise BadRequest(f"expected k of at most {self.limits.passages}, got {k}; ask for fewer passages")
 
-    def _prompt_tokens(self, job: Job, end: Written) -> int:
-        return len(self.tokens.answer_prompt(job.texts[0], len(end.selection.documents)))
+    async def _prompt_tokens(self, job: Job, end: Written) -> int:
+        # In a thread, for the tokenizer may be at work on the texts of others.
+        prompt = await asyncio.to_thread(self.tokens.answer_prompt, job.texts[0], len(end.selection.documents))
+        return len(prompt)
+
+
+async def _watch(job: Job, request: Request) -> None:
+    """Lets the job go once its client has."""
+    while not await request.is_disconnected():
+        await asyncio.sleep(LOOKED_SECONDS)
+    job.leave()
 
 
 def _answer_errors(app: FastAPI, limits: Limits) -> None:
@@ -197,6 +215,10 @@ def _answer_errors(app: FastAPI, limits: Limits) -> None:
     @app.exception_handler(Stopping)
     async def stopping(_: Request, error: Exception) -> Response:
         return JSONResponse(wire.refusal(str(error), "server_error"), 503)
+
+    @app.exception_handler(Left)
+    async def left(_: Request, error: Exception) -> Response:  # for the counts: nobody reads it
+        return JSONResponse(wire.refusal(str(error), "server_error"), 499)
 
     @app.exception_handler(BadRequest)
     @app.exception_handler(ConfigError)  # longer than the language model reads

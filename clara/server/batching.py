@@ -17,7 +17,7 @@ class Busy(ResourceError):
 
 
 class Stopping(ResourceError):
-    """The server is ending."""
+    """The server is ending, or its model thread has ended."""
 
 
 class Batcher:
@@ -36,13 +36,25 @@ class Batcher:
         self.model, self.store, self.limits, self.on_batch = served.model, served.store, limits, on_batch
         self.systems = [served, *others]
         self._jobs: deque[Job] = deque()
+        self._taken: list[Job] = []  # the batch at work
         self._changed = threading.Condition()
         self._closed = False
+        self._failure = ""
         self._thread = threading.Thread(target=self._run, name="clara-model", daemon=True)
 
     def start(self) -> None:
         """Starts the thread."""
         self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    @property
+    def engine_works(self) -> bool:
+        """Whether what writes the answers did so the last time."""
+        return True
 
     @property
     def waiting(self) -> int:
@@ -54,9 +66,11 @@ class Batcher:
 
         Raises:
             Busy: the queue is full.
-            Stopping: the server is ending.
+            Stopping: the server is ending, or its model thread has ended.
         """
         with self._changed:
+            if self._failure:
+                raise Stopping(self._failure)
             if self._closed:
                 raise Stopping("the server is stopping; ask again later")
             if len(self._jobs) >= self.limits.waiting:
@@ -73,6 +87,26 @@ class Batcher:
         self._thread.join()
 
     def _run(self) -> None:
+        try:
+            self._serve()
+        except BaseException as error:
+            # A fault of ours: an error of a request is caught where it is worked on. Nobody may wait for a thread that
+            # is no more.
+            with self._changed:
+                self._failure = (
+                    f"the server's model thread ended ({type(error).__name__}); restart it, its log says more"
+                )
+                left = self._accepted()
+                self._jobs.clear()
+            for job in left:
+                job.give(Stopping(self._failure))
+            raise
+
+    def _accepted(self) -> list[Job]:
+        """What somebody may still wait for."""
+        return [*self._taken, *self._jobs]
+
+    def _serve(self) -> None:
         while batch := self._collect():
             self._work(batch)
 
@@ -94,7 +128,8 @@ class Batcher:
             if not under_way:
                 self._changed.wait_for(lambda: self._jobs or self._closed)
                 self._changed.wait_for(lambda: len(self._jobs) >= full or self._closed, self.limits.wait_seconds)
-            return [self._jobs.popleft() for _ in range(min(full, len(self._jobs)))]
+            self._taken = [self._jobs.popleft() for _ in range(min(full, len(self._jobs)))]
+            return self._taken
 
     def _compress(self, jobs: Sequence[Job]) -> None:
         memories = self.model.compress([text for job in jobs for text in job.texts])

@@ -70,8 +70,16 @@ class Continuous(Batcher):
         self._writer = writer
         self._under_way: dict[str, _UnderWay] = {}
         self._numbers = itertools.count()
+        self._works = True
 
-    def _run(self) -> None:
+    @property
+    def engine_works(self) -> bool:
+        return self._works
+
+    def _accepted(self) -> list[Job]:
+        return [*(each.job for each in self._under_way.values()), *super()._accepted()]
+
+    def _serve(self) -> None:
         while (batch := self._collect(len(self._under_way))) or self._under_way:
             if batch:
                 self._work(batch)
@@ -100,25 +108,39 @@ class Continuous(Batcher):
 
     def _advance(self) -> None:
         """One token further with every answer that somebody waits for."""
-        if gone := [key for key, each in self._under_way.items() if each.job.gone.is_set()]:
-            self._writer.drop(gone)
-            for key in gone:
-                del self._under_way[key]
+        self._drop([key for key, each in self._under_way.items() if each.job.gone.is_set()])
         if not self._under_way:
             return
         try:
             steps = self._writer.step()
         except Exception as error:  # the thread must live on; the clients are told
-            for each in self._under_way.values():
-                each.job.give(error)
-            self._under_way.clear()
+            self._drop(list(self._under_way), error)
+            self._works = False
             return
+        self._works = True
         for step in steps:
             answer = self._under_way.get(step.key)
             if answer is None:  # dropped meanwhile
                 continue
-            answer.text.add(step.ids, last=step.ended)
+            try:
+                answer.text.add(step.ids, last=step.ended)
+            except Exception as error:  # of this answer alone
+                self._drop([step.key], error)
+                continue
             if step.ended:
                 seconds = time.perf_counter() - answer.started
                 answer.job.give(Written(answer.found, len(answer.text.ids), step.cut, seconds))
                 del self._under_way[step.key]
+
+    def _drop(self, keys: Sequence[str], error: Exception | None = None) -> None:
+        """Gives up answers, here and in the engine; who still waits for one is told the error."""
+        for key in keys:
+            answer = self._under_way.pop(key)
+            if error is not None:
+                answer.job.give(error)
+        if not keys:
+            return
+        try:
+            self._writer.drop(keys)
+        except Exception:  # of a dead engine; its next step says why
+            self._works = False

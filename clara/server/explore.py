@@ -61,5 +61,5 @@ def _plain(model: Clara, question: str, documents: list[str] | None, max_new_tok
     """The answer of the language model without any adapter, from raw text or from nothing."""
     clara = model.model
     prompt = clara.tokens.answer_prompt(question, documents)
-    with clara.adapters.using(NO_ADAPTER):
+    with clara.adapters.in_turn(NO_ADAPTER):
         return generate(clara.backbone, None, [prompt], None, clara.added, max_new_tokens=max_new_tokens)[0]

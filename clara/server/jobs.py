@@ -6,7 +6,12 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from clara.errors import ResourceError
 from clara.model.answers import Selection
+
+
+class Left(ResourceError):
+    """The client has gone."""
 
 
 class Piece(NamedTuple):
@@ -49,6 +54,11 @@ class Job:
         if not self.loop.is_closed():
             self.loop.call_soon_threadsafe(self._events.put_nowait, event)
 
+    def leave(self) -> None:
+        """Ends the work of a client that has gone; called in the event loop."""
+        self.gone.set()
+        self._events.put_nowait(Left("the client left before its answer"))
+
     async def events(self) -> AsyncGenerator[Any, None]:
         """What was given, up to and with the last event; an error is raised."""
         try:
@@ -61,10 +71,3 @@ class Job:
                     return
         finally:
             self.gone.set()
-
-    async def result(self) -> Any:
-        """The last event."""
-        event: Any = None
-        async for event in self.events():  # noqa: B007 - the last one is wanted
-            pass
-        return event

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from clara.cli import app
 from clara.model.clara import ClaraModel
+from clara.model.search import Index
 from clara.model.store import MemoryStore
 from clara.records import Passage
 from clara.row_files import read_rows
@@ -49,6 +50,20 @@ def refused(*words: object) -> str:
     return " ".join(done.output.split())
 
 
+def test_sources_without_a_document_are_refused_before_any_model_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    words = ["compress", tmp_path / "notes", "--store", tmp_path / "store", "--model", tmp_path / "nothing"]
+    done = CliRunner().invoke(app, [*map(str, words)])
+    assert done.exit_code == 2
+    assert "no file ends with .txt" in " ".join(done.output.split())
+
+
+def test_a_folder_of_checkpoints_names_them(given: Path) -> None:
+    done = CliRunner().invoke(app, ["info", str(given)])
+    assert done.exit_code == 2
+    assert f"is no checkpoint but holds some; name one: {given}/checkpoint" in "".join(done.output.splitlines())
+
+
 def test_a_store_is_built_grows_and_shrinks(given: Path) -> None:
     model, store = ["--model", given / "checkpoint"], given / "store"
     first = ["compress", given / "first.jsonl", "--store", store, *model, "--dtype", "int8"]
@@ -64,9 +79,31 @@ def test_a_store_is_built_grows_and_shrinks(given: Path) -> None:
     run("store", "index", store)
     assert "3 passages removed, 3 are left" in run("store", "remove", store, given / "more.jsonl", *model)
     assert MemoryStore(store / "manifest.json").texts(range(3)) == tiny.TEXTS[:3]
-    assert not (store / "index.safetensors").exists()  # it was of the larger store
+    assert Index(MemoryStore(store / "manifest.json")).rows is not None  # of the smaller store
     assert "are as written" in run("store", "verify", store)
     assert sorted(path.name for path in given.iterdir()) == ["checkpoint", "first.jsonl", "more.jsonl", "store"]
+
+
+@pytest.mark.parametrize("kind", ["scan", "lists"])
+def test_a_changed_store_keeps_its_kind_of_index(kind: str, given: Path) -> None:
+    if kind == "lists":
+        pytest.importorskip("faiss")
+    model, store = ["--model", given / "checkpoint"], given / "store"
+    run("compress", given / "first.jsonl", "--store", store, *model)
+    assert not (store / "index.safetensors").exists()
+    for command, documents in (
+        ("add", "more.jsonl"),
+        ("remove", "more.jsonl"),
+        ("update", "more.jsonl"),
+    ):
+        run("store", "index", store, "--kind", kind)
+        before = (store / "index.safetensors").read_bytes()
+        assert "making the store's index anew" in run("store", command, store, given / documents, *model)
+        now = MemoryStore(store / "manifest.json")
+        index = Index(now)
+        assert (index.lists is not None) == (kind == "lists")
+        assert index.directions.shape[1] == now.manifest.num_documents  # 256 where there are so many
+        assert (store / "index.safetensors").read_bytes() != before
 
 
 def test_an_update_compresses_what_is_new_or_changed_and_drops_what_is_gone(
@@ -103,6 +140,16 @@ def test_an_interrupted_addition_leaves_the_store_as_it_was(given: Path, monkeyp
         assert CliRunner().invoke(app, [*map(str, interrupted)]).exit_code != 0
     assert MemoryStore(store / "manifest.json").manifest.num_documents == 4
     assert told("store", "add", store, given / "more.jsonl", *model)["passages"] == 6
+
+
+def test_a_store_that_a_kill_left_aside_is_put_back_by_what_names_it(given: Path) -> None:
+    model, store = ["--model", given / "checkpoint"], given / "store"
+    first = ["compress", given / "first.jsonl", "--store", store, *model]
+    run(*first)
+    for words in (["store", "verify", store], ["store", "info", store], first):
+        store.rename(given / ".store.0123abcd.old")
+        assert "0123abcd" not in run(*words)
+        assert MemoryStore(store / "manifest.json").manifest.num_documents == 4
 
 
 def test_a_store_is_exported_for_other_programs(given: Path) -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
@@ -6,7 +7,7 @@ import torch
 from torch import Tensor
 
 from clara.config.model import RANDOM_FAMILIES
-from clara.errors import CheckpointError
+from clara.errors import CheckpointError, ResourceError
 from clara.model.adapters import COMPRESSOR, GENERATOR, NO_ADAPTER, QUERY_REASONER
 from clara.model.clara import ClaraModel
 from clara.training.objectives import CompressionObjective, Objective, Totals
@@ -48,6 +49,31 @@ def test_using_nests_and_restores_even_after_an_error(model: ClaraModel) -> None
             assert torch.equal(logits(model), bare)
     assert adapters.active == NO_ADAPTER
     assert torch.equal(logits(model), bare)
+
+
+def test_another_thread_is_refused_while_an_adapter_is_at_work_or_waits_its_turn(model: ClaraModel) -> None:
+    adapters = model.adapters
+
+    def used(name: str) -> str:
+        with adapters.using(name):
+            return adapters.active
+
+    def in_turn(name: str) -> str:
+        with adapters.in_turn(name):
+            return adapters.active
+
+    with ThreadPoolExecutor(1) as pool:
+        for block in (adapters.using(GENERATOR), adapters.in_turn(GENERATOR), adapters.merged(GENERATOR)):
+            with block:
+                at_work = adapters.active
+                with pytest.raises(ResourceError, match=f"another thread is at work with {at_work} of this model"):
+                    pool.submit(used, COMPRESSOR).result(30)
+                waiting = pool.submit(in_turn, COMPRESSOR)
+                assert wait([waiting], timeout=0.05).not_done
+                assert adapters.active == at_work
+            assert waiting.result(30) == COMPRESSOR
+        assert pool.submit(used, COMPRESSOR).result(30) == COMPRESSOR
+    assert adapters.active == NO_ADAPTER
 
 
 def test_switching_stops_no_one_from_learning(model: ClaraModel) -> None:

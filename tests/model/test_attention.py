@@ -1,10 +1,12 @@
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
 import torch
 from torch.nn.functional import softmax
+from transformers import masking_utils
 
-from clara.model.attention import NAME, attend, settle
+from clara.model.attention import NAME, attend, one_text_a_row, settle
 from clara.model.clara import ClaraModel
 
 
@@ -46,6 +48,19 @@ def test_learned_through_it_is_the_same_with_the_same_gradients(padded: bool) ->
     theirs = torch.autograd.grad((expected * weights).sum(), [query, key, value])
     for one, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_that_rows_hold_one_text_is_said_for_the_own_thread_alone() -> None:
+    packed = torch.tensor([[0, 1, 2, 0, 1]])
+
+    def found() -> bool:
+        return masking_utils.find_packed_sequence_indices(packed) is not None
+
+    with ThreadPoolExecutor(1) as pool:
+        with one_text_a_row(), one_text_a_row():
+            assert not found()
+            assert pool.submit(found).result(30)
+        assert found()
 
 
 def test_a_model_s_own_dropout_of_weights_is_kept() -> None:

@@ -133,7 +133,7 @@ def test_lists_find_what_the_scan_finds_and_are_mapped(world: tuple[MemoryStore,
     assert torch.equal(build.rows, Index(store).search(questions, k=5, rescored=30).rows)
 
 
-def test_few_lists_hold_few_documents_and_the_best_of_these_are_given(
+def test_a_question_whose_lists_hold_too_few_reads_more_whatever_others_find(
     world: tuple[MemoryStore, torch.Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("faiss")
@@ -144,9 +144,16 @@ def test_few_lists_hold_few_documents_and_the_best_of_these_are_given(
     assert index.lists is not None
     assert index.lists.num_lists == 15
     index.lists.probed = 1
-    found = index.search(questions, k=50, rescored=60)
-    assert 1 <= found.rows.shape[1] < 50
-    assert found.rows.ge(0).all()
+    near = index.lists.search(torch.nn.functional.normalize(questions.flatten(1), dim=1) @ index.directions, 60)
+    assert len({len(rows) for rows in near}) > 1
+    assert all(1 <= len(rows) < 50 for rows in near)
+    for k in (1, 5, 50, COUNT, 500):
+        found = index.search(questions, k=k, rescored=60)
+        assert found.rows.shape == (5, min(k, COUNT))
+        assert found.rows.ge(0).all()
+        for question, rows in zip(questions, found.rows, strict=True):
+            assert torch.equal(index.search(question[None], k=k, rescored=60).rows[0], rows)
+    assert torch.equal(found.rows, exact(store, questions, k=COUNT).rows)
     index.lists.probed = 6
     assert index.search(questions, k=1, rescored=30).rows[:, 0].tolist() == NEAR
 

@@ -1,7 +1,9 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
+import pyarrow.parquet
 import pytest
 import torch
 
@@ -9,7 +11,8 @@ from clara.errors import CheckpointError, DataError
 from clara.model import checkpoint
 from clara.model.clara import ClaraModel
 from clara.model.packing import STORE_TYPES
-from clara.model.store import DOCUMENTS, MemoryStore
+from clara.model.store import DOCUMENTS, MemoryStore, write_documents
+from clara.records import Passage, document_id
 from clara.row_files import write_rows
 from tests import tiny
 
@@ -91,6 +94,34 @@ def test_a_store_that_was_changed_since_it_was_opened_is_refused_not_misread(man
         with pytest.raises(CheckpointError, match="was changed since it was opened; open it again"):
             read([5, 0])
     assert torch.equal(opened.rows([5, 0]), memories)  # mapped as they were
+
+
+def test_texts_lie_in_small_blocks_and_a_store_with_others_is_read_all_the_same(
+    manifest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = [Passage(id=document_id(f"A\n{number}"), title="A", text=str(number)) for number in range(1300)]
+    path = manifest.parent / "many.parquet"
+    write_documents(path, many)
+    assert [len(block) for block in blocks_of(path)] == [256, 256, 256, 256, 256, 20]
+    monkeypatch.setattr("clara.model.store.MOST_BLOCKS", 4)
+    write_documents(path, many)
+    assert [len(block) for block in blocks_of(path)] == [325] * 4
+    for block in (1, 4, 4096):  # of 4,096 before, whatever the store's size
+        write_rows(manifest.parent / DOCUMENTS, tiny.passages(), block=block)
+        store = MemoryStore(manifest)
+        assert store.texts([5, 0, 5]) == [tiny.TEXTS[5], tiny.TEXTS[0], tiny.TEXTS[5]]
+        assert store.numbers(tiny.TEXTS[::-1]) == [5, 4, 3, 2, 1, 0]
+
+
+def blocks_of(path: Path) -> list[Any]:
+    file = pyarrow.parquet.ParquetFile(path)
+    return [file.read_row_group(number) for number in range(file.num_row_groups)]
+
+
+def test_numbers_that_no_document_has_are_refused(manifest: Path) -> None:
+    for row in (-1, 6):
+        with pytest.raises(DataError, match=f"there is no document {row} in the store .*; they are 0 to 5"):
+            MemoryStore(manifest).rows([0, row])
 
 
 def test_other_files_are_no_manifests(manifest: Path, model: ClaraModel) -> None:

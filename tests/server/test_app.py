@@ -1,5 +1,6 @@
 """The server, asked by OpenAI's own client and by plain HTTP."""
 
+import asyncio
 import base64
 import threading
 import time
@@ -14,6 +15,9 @@ import torch
 
 from clara.evaluation.answerable import Calibration
 from clara.model.answers import UNKNOWN
+from clara.server.app import _Routes
+from clara.server.jobs import Job, Piece
+from clara.server.limits import Limits
 from clara.serving import Clara
 from tests import tiny
 from tests.server.conftest import Gate, World, client, serving
@@ -222,6 +226,48 @@ def test_a_request_that_takes_too_long_is_given_up(world: World, monkeypatch: py
             list(client(address).chat.completions.create(**asked(QUESTIONS[0], stream=True)))
         gate.open()
         monkeypatch.undo()
+
+
+def test_a_client_that_stalls_is_told_that_it_is_late_and_its_work_ends() -> None:
+    async def read() -> tuple[list[str], bool, bool]:
+        job = Job("answer", ["Who?"])
+        routes = _Routes.__new__(_Routes)
+        routes.name, routes.limits = "tiny", Limits(timeout_seconds=0.2)
+        got = []
+        async for event in routes._streamed(job, "id", usage=False):
+            got.append(event)
+            if len(got) == 1:
+                job.give(Piece("word"))
+            elif len(got) == 2:
+                going_on = not job.gone.is_set()
+                await asyncio.sleep(0.4)  # the sender waits for the client, here beyond the limit
+        return got, going_on, job.gone.is_set()
+
+    got, going_on, gone = asyncio.run(read())
+    assert ["word" in event for event in got] == [False, True, False]
+    assert "no answer within 0.2 seconds" in got[-1]
+    assert (going_on, gone) == (True, True)
+
+
+def test_a_request_whose_client_has_left_is_not_worked_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, searched = Gate(world.model, monkeypatch), list[list[str]]()
+    search = world.model.search
+    monkeypatch.setattr(
+        world.model, "search", lambda questions, **more: searched.append(questions) or search(questions, **more)
+    )
+    with serving(world, batch=1) as address, ThreadPoolExecutor(1) as pool:
+        first = pool.submit(client(address).chat.completions.create, **asked(QUESTIONS[0]))
+        assert gate.entered.wait(30)
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{address}/search", json={"question": "left"}, timeout=httpx.Timeout(30, read=0.2))
+        end = time.monotonic() + 10
+        while "499" not in (told := httpx.get(f"{address}/metrics").text) and time.monotonic() < end:
+            time.sleep(0.05)
+        assert 'clara_requests_total{route="/search",status="499"} 1.0' in told
+        gate.open()
+        assert first.result().choices
+        assert httpx.post(f"{address}/search", json={"question": "stays"}, timeout=60).status_code == 200
+    assert searched == [["stays"]]
 
 
 def test_a_client_that_leaves_ends_the_writing(world: World) -> None:

@@ -20,7 +20,7 @@ from clara.model import checkpoint, vllm_door
 from clara.model.answers import UNKNOWN
 from clara.model.store import MemoryStore
 from clara.model.vllm_writer import Step
-from clara.server.continuous import writer_of
+from clara.server.continuous import Continuous, writer_of
 from clara.serving import Clara, load
 from tests import tiny
 from tests.evaluation.test_writers import louder
@@ -140,9 +140,86 @@ def test_what_cannot_be_written_is_told_and_the_server_lives_on(world: World, wr
         writer.broken = True
         with pytest.raises(openai.InternalServerError, match="vllm broke down: no memory"):
             client(address).chat.completions.create(**asked(QUESTIONS[0]))
+        assert not writer.left, "the engine is told too"
+        health = httpx.get(f"{address}/healthz")
+        assert (health.status_code, health.json()["status"]) == (503, "failed")
+        assert (health.json()["engine"], health.json()["thread"]) == ("failed", "ok")
         writer.broken = False
-        writer.left.clear()
         assert texts(address, QUESTIONS[:1])
+        assert httpx.get(f"{address}/healthz").json()["status"] == "ok"
+
+
+def test_an_engine_that_cannot_drop_ends_no_other_answer(
+    world: World, writer: ByTransformers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (plain,) = world.model.answer(QUESTIONS[1:2], store=world.store, k=2, max_new_tokens=6)
+
+    def dead(keys: list[str]) -> None:
+        writer.dropped += keys
+        raise RuntimeError("the engine is dead")
+
+    monkeypatch.setattr(writer, "drop", dead)
+    with serving(world, writer=writer) as address:
+        writer.gate.clear()
+        body = {**asked(QUESTIONS[0], max_tokens=300, stream=True), "k": 1}
+        with httpx.stream("POST", f"{address}/v1/chat/completions", json=body, timeout=60) as response:
+            lines = response.iter_lines()  # kept: with it goes the connection
+            next(lines)
+            while not writer.left:
+                time.sleep(0.01)
+        time.sleep(0.3)  # until the server has seen it go
+        writer.gate.set()
+        assert texts(address, QUESTIONS[1:2]) == [plain.text]
+        assert httpx.get(f"{address}/healthz").json()["thread"] == "ok"
+        assert writer.dropped
+        writer.left.clear()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_when_the_model_thread_ends_who_waits_is_told_and_health_says_so(
+    world: World, writer: ByTransformers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered = threading.Event()
+
+    def ended(self: Continuous) -> None:
+        entered.set()
+        assert writer.gate.wait(30)
+        raise SystemError("a fault of ours")
+
+    monkeypatch.setattr(Continuous, "_advance", ended)
+    with serving(world, writer=writer, batch=1) as address, ThreadPoolExecutor(2) as pool:
+        writer.gate.clear()
+        api = client(address)
+        waiting = [pool.submit(api.chat.completions.create, **asked(question)) for question in QUESTIONS[:2]]
+        assert entered.wait(30)
+        while httpx.get(f"{address}/healthz").json()["waiting"] < 1:
+            time.sleep(0.01)
+        writer.gate.set()
+        for each in waiting:
+            with pytest.raises(openai.InternalServerError, match=r"model thread ended \(SystemError\); restart it"):
+                each.result(30)
+        health = httpx.get(f"{address}/healthz")
+        assert (health.status_code, health.json()["thread"]) == (503, "ended")
+        with pytest.raises(openai.InternalServerError, match="model thread ended") as refused:
+            api.chat.completions.create(**asked(QUESTIONS[0]))
+        assert refused.value.status_code == 503
+        writer.left.clear()
+
+
+def test_an_answer_that_a_client_waits_for_whole_is_dropped_when_it_leaves(
+    world: World, writer: ByTransformers
+) -> None:
+    with serving(world, writer=writer) as address:
+        writer.lone_steps = 3  # then it takes for ever
+        body = {**asked(QUESTIONS[0], max_tokens=300), "k": 1}
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{address}/v1/chat/completions", json=body, timeout=httpx.Timeout(30, read=1))
+        end = time.monotonic() + 10
+        while not writer.dropped and time.monotonic() < end:
+            time.sleep(0.01)
+        assert writer.dropped, "its place is free again"
+        told = httpx.get(f"{address}/metrics").text
+    assert 'clara_requests_total{route="/v1/chat/completions",status="499"} 1.0' in told
 
 
 def test_what_the_store_does_not_know_is_not_written(world: World, writer: ByTransformers) -> None:
