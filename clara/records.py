@@ -46,6 +46,8 @@ class Question(Record):
     """Indices of the gold documents in `docs`; may be empty where gold is not forced."""
     type: str = ""
     """The benchmark's own question type."""
+    bm25: list[float] | None = None
+    """BM25 score of each document by the statistics of the corpus; None before pools are made."""
 
 
 class Pair(Record):

@@ -41,7 +41,10 @@ def main(argv: list[str] | None = None) -> None:
         ranker = other_models.CrossEncoder(
             other_models.load(settings.cross_encoder, "cross-encoder", setting="evaluation.cross_encoder")
         )
-    write_rows(given.predictions, rank_by(given.ranker, given.candidates, ranker.scores))
+    write_rows(
+        given.predictions,
+        rank_by(given.ranker, given.candidates, lambda asked: ranker.scores(asked.question, asked.docs)),
+    )
     record(given.predictions, settings, inputs=given.candidates)
 
 

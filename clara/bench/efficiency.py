@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from clara.bench.measure import seconds
-from clara.data.bm25 import rank_documents
+from clara.data.bm25 import Bm25, rank_candidates
 from clara.evaluation.answering import Pool
 from clara.model.adapters import GENERATOR, QUERY_REASONER
 from clara.model.backbone import LoadedBackbone
@@ -113,8 +113,9 @@ def _from_text(bare: LoadedBackbone, asked: Question, top_k: int, new_tokens: in
     tokens = Encoder(
         bare.tokenizer, end_of_turn=bare.end_of_turn, added=AddedIds(bare.vocab_size, 0), document_max_tokens=1
     )
-    search, ranked = seconds(lambda: rank_documents(asked.question, asked.docs, k1=k1, b=b))
-    prompt = tokens.answer_prompt(asked.question, [asked.docs[index] for index in ranked.ranking[:top_k]])
+    search, _ = seconds(lambda: Bm25(asked.docs, k1=k1, b=b).scores(asked.question))
+    read = rank_candidates(asked).ranking[:top_k]
+    prompt = tokens.answer_prompt(asked.question, [asked.docs[index] for index in read])
     table = bare.model.get_input_embeddings()
     written = _write(bare, lambda: table(torch.tensor([prompt], device=bare.device)), new_tokens)
     return _cost(written, compress=0.0, search=search, prompt_tokens=len(prompt))

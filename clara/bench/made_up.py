@@ -9,9 +9,8 @@ from torch import Tensor
 
 from clara.files import atomic_path, sha256_file
 from clara.model.packing import StoreType, pack
-from clara.model.store import DOCUMENTS, MANIFEST, Manifest, Shard, write_manifest
+from clara.model.store import DOCUMENTS, MANIFEST, Manifest, Shard, write_documents, write_manifest
 from clara.records import Passage, document_id
-from clara.row_files import write_rows
 
 
 def write_store(folder: Path, blocks: Iterable[Tensor], *, dtype: StoreType) -> Path:
@@ -27,7 +26,7 @@ def write_store(folder: Path, blocks: Iterable[Tensor], *, dtype: StoreType) -> 
         shards.append(Shard(name, len(block), sha256_file(folder / name)))
         number += len(block)
     texts = [f"made up {index}" for index in range(number)]
-    write_rows(folder / DOCUMENTS, (Passage(id=document_id(text), title="", text=text) for text in texts))
+    write_documents(folder / DOCUMENTS, [Passage(id=document_id(text), title="", text=text) for text in texts])
     manifest = Manifest(
         compressor_hash="made up",
         num_documents=number,

@@ -1,6 +1,8 @@
 """BM25 by bm25s: English stems, stop words left out, equal scores in the order of the documents."""
 
+import math
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -9,6 +11,7 @@ import numpy
 import Stemmer
 
 from clara.errors import DataError
+from clara.records import Question
 
 
 def _without_jax() -> Any:
@@ -60,6 +63,8 @@ class Bm25:
         self._stemmer = Stemmer.Stemmer("english")
         tokens = self._tokens(list(documents))
         self._empty = not any(tokens)
+        self._k1, self._b = k1, b
+        self._mean_length = sum(map(len, tokens)) / len(tokens)
         if not self._empty:
             self._index = bm25s.BM25(k1=k1, b=b, method="lucene", backend="numpy")
             self._index.index(tokens, show_progress=False)
@@ -70,6 +75,30 @@ class Bm25:
         if not words:
             return numpy.zeros(self.num_documents, dtype=numpy.float32)
         return numpy.asarray(self._index.get_scores(words), dtype=numpy.float32)
+
+    def scores_of(self, question: str, documents: Sequence[str]) -> list[float]:
+        """The score that each of these documents has, or were it in the index would have, by the index' statistics."""
+        words = Counter(word for word in self._tokens([question])[0] if not self._empty and self._frequency(word))
+        scores = []
+        for document in self._tokens(list(documents)):
+            counts = Counter(document)
+            damping = self._k1 * (1 - self._b + self._b * len(document) / self._mean_length) if words else 1.0
+            scores.append(
+                sum(times * self._rarity(word) * counts[word] / (counts[word] + damping)
+                    for word, times in words.items() if counts[word])
+            )  # fmt: skip
+        return scores
+
+    def _frequency(self, word: str) -> int:
+        """Documents of the index that hold a stem."""
+        column = self._index.vocab_dict.get(word)
+        starts = self._index.scores["indptr"]
+        return 0 if column is None else int(starts[column + 1] - starts[column])
+
+    def _rarity(self, word: str) -> float:
+        """Inverse document frequency, as Lucene has it."""
+        holding = self._frequency(word)
+        return math.log(1 + (self.num_documents - holding + 0.5) / (holding + 0.5))
 
     def best(self, question: str, count: int) -> list[int]:
         """Indices of the `count` best documents, best first; of equal scores the lower index comes first."""
@@ -90,9 +119,22 @@ class Bm25:
         return tokens
 
 
-def rank_documents(question: str, documents: Sequence[str], *, k1: float, b: float) -> Ranked:
-    """All of a question's candidates by BM25; document frequencies are those among the candidates."""
-    index = Bm25(documents, k1=k1, b=b)
-    scores = [round(float(score), 6) for score in index.scores(question)]
-    ranking = sorted(range(len(documents)), key=lambda place: (-scores[place], place))
-    return Ranked(ranking, scores)
+def rank_candidates(question: Question) -> Ranked:
+    """All of a question's candidates by BM25, whose statistics are the corpus'.
+
+    A pool's own tell little: BM25 filled it, so that most of its documents hold the question's words.
+
+    Raises:
+        DataError: the question has no scores, as those of versions before 2026-11-28.
+    """
+    if question.bm25 is None:
+        raise DataError(
+            f"the candidates of question {question.id} have no BM25 scores; make them again by the step make_candidates"
+        )
+    return ranked(question.bm25)
+
+
+def ranked(scores: Sequence[float]) -> Ranked:
+    """Documents by score; of equal ones the earlier comes first."""
+    rounded = [round(float(score), 6) for score in scores]
+    return Ranked(sorted(range(len(rounded)), key=lambda place: (-rounded[place], place)), rounded)

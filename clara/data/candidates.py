@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from clara.data.bm25 import rank_documents
+from clara.data.bm25 import rank_candidates, ranked
 from clara.errors import DataError
 from clara.progress import Progress
 from clara.records import Passage, Prediction, Question, document_id
@@ -65,27 +65,25 @@ def passage_of(document: str) -> Passage:
     return Passage(id=document_id(document), title=title, text=text)
 
 
-def rank_by_bm25(paths: Iterable[Path], *, k1: float, b: float) -> Iterator[Prediction]:
+def rank_by_bm25(paths: Iterable[Path]) -> Iterator[Prediction]:
     """For each question of the files its candidates' ranking by BM25, with no answer."""
-    return rank_by("bm25", paths, lambda question, docs: rank_documents(question, docs, k1=k1, b=b).scores)
+    return rank_by("bm25", paths, lambda question: rank_candidates(question).scores)
 
 
-def rank_by(
-    system: str, paths: Iterable[Path], score: Callable[[str, Sequence[str]], Sequence[float]]
-) -> Iterator[Prediction]:
+def rank_by(system: str, paths: Iterable[Path], score: Callable[[Question], Sequence[float]]) -> Iterator[Prediction]:
     """For each question of the files its candidates' ranking by `score`, with no answer.
 
     Args:
         system: its name.
         paths: files of pools.
-        score: of a question and its documents, a score for each; of equal ones the earlier document comes first.
+        score: of a question a score for each of its documents; of equal ones the earlier document comes first.
     """
     for path in paths:
         name = candidate_file(path)
         questions = read_questions(path)
         with Progress(f"rank {path.name}", total=len(questions), unit="questions") as progress:
             for number, question in enumerate(questions, 1):
-                scores = [round(float(value), 6) for value in score(question.question, question.docs)]
+                ranking, scores = ranked(score(question))
                 yield Prediction(
                     system=system,
                     benchmark=name.benchmark,
@@ -94,7 +92,7 @@ def rank_by(
                     question=question.question,
                     golden_answers=question.golden_answers,
                     prediction=None,
-                    ranking=sorted(range(len(scores)), key=lambda place: (-scores[place], place)),
+                    ranking=ranking,
                     scores=scores,
                     selected=[],
                     pos_index=question.pos_index,

@@ -55,6 +55,11 @@ class PoolMaker:
         pool = [self.documents[index] for index in self.index.best(question.question, self.size)]
         return with_pool(question, pool, gold_documents(question))
 
+    def scored(self, question: Question) -> Question:
+        """The question with the BM25 score of each of its documents, whether or not the corpus has them."""
+        scores = [round(score, 6) for score in self.index.scores_of(question.question, question.docs)]
+        return question.model_copy(update={"bm25": scores})
+
     def _distractors(self, question: Question, gold: list[str], pool: list[str]) -> list[str]:
         missing = self.size - len(pool)
         if missing == 0:
@@ -69,18 +74,18 @@ class PoolMaker:
 
 
 def with_pool(question: Question, pool: list[str], gold: list[str]) -> Question:
-    """The question with another pool."""
+    """The question with another pool, not yet scored."""
     golden = set(gold)
     marked = [place for place, document in enumerate(pool) if document in golden]
-    return question.model_copy(update={"docs": pool, "pos_index": marked})
+    return question.model_copy(update={"docs": pool, "pos_index": marked, "bm25": None})
 
 
 def fill(questions: list[Question], maker: PoolMaker, setting: str) -> Iterator[Question]:
-    """The questions with pools of a setting, `oracle` or `normal`."""
-    make = maker.oracle if setting == "oracle" else maker.normal
+    """The questions with scored pools of a setting: `oracle`, `normal`, or `given`, their own."""
+    makers: dict[str, Callable[[Question], Question]] = {"oracle": maker.oracle, "normal": maker.normal}
     with Progress(f"{setting} pools", total=len(questions), unit="questions") as progress:
         for number, question in enumerate(questions, 1):
-            yield make(question)
+            yield maker.scored(question if setting == "given" else makers[setting](question))
             progress.update(number)
 
 

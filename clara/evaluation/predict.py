@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from clara.config.evaluation import Generation
-from clara.data.bm25 import rank_documents
+from clara.data.bm25 import rank_candidates
 from clara.errors import CheckpointError, DataError
 from clara.evaluation import writers
 from clara.evaluation.answering import Pool, Task, predictions
@@ -68,17 +68,17 @@ def select_with_reasoner(model: ClaraModel, store: MemoryStore, pools: Sequence[
     return tasks
 
 
-def select_with_bm25(pools: Sequence[Pool], *, top_k: int, k1: float, b: float) -> list[Task]:
-    """Tasks whose documents BM25 ranked within each question's own pool."""
+def select_with_bm25(pools: Sequence[Pool], *, top_k: int) -> list[Task]:
+    """Tasks whose documents are the best of each question's own pool by BM25."""
     tasks = []
     for pool in pools:
         for question in pool.questions:
-            ranked = rank_documents(question.question, question.docs, k1=k1, b=b)
+            ranked = rank_candidates(question)
             tasks.append(Task(pool, question, ranked.ranking, ranked.scores, ranked.ranking[:top_k]))
     return tasks
 
 
-def select_given(pools: Sequence[Pool], *, top_k: int, k1: float, b: float) -> list[Task]:
+def select_given(pools: Sequence[Pool], *, top_k: int) -> list[Task]:
     """Tasks whose documents are given, not chosen, as where a compressor alone is judged (Tables 1 and 5).
 
     In oracle pools the gold documents are among them, the others are BM25's best; in normal pools all are BM25's best.
@@ -87,7 +87,7 @@ def select_given(pools: Sequence[Pool], *, top_k: int, k1: float, b: float) -> l
     tasks = []
     for pool in pools:
         for question in pool.questions:
-            ranked = rank_documents(question.question, question.docs, k1=k1, b=b).ranking
+            ranked = rank_candidates(question).ranking
             gold = question.pos_index[:top_k] if pool.setting == "oracle" else []
             others = [index for index in ranked if index not in gold][: top_k - len(gold)]
             read = [index for index in ranked if index in {*gold, *others}]

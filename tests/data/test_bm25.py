@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy
 import pytest
 
-from clara.data.bm25 import Bm25, rank_documents
+from clara.data.bm25 import Bm25, rank_candidates
 from clara.errors import DataError
+from clara.records import Question
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = ["Cats\ncats chase mice", "Dogs\ndogs chase cats", "Fish\nfish swim"]
@@ -59,11 +60,27 @@ def test_no_documents_are_refused():
         Bm25([], k1=0.9, b=0.4)
 
 
-def test_candidates_are_ranked_completely_with_scores_in_their_order():
-    ranked = rank_documents("Do dogs chase?", DOCUMENTS, k1=0.9, b=0.4)
-    assert ranked.ranking == [1, 0, 2]
-    assert ranked.scores[1] > ranked.scores[0] > ranked.scores[2] == 0
-    assert all(ranked.scores[a] >= ranked.scores[b] for a, b in pairwise(ranked.ranking))
+@pytest.mark.parametrize("question", ["Do dogs chase?", "cats, cats and mice", "the of", "unknownword"])
+def test_a_document_of_the_index_has_the_same_score_alone(question):
+    index = Bm25(DOCUMENTS, k1=0.9, b=0.4)
+    assert index.scores_of(question, DOCUMENTS[::-1]) == pytest.approx(list(index.scores(question))[::-1], rel=1e-5)
+    assert Bm25(["the"], k1=0.9, b=0.4).scores_of(question, DOCUMENTS) == [0, 0, 0]
+
+
+def test_candidates_are_ranked_by_what_is_rare_in_the_corpus_not_in_their_pool():
+    # All candidates are of dogs, as BM25 would fill a pool; in the corpus dogs are rare, and chasing is common.
+    corpus = ["they chase"] * 8 + ["dogs bark", "fish swim"]
+    pool = ["dogs bark, dogs", "dogs chase", "a chase", "dogs"]
+    index = Bm25(corpus, k1=0.9, b=0.4)
+    asked = Question(id="q", question="Do dogs chase?", golden_answers=["x"], docs=pool, pos_index=[])
+    scores = index.scores_of(asked.question, pool)
+    found = rank_candidates(asked.model_copy(update={"bm25": scores}))
+    assert found.ranking == [0, 3, 1, 2]  # 1.16, 1.08, 1.05, 0.13: all of dogs before what only chases
+    assert all(found.scores[a] >= found.scores[b] for a, b in pairwise(found.ranking))
+    alone = Bm25(pool, k1=0.9, b=0.4).scores(asked.question)
+    assert alone[2] > alone[0], "by the pool's own statistics chasing counts for more"
+    with pytest.raises(DataError, match="of question q have no BM25 scores; make them again by the step make_cand"):
+        rank_candidates(asked)
 
 
 @pytest.mark.parametrize(

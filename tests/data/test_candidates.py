@@ -63,8 +63,9 @@ def test_an_empty_file_holds_no_questions_and_a_missing_one_is_refused(tmp_path)
 
 def test_the_bm25_baseline_ranks_and_does_not_answer(tmp_path):
     path = tmp_path / "nq.test.normal.jsonl"
-    write_rows(path, [question("1", ["A\nfish swim", "B\ncats live here"], [1])])
-    (found,) = rank_by_bm25([path], k1=0.9, b=0.4)
+    scored = question("1", ["A\nfish swim", "B\ncats live here"], [1]).model_copy(update={"bm25": [0.0, 1.5]})
+    write_rows(path, [scored])
+    (found,) = rank_by_bm25([path])
     assert (found.system, found.benchmark, found.setting, found.id) == ("bm25", "nq", "normal", "1")
     assert (found.ranking, found.selected, found.prediction, found.pos_index) == ([1, 0], [], None, [1])
-    assert found.scores[0] == 0 < found.scores[1]
+    assert found.scores == [0.0, 1.5]

@@ -55,7 +55,7 @@ def row(values, **changes):
 
 
 def test_rows_are_taken_as_they_are():
-    assert from_rows(row(ROWS)).model_dump() == ROWS
+    assert from_rows(row(ROWS)).model_dump() == ROWS | {"bm25": None}
 
 
 def test_a_null_is_a_missing_field_and_a_number_is_an_id():

@@ -104,5 +104,9 @@ def test_a_small_corpus_warns_and_makes_smaller_pools():
 def test_fill_takes_the_setting_by_its_name():
     asked = [question([CORPUS[0]])]
     made = maker()
-    assert list(fill(asked, made, "oracle")) == [made.oracle(asked[0])]
-    assert list(fill(asked, made, "normal")) == [made.normal(asked[0])]
+    assert list(fill(asked, made, "oracle")) == [made.scored(made.oracle(asked[0]))]
+    (normal,) = fill(asked, made, "normal")
+    assert normal.docs == made.normal(asked[0]).docs
+    assert normal.bm25 == sorted(normal.bm25, reverse=True), "as the retriever found them"
+    (own,) = fill(asked, made, "given")
+    assert (own.docs, len(own.bm25)) == (asked[0].docs, len(asked[0].docs))

@@ -73,7 +73,6 @@ def settings(world):
         },
         "prepare_questions": {"benchmark": {**benchmark, "num_train": None, "num_test": 4}},
         "make_candidates": {"seed": 1, "size": 5, "train_size": 3, **bm25},
-        "rank_bm25": bm25,
     }
 
 
@@ -108,7 +107,7 @@ def run_all(world, out):
         out_test_normal=pools[2],
     )
     call("collect_documents", candidates=pools, documents=out / "documents.parquet")
-    call("rank_bm25", settings=given["rank_bm25"], candidates=pools[1:], predictions=out / "bm25.jsonl")
+    call("rank_bm25", candidates=pools[1:], predictions=out / "bm25.jsonl")
 
 
 def test_the_programs_lead_from_a_dump_to_ranked_pools(world, tmp_path):
@@ -150,7 +149,7 @@ def test_each_program_records_what_its_result_was_made_with_and_of(world, tmp_pa
     assert found["passages"]["settings"]["document_max_tokens"] == 64
     dump = tmp_path / "dump"
     assert found["passages"]["inputs"][str(dump)] == hashlib.sha256(dump.read_bytes()).hexdigest()
-    assert found["bm25"]["settings"] == {"bm25_k1": 0.9, "bm25_b": 0.4}
+    assert found["nq.test.normal"]["settings"]["bm25_k1"] == 0.9
 
 
 def test_a_damaged_dump_leaves_no_passages(world, tmp_path):
@@ -168,10 +167,11 @@ def test_a_damaged_dump_leaves_no_passages(world, tmp_path):
 
 
 def test_settings_that_do_not_fit_are_refused(world, tmp_path):
-    with pytest.raises(ConfigError, match="bm25_b: field required; top_k: extra inputs"):
-        call(
-            "rank_bm25", settings={"bm25_k1": 0.9, "top_k": 5}, candidates=[tmp_path / "x"], predictions=tmp_path / "y"
-        )
+    given = {"size": 5, "train_size": None, "bm25_k1": 0.9, "bm25_b": 0.4, "top_k": 5}
+    outputs = {f"out_{name}": tmp_path / name for name in ("train_oracle", "test_oracle", "test_normal")}
+    inputs = dict.fromkeys(("passages", "train", "test", "test_normal"), tmp_path / "x")
+    with pytest.raises(ConfigError, match="seed: field required; top_k: extra inputs"):
+        call("make_candidates", settings=given, **inputs, **outputs)
 
 
 def test_ready_normal_questions_are_used_as_they_are(world, tmp_path):
