@@ -1,4 +1,7 @@
 # One page with all tables and figures, and each of them as a file.
+#
+# `files` are copies of what other steps made, so that the folder can be moved. Copies of the paper's tables lie there as well
+# and are no named outputs: a command that names a file of numbers fills more tables than its configuration.
 
 
 rule build_report:
@@ -19,10 +22,40 @@ rule build_report:
         corpus="results/{run}/corpus/report.json",
         synthesis="results/{run}/synthesis/review.json",
         scorecard="results/{run}/paper/scorecard.json",
+        scorecard_forms=expand(
+            "results/{{run}}/paper/scorecard.{form}", form=["csv", "md", "tex"]
+        ),
         tables=expand("results/{{run}}/paper/{table}.csv", table=filled_tables()),
+        table_forms=expand(
+            "results/{{run}}/paper/{table}.{form}",
+            table=filled_tables(),
+            form=["md", "tex", "diff.md", "macros.tex"],
+        ),
         data=data_file(),
         seeds=seeds_file(),
         figures=drawn_figures(),
+        figure_forms=[f"{path[:-4]}.png" for path in drawn_figures()],
+        samples="results/{run}/synthesis/samples.html",
+        # What stands behind the paper's tables, figures and scorecard, and not in the lists above.
+        numbers=sorted(
+            {
+                *(path for table in filled_tables() for path in table_results(table)),
+                *(
+                    path
+                    for figure in drawn_figures()
+                    for path in shown_in(Path(figure).stem)
+                ),
+                *claimed_predictions(),
+            }
+            - {
+                *(
+                    f"results/{RUN}/evaluation/metrics/{system}.json"
+                    for system in systems()
+                ),
+                *(predictions(system) for system in systems()),
+                *data_file(),
+            }
+        ),
         specifications=expand("paper/tables/{table}.yaml", table=paper_tables()),
         templates=sorted(
             str(path) for path in Path("clara/evaluation/templates").iterdir()
@@ -39,6 +72,19 @@ rule build_report:
         memory_use_tex="results/{run}/report/tables/memory_use.tex",
         comparisons_csv=report(
             "results/{run}/report/tables/comparisons.csv", category="Tables"
+        ),
+        comparisons_md="results/{run}/report/tables/comparisons.md",
+        comparisons_tex="results/{run}/report/tables/comparisons.tex",
+        seeds=expand(
+            "results/{{run}}/report/tables/seeds.{form}",
+            form=["csv", "md", "tex"] if config["seeds"] else [],
+        ),
+        files=expand(
+            "results/{{run}}/report/files/{name}",
+            name=[f"scorecard.{form}" for form in ["csv", "md", "tex", "json"]]
+            + [Path(path).name for path in [*drawn_figures(), *seeds_file()]]
+            + [f"{Path(path).stem}.png" for path in drawn_figures()]
+            + ["samples.html", "review.json"],
         ),
         loss=report("results/{run}/report/figures/loss.svg", category="Figures"),
         recall=report("results/{run}/report/figures/recall.svg", category="Figures"),
@@ -66,9 +112,11 @@ rule build_report:
         "python {input.script} --settings {params.settings:q} --metrics {input.metrics:q} --histories {input.histories:q}"
         " --memory-use {input.memory_use:q} --diagnostics {input.diagnostics:q} --corpus-report {input.corpus:q} --synthesis-report {input.synthesis:q}"
         " --scorecard {input.scorecard:q} --paper-tables {input.tables:q} --specifications {input.specifications:q} --data {input.data:q} --seeds {input.seeds:q} --paper-figures {input.figures:q}"
+        " --samples {input.samples:q} --numbers {input.numbers:q}"
         " --predictions {input.predictions:q} --candidates {input.candidates:q} --page {output.page:q}"
         " --results-csv {output.results_csv:q} --results-md {output.results_md:q} --results-tex {output.results_tex:q}"
         " --memory-use-csv {output.memory_use_csv:q} --memory-use-md {output.memory_use_md:q}"
-        " --memory-use-tex {output.memory_use_tex:q} --comparisons-csv {output.comparisons_csv:q} --loss-figure {output.loss:q} --recall-figure {output.recall:q}"
+        " --memory-use-tex {output.memory_use_tex:q} --comparisons-csv {output.comparisons_csv:q}"
+        " --comparisons-md {output.comparisons_md:q} --comparisons-tex {output.comparisons_tex:q} --loss-figure {output.loss:q} --recall-figure {output.recall:q}"
         " --memory-use-figure {output.memory_use:q} --answers-figure {output.answers:q}"
         " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"

@@ -9,7 +9,8 @@ Example (a rule lists the files; by hand):
         --scorecard R/paper/scorecard.json --paper-tables R/paper/table_*.csv --specifications paper/tables/*.yaml \\
         --page R/report/index.html --results-csv R/report/tables/results.csv …
 
-Makes: the page, three files for each of two tables, the paired differences, four figures as SVG and as PNG.
+Makes: the page, three files for each of three tables (four with --seeds), four figures as SVG and as PNG, and `files/`
+beside the page with copies of what it offers of other steps, so that its folder can be moved as it is.
 """
 
 from pathlib import Path
@@ -21,7 +22,7 @@ from clara.evaluation.report import Inputs, Options, Outputs, build_report
 from clara.evaluation.scoring import Resampling
 
 MANY = ("metrics", "histories", "memory_use", "diagnostics", "predictions", "candidates", "specifications")
-OPTIONAL = ("paper_tables", "data", "paper_figures", "seeds")
+OPTIONAL = ("paper_tables", "data", "paper_figures", "seeds", "samples", "numbers")
 
 
 def _flag(name: str) -> str:
@@ -39,10 +40,14 @@ def main(argv: list[str] | None = None) -> None:
     flags.add_argument("--data", type=Path, nargs="*", default=[], help="what measure_data wrote")
     flags.add_argument("--paper-figures", type=Path, nargs="*", default=[], help="the paper's figures of this run, SVG")
     flags.add_argument("--seeds", type=Path, nargs="*", default=[], help="what aggregate_seeds wrote, JSON")
+    flags.add_argument("--samples", type=Path, nargs="*", default=[], help="the page that review_pairs wrote")
+    flags.add_argument(
+        "--numbers", type=Path, nargs="*", default=[], help="further files behind what is shown of the paper"
+    )
     given = flags.parse_args(argv)
     settings = parse_settings(BuildReport, given.settings)
     plan = settings.scoring
-    build_report(
+    site = build_report(
         Inputs(*(getattr(given, name) for name in Inputs._fields)),
         Outputs(*(getattr(given, name) for name in Outputs._fields)),
         Options(
@@ -55,12 +60,13 @@ def main(argv: list[str] | None = None) -> None:
         ),
     )
     read = [path for name in (*MANY, *OPTIONAL) for path in getattr(given, name)]
+    read += [given.corpus_report, given.synthesis_report, given.scorecard, *site.copies]
     others = [getattr(given, name) for name in Outputs._fields if name != "page"]
     record(
         given.page,
         settings,
-        inputs=[*read, given.corpus_report, given.synthesis_report, given.scorecard],
-        others=others,
+        inputs=list(dict.fromkeys(read)),
+        others=[*others, *site.seeds, *site.copies.values()],
     )
 
 

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from clara.evaluation.comparisons import Comparison
 from clara.evaluation.labels import benchmark_label, benchmark_order, is_main, metric_label, setting_label, system_label
 from clara.evaluation.results import CONDITIONS, CheckpointDiagnostics, CheckpointUse, Interval, SystemScore
 from clara.evaluation.scoring import AVERAGE
+from clara.evaluation.seeds import OverSeeds
 
 
 class Cell(NamedTuple):
@@ -15,7 +17,7 @@ class Cell(NamedTuple):
     low: str = ""
     high: str = ""
     best: bool = False
-    """The highest of its column."""
+    """Printed in bold: the highest of its column, or a difference that is decided."""
 
     @property
     def interval(self) -> str:
@@ -90,6 +92,63 @@ def _grid(rows: Sequence[SystemScore], setting: str) -> Grid:
         [Head(benchmark_label(b), benchmark_label(b), counts[b], key=b == AVERAGE) for b in benchmarks],
         [system_label(system) for system in systems],
         [[cell(system, benchmark) for benchmark in benchmarks] for system in systems],
+    )
+
+
+def comparison_grids(compared: Sequence[Comparison]) -> list[Grid]:
+    """Paired differences, a table for every setting and metric: systems by baselines, bold what is decided."""
+    places = dict.fromkeys((row.setting, row.metric) for row in compared)
+    return [_differences([row for row in compared if (row.setting, row.metric) == place]) for place in places]
+
+
+def _differences(rows: Sequence[Comparison]) -> Grid:
+    systems = list(dict.fromkeys(row.system for row in rows))
+    baselines = list(dict.fromkeys(row.baseline for row in rows))
+    by_place = {(row.system, row.baseline): row.estimate for row in rows}
+
+    def cell(system: str, baseline: str) -> Cell:
+        found = by_place.get((system, baseline))
+        if found is None:
+            return Cell("")
+        value, low, high = (f"{number:+.1f}" for number in found[:3])
+        return Cell(value, low, high, best=found.verdict != "unclear")
+
+    counts = {name: max(row.estimate.n for row in rows if row.baseline == name) for name in baselines}
+    return Grid(
+        f"{metric_label(rows[0].metric)} (points), {setting_label(rows[0].setting)}: system minus baseline, bold where "
+        "the interval leaves out zero",
+        "System",
+        [Head(system_label(name), system_label(name), counts[name]) for name in baselines],
+        [system_label(system) for system in systems],
+        [[cell(system, name) for name in baselines] for system in systems],
+    )
+
+
+def seed_grids(rows: Sequence[OverSeeds]) -> list[Grid]:
+    """Main scores over seeds, a table for every setting and metric: systems by benchmarks."""
+    places = dict.fromkeys((row.setting, row.metric) for row in rows if is_main(row.metric))
+    return [_over_seeds([row for row in rows if (row.setting, row.metric) == place]) for place in places]
+
+
+def _over_seeds(rows: Sequence[OverSeeds]) -> Grid:
+    benchmarks = sorted({row.benchmark for row in rows}, key=benchmark_order)
+    systems = list(dict.fromkeys(row.system for row in rows))
+    by_place = {(row.system, row.benchmark): row for row in rows}
+
+    def cell(system: str, benchmark: str) -> Cell:
+        found = by_place.get((system, benchmark))
+        if found is None:
+            return Cell("")
+        return Cell(f"{found.mean:.1f} ± {found.spread:.1f}", f"{found.least:.1f}", f"{found.greatest:.1f}")
+
+    counts = {name: max(row.n for row in rows if row.benchmark == name) for name in benchmarks}
+    return Grid(
+        f"{metric_label(rows[0].metric)} (%), {setting_label(rows[0].setting)}: mean ± standard deviation "
+        f"[least, greatest] of {rows[0].seeds} seeds",
+        "System",
+        [Head(benchmark_label(name), benchmark_label(name), counts[name], key=name == AVERAGE) for name in benchmarks],
+        [system_label(system) for system in systems],
+        [[cell(system, name) for name in benchmarks] for system in systems],
     )
 
 

@@ -14,13 +14,13 @@ from clara.evaluation.figure_style import GRID, INK
 from clara.evaluation.findings import Finding
 from clara.evaluation.grids import Grid, diagnostics_grid, memory_use_grid, result_grids, validation_grid
 from clara.evaluation.labels import is_main, metric_label, setting_label, system_label
+from clara.evaluation.origins import Records, births, sources
 from clara.evaluation.paper.shown import Scorecard, Shown
 from clara.evaluation.paper.writing import BACKBONES, panels
 from clara.evaluation.provenance import (
     Beside,
     Facts,
     backbones,
-    births,
     environment_facts,
     read_besides,
     repeatability,
@@ -31,11 +31,8 @@ from clara.evaluation.ratios import Effective
 from clara.evaluation.results import CheckpointDiagnostics, CheckpointUse, History, Lens, SystemScore
 from clara.evaluation.scoring import AVERAGE
 from clara.evaluation.seeds import OverSeeds
+from clara.evaluation.site import FIGURE_FORMS, PAPER_FORMS, forms
 
-PAPER_FORMS = (".csv", ".md", ".tex", ".diff.md", ".macros.tex")
-"""Endings of a filled table's files."""
-SCORECARD_FORMS = (".csv", ".md", ".tex", ".json")
-"""Endings of the scorecard's files."""
 PAPER_FIGURES = {
     "logit_lens": "Figure 4: words that the language model's head reads from a question's memories; those that the "
     "question does not hold stand out.",
@@ -82,9 +79,17 @@ class Content(NamedTuple):
     """`R/evaluation/metrics/{system}.json`, from which every score comes."""
     folder: Path
     """Of the page, which its links start from."""
+    copies: Mapping[Path, Path]
+    """File of another step → its copy beside the page, to which the page links."""
     scorecard_files: Sequence[Path]
+    run_folder: Path
+    """`R`."""
+    data_files: Sequence[Path]
+    """Files of the run whose records lead to its corpus and questions."""
     measured_files: Sequence[Path] = ()
     """Other results that numbers of the page come from."""
+    sampled: Sequence[Path] = ()
+    """The page of sampled rows, where there is one."""
     seen: Sequence[Facts] = ()
     """Gold documents of the test that training knows, where it is measured."""
     effective: Effective | None = None
@@ -94,6 +99,7 @@ class Content(NamedTuple):
     seeds: Sequence[OverSeeds] = ()
     """Averages over further trainings, where there are any."""
     seeds_files: Sequence[Path] = ()
+    """The table over seeds, beside the page's other tables."""
 
 
 class SettingTables(NamedTuple):
@@ -133,6 +139,7 @@ def render(content: Content) -> str:
     """The page as HTML."""
     besides = read_besides(content.history_files)
     drawn = {path.stem: path for path in content.paper_figures}
+    records = Records()
     return _template().render(
         content=content,
         sizes=_sizes(content),
@@ -150,14 +157,18 @@ def render(content: Content) -> str:
         panels=panels,
         backbone_names=BACKBONES,
         paper_files=_paper_files(content),
-        scorecard_files=_addresses(content.scorecard_files, content.folder),
-        seeds_files=_addresses(content.seeds_files, content.folder),
+        scorecard_files=_addresses(content.scorecard_files, content),
+        seeds_files=_addresses(content.seeds_files, content),
+        sampled=_addresses(content.sampled, content),
         paper_figures=[
-            (name, caption, _addresses([drawn[name], drawn[name].with_suffix(".png")], content.folder))
+            (name, caption, _addresses(forms(drawn[name], FIGURE_FORMS), content))
             for name, caption in PAPER_FIGURES.items()
             if name in drawn
         ],
-        births=births([*content.metrics_files, *content.measured_files], content.run),
+        births=births([*content.metrics_files, *content.measured_files], content.run_folder, content.run, records),
+        sources=sources(content.data_files, content.run_folder, content.run, records),
+        # Of a run with one seed no interval can know of others.
+        by_seed=bool(content.seeds) or any(claim.by_seed for claim in content.scorecard.claims),
         words=_words(content.diagnostics),
         svg={name: inline_svg(path, name) for name, path in (content.figures | drawn).items()},
         metric_label=metric_label,
@@ -193,17 +204,13 @@ def _template() -> "Template":
 
 def _paper_files(content: Content) -> dict[str, list[tuple[str, str]]]:
     """Table → names and addresses of its files and forms."""
-    return {
-        shown.filled.table.table: _addresses(
-            [shown.csv.with_name(shown.csv.stem + ending) for ending in PAPER_FORMS], content.folder
-        )
-        for shown in content.paper
-    }
+    return {shown.filled.table.table: _addresses(forms(shown.csv, PAPER_FORMS), content) for shown in content.paper}
 
 
-def _addresses(files: Iterable[Path], folder: Path) -> list[tuple[str, str]]:
-    """Names and addresses of files, relative to the page's folder."""
-    return [(file.name, Path(os.path.relpath(file, folder)).as_posix()) for file in files]
+def _addresses(files: Iterable[Path], content: Content) -> list[tuple[str, str]]:
+    """Names and addresses of files, relative to the page's folder; of what other steps made, those of the copies."""
+    found = (content.copies.get(file, file) for file in files)
+    return [(file.name, Path(os.path.relpath(file, content.folder)).as_posix()) for file in found]
 
 
 def _setting_tables(scores: Sequence[SystemScore]) -> list[SettingTables]:

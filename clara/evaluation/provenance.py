@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from clara.evaluation.labels import BENCHMARKS, checkpoint_of
-from clara.evaluation.paper.commands import command_for
-from clara.files import read_json, sha256_file
+from clara.files import read_json
 
 _SETTINGS, _ENVIRONMENT = "settings.json", "environment.json"
 _OWN = frozenset(
@@ -53,21 +52,6 @@ class Beside(NamedTuple):
         return show(self.environment[key]) if key in self.environment else ""
 
 
-class Birth(NamedTuple):
-    """Where a system's scores come from, or another result."""
-
-    name: str
-    """The system; of another result its path in the run's folder, without ending."""
-    file: str
-    """From the project's folder."""
-    sha256: str
-    commit: str
-    device: str
-    """Of the program that answered; of the scoring where that is not recorded."""
-    command: str
-    """What makes the scores, and what they stand on, again."""
-
-
 class Facts(NamedTuple):
     """Part of a stage's report: a table of names and values."""
 
@@ -109,33 +93,14 @@ def repeatability(besides: Iterable[Beside]) -> str:
 def read_besides(histories: Iterable[Path]) -> list[Beside]:
     """What lies beside each history; empty mappings where nothing does."""
     return [
-        Beside(checkpoint_of(path).label, _mapping(path.with_name(_SETTINGS)), _mapping(path.with_name(_ENVIRONMENT)))
+        Beside(checkpoint_of(path).label, mapping(path.with_name(_SETTINGS)), mapping(path.with_name(_ENVIRONMENT)))
         for path in map(Path, histories)
     ]
 
 
-def _mapping(path: Path) -> dict[str, Any]:
+def mapping(path: Path) -> dict[str, Any]:
+    """What stands in a file of settings or in a record; empty where there is none."""
     return dict(read_json(path)) if path.exists() else {}
-
-
-def births(metrics: Iterable[Path], run: str) -> list[Birth]:
-    """Where numbers come from; empty texts for what is not recorded.
-
-    Args:
-        metrics: files of scores, `R/evaluation/metrics/{system}.json`, and other results with a record beside them.
-        run: whose they are.
-    """
-    found = []
-    for path in map(Path, metrics):
-        scored = _mapping(path.parent / "provenance" / f"{path.stem}.json")
-        answered = _mapping(path.parents[1] / "predictions" / "provenance" / f"{path.stem}.json") or scored
-        digest = scored.get("outputs", {}).get(path.name) or sha256_file(path)
-        commit, device = (str(answered.get(key) or "") for key in ("commit", "device"))
-        command = command_for([path.as_posix()], run)
-        inside = path.with_suffix("").as_posix().partition(f"/{run}/")[2]
-        name = path.stem if path.parent.name == "metrics" else inside or path.stem
-        found.append(Birth(name, path.as_posix(), digest, commit, device, command))
-    return found
 
 
 def backbones(besides: Iterable[Beside]) -> list[str]:

@@ -13,7 +13,6 @@ from clara.files import atomic_path, read_json, write_text
 
 KEPT = (
     "report/tables/*.csv", "report/tables/*.md", "report/figures/*.svg", "paper/*.csv", "paper/*.md", "figures/*.svg",
-    "evaluation/seeds.csv",
 )  # fmt: skip
 """Below a run's folder; what a run does not have is left out."""
 ENVIRONMENTS = ("*/*/environment.json", "**/provenance/*.json")

@@ -1,18 +1,18 @@
 """The report: tables, figures and one static page, from the files that the stages left."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from clara.errors import DataError
-from clara.evaluation import page, tables
-from clara.evaluation.comparisons import compare, random_order
+from clara.evaluation import page, seeds, tables
+from clara.evaluation.comparisons import Comparison, compare, random_order
 from clara.evaluation.costs import read_costs, read_energy
 from clara.evaluation.figure_style import Palette
 from clara.evaluation.figures import draw_bars, draw_losses, draw_memory_use
 from clara.evaluation.findings import findings
-from clara.evaluation.grids import Grid, main_grids, memory_use_grid
+from clara.evaluation.grids import Grid, comparison_grids, main_grids, memory_use_grid, seed_grids
 from clara.evaluation.labels import MAIN_METRICS, is_main, system_name, system_order
 from clara.evaluation.paper.shown import read_scorecard, read_tables
 from clara.evaluation.provenance import seen_documents
@@ -28,7 +28,7 @@ from clara.evaluation.results import (
     read_scores,
 )
 from clara.evaluation.scoring import AVERAGE, Resampling, check
-from clara.evaluation.seeds import read_seeds
+from clara.evaluation.site import FIGURE_FORMS, PAPER_FORMS, SCORECARD_FORMS, TABLE_FORMS, forms, gather
 from clara.files import read_json, write_text
 from clara.records import Prediction
 from clara.row_files import read_rows
@@ -60,7 +60,11 @@ class Inputs(NamedTuple):
     paper_figures: Sequence[Path] = ()
     """The paper's figures of this run, SVG with a PNG beside each."""
     seeds: Sequence[Path] = ()
-    """`evaluation/seeds.json`, where the run has further seeds; the same as CSV beside it."""
+    """`evaluation/seeds.json`, where the run has further seeds."""
+    samples: Sequence[Path] = ()
+    """`synthesis/samples.html`, which links to the report of synthesis."""
+    numbers: Sequence[Path] = ()
+    """Further files that numbers of the paper's tables, figures and scorecard come from."""
 
 
 class Outputs(NamedTuple):
@@ -74,6 +78,8 @@ class Outputs(NamedTuple):
     memory_use_md: Path
     memory_use_tex: Path
     comparisons_csv: Path
+    comparisons_md: Path
+    comparisons_tex: Path
     loss_figure: Path
     recall_figure: Path
     memory_use_figure: Path
@@ -93,10 +99,20 @@ class Options(NamedTuple):
     resampling: Resampling
 
 
-def build_report(inputs: Inputs, outputs: Outputs, options: Options) -> None:
-    """Writes every file of `outputs`; the page last, so that it stands for the whole.
+class Site(NamedTuple):
+    """What the report's folder holds besides `Outputs`."""
+
+    seeds: list[Path]
+    """The table over seeds, where there are any."""
+    copies: dict[Path, Path]
+    """File of another step → its copy, so that the folder can be moved."""
+
+
+def build_report(inputs: Inputs, outputs: Outputs, options: Options) -> Site:
+    """Writes every file of `outputs` and what the page links to beside; the page last, so that it stands for the whole.
 
     Raises:
+        ConfigError: an input lies where the copies come.
         DataError: an input is malformed or does not fit the others.
     """
     scores, uses = read_scores(inputs.metrics), read_memory_use(inputs.memory_use)
@@ -106,9 +122,11 @@ def build_report(inputs: Inputs, outputs: Outputs, options: Options) -> None:
     reports = read_json(inputs.corpus_report), read_json(inputs.synthesis_report)
     chance = random_order([row for rows in predictions.values() for row in rows], options.recall_cuts)
     compared = compare(predictions, options.recall_cuts, options.resampling)
-    _write_tables(outputs, scores, uses)
-    write_text(outputs.comparisons_csv, tables.comparisons_csv(compared))
+    over_seeds = seeds.read_seeds(inputs.seeds)
     scorecard = read_scorecard(inputs.scorecard)
+    paper = read_tables(inputs.paper_tables, inputs.specifications, scorecard)
+    _write_tables(outputs, scores, uses, compared)
+    site = Site(_write_seeds(outputs, over_seeds), gather(outputs.page, _offered(inputs)))
     palette = _palette(scores, histories)
     draw_losses(outputs.loss_figure, histories, palette)
     recall = [f"recall@{k}" for k in options.recall_cuts]
@@ -139,27 +157,45 @@ def build_report(inputs: Inputs, outputs: Outputs, options: Options) -> None:
         },
         links=_links(outputs),
         scorecard=scorecard,
-        scorecard_files=[inputs.scorecard.with_suffix(ending) for ending in page.SCORECARD_FORMS],
-        paper=read_tables(inputs.paper_tables, inputs.specifications, scorecard),
+        scorecard_files=forms(inputs.scorecard, SCORECARD_FORMS),
+        paper=paper,
         costs=read_costs(inputs.corpus_report.parents[1]),
         energy=read_energy(inputs.corpus_report.parents[1]),
         metrics_files=inputs.metrics,
         folder=outputs.page.parent,
+        copies=site.copies,
+        run_folder=inputs.corpus_report.parents[1],
+        data_files=[*inputs.candidates, inputs.corpus_report, inputs.synthesis_report, *inputs.histories],
         measured_files=[
+            *inputs.numbers,
+            *inputs.histories,
             *inputs.memory_use,
+            *inputs.diagnostics,
+            inputs.corpus_report,
+            inputs.synthesis_report,
             *inputs.data,
             *inputs.seeds,
             inputs.scorecard,
             *inputs.paper_tables,
             *inputs.paper_figures,
         ],
+        sampled=inputs.samples,
         seen=seen_documents(inputs.data),
         effective=read_effective(inputs.data),
         paper_figures=inputs.paper_figures,
-        seeds=[row for row in read_seeds(inputs.seeds) if row.benchmark == AVERAGE and is_main(row.metric)],
-        seeds_files=[path.with_suffix(ending) for path in inputs.seeds for ending in (".csv", ".json")],
+        seeds=[row for row in over_seeds if row.benchmark == AVERAGE and is_main(row.metric)],
+        seeds_files=[*site.seeds, *inputs.seeds],
     )
     write_text(outputs.page, page.render(content))
+    return site
+
+
+def _offered(inputs: Inputs) -> list[Path]:
+    """The files of other steps that the page offers."""
+    filled = [form for table in inputs.paper_tables for form in forms(table, PAPER_FORMS)]
+    figures = [form for figure in inputs.paper_figures for form in forms(figure, FIGURE_FORMS)]
+    samples = [*inputs.samples, inputs.synthesis_report] if inputs.samples else []
+    return [*forms(inputs.scorecard, SCORECARD_FORMS), *filled, *figures, *inputs.seeds, *samples]
 
 
 def _read_predictions(files: Sequence[Path]) -> dict[str, list[Prediction]]:
@@ -183,16 +219,32 @@ def _palette(scores: Sequence[SystemScore], histories: Sequence[History]) -> Pal
     return Palette([name for name in names if name] + [history.checkpoint.name for history in histories])
 
 
-def _write_tables(outputs: Outputs, scores: Sequence[SystemScore], uses: Sequence[CheckpointUse]) -> None:
+def _write_tables(
+    outputs: Outputs, scores: Sequence[SystemScore], uses: Sequence[CheckpointUse], compared: Sequence[Comparison]
+) -> None:
     write_text(outputs.results_csv, tables.results_csv(scores))
     write_text(outputs.memory_use_csv, tables.memory_use_csv(uses))
-    grids: Mapping[tuple[Path, Path], list[Grid]] = {
-        (outputs.results_md, outputs.results_tex): main_grids(scores),
-        (outputs.memory_use_md, outputs.memory_use_tex): [memory_use_grid(uses)],
-    }
-    for (markdown, latex), shown in grids.items():
-        write_text(markdown, "\n".join(map(tables.markdown, shown)))
-        write_text(latex, "\n".join(map(tables.latex, shown)))
+    write_text(outputs.comparisons_csv, tables.comparisons_csv(compared))
+    _write_grids(outputs.results_md, outputs.results_tex, main_grids(scores))
+    _write_grids(outputs.memory_use_md, outputs.memory_use_tex, [memory_use_grid(uses)])
+    _write_grids(outputs.comparisons_md, outputs.comparisons_tex, comparison_grids(compared))
+
+
+def _write_seeds(outputs: Outputs, rows: Sequence[seeds.OverSeeds]) -> list[Path]:
+    """The table over seeds beside that of results; without rows none is left of an earlier run's."""
+    files = forms(outputs.results_csv.with_name("seeds.csv"), TABLE_FORMS)
+    if not rows:
+        for file in files:
+            file.unlink(missing_ok=True)
+        return []
+    write_text(files[0], seeds.as_csv(rows))
+    _write_grids(files[1], files[2], seed_grids(rows))
+    return files
+
+
+def _write_grids(markdown: Path, latex: Path, grids: Sequence[Grid]) -> None:
+    write_text(markdown, "\n".join(map(tables.markdown, grids)))
+    write_text(latex, "\n".join(map(tables.latex, grids)))
 
 
 def _links(outputs: Outputs) -> list[tuple[str, str]]:

@@ -16,7 +16,7 @@ from clara.evaluation.paper.judging import judge
 from clara.evaluation.paper.measured import read_measured
 from clara.evaluation.paper.specs import read_table
 from clara.evaluation.paper.values import read_values
-from clara.evaluation.paper.writing import table_csv
+from clara.evaluation.paper.writing import difference_markdown, latex, macros, markdown, table_csv
 from clara.evaluation.report import Inputs, Options, Outputs, build_report
 from clara.evaluation.scoring import Resampling, score_file
 from clara.files import write_json, write_text
@@ -28,6 +28,8 @@ PROJECT = Path(__file__).parents[2]
 RESAMPLING = Resampling(samples=100, confidence=0.95, seed=3)
 SCRIPT = "<script>alert('x')</script>"
 """What a question, an answer and a document of the made-up report hold."""
+TABLES = ("results", "memory_use", "comparisons")
+"""Of the report, each in three forms."""
 SYSTEMS = ("no_retrieval", "text_rag", "bm25", "instruction-cr4-base", "instruction-cr16-base")
 
 
@@ -55,6 +57,11 @@ class Run:
             paper_tables=[folder / "paper/table_2.csv", folder / "paper/table_7.csv"],
             specifications=sorted((PROJECT / "paper/tables").glob("*.yaml")),
             paper_figures=[folder / "figures/states.svg", folder / "figures/logit_lens.svg"],
+            samples=[folder / "synthesis/samples.html"],
+            numbers=[
+                folder / "evaluation/metrics/given-text.json",
+                folder / "measurements/efficiency/instruction-cr4-base.json",
+            ],
         )
 
     def write(self) -> "Run":
@@ -72,14 +79,16 @@ class Run:
             {"articles": {"read": 106, "kept": 96}, "passages": 540, "passages_dropped": {"too short": 12}},
         )
         self._write_paper()
+        self._write_measured()
         write_json(self.inputs.synthesis_report, {"kept": 210, "engine": "scripted", "rejected": {"no answer": 31}})
+        write_text(self.inputs.samples[0], f'<a href="{self.inputs.synthesis_report.name}">All numbers</a>')
         return self
 
     def outputs(self, folder: Path) -> Outputs:
         """Where a report goes."""
-        tables = [folder / f"tables/{name}.{end}" for name in ("results", "memory_use") for end in ("csv", "md", "tex")]
+        tables = [folder / f"tables/{name}.{end}" for name in TABLES for end in ("csv", "md", "tex")]
         figures = [folder / f"figures/{name}.svg" for name in ("loss", "recall", "memory_use", "answers")]
-        return Outputs(folder / "index.html", *tables, folder / "tables/comparisons.csv", *figures)
+        return Outputs(folder / "index.html", *tables, *figures)
 
     def _write_paper(self) -> None:
         """The shipped claims and tables, on this run's answers and scores."""
@@ -90,12 +99,34 @@ class Run:
         findings = judge(claims, answered, values, ratios=run.ratios, resampling=RESAMPLING)
         content = scorecard.as_json(findings, run=run, backbone="mistral", confidence=RESAMPLING.confidence)
         write_json(self.inputs.scorecard, content)
+        write_text(self.inputs.scorecard.with_suffix(".csv"), scorecard.as_csv(content))
+        write_text(self.inputs.scorecard.with_suffix(".md"), scorecard.as_markdown(content))
+        write_text(self.inputs.scorecard.with_suffix(".tex"), scorecard.as_latex(content))
         for path in self.inputs.paper_figures:
             draw(path, [], [], [], {"states": []}, command="snakemake the states")
         for path in self.inputs.paper_tables:
             table = read_table(PROJECT / f"paper/tables/{path.stem}.yaml")
             ours = read_measured(table.source, self.inputs.metrics)
-            write_text(path, table_csv(fill(table, values[path.stem], ours, run=run, backbone="mistral")))
+            filled = fill(table, values[path.stem], ours, run=run, backbone="mistral")
+            write_text(path, table_csv(filled))
+            write_text(path.with_suffix(".md"), markdown(filled))
+            write_text(path.with_suffix(".tex"), latex(filled))
+            write_text(path.with_suffix(".diff.md"), difference_markdown(filled))
+            write_text(path.with_suffix(".macros.tex"), macros(filled))
+
+    def _write_measured(self) -> None:
+        """Numbers of the paper's tables that are no system's: answers with given documents, and a measurement."""
+        given, efficiency = self.inputs.numbers
+        answers = self.folder / "evaluation/predictions/given-text.jsonl"
+        read = {str(self.inputs.candidates[0]): "c" * 64, str(self.folder / "corpus/documents.parquet"): "d" * 64}
+        for path, program, inputs, device in (
+            (given, "score.py", {str(answers): "a" * 64}, "cpu"),
+            (answers, "predict_given_text.py", read, "H100"),
+            (efficiency, "measure_efficiency.py", read, "H200"),
+        ):
+            write_json(path, {})
+            made = {"command": [program], "inputs": inputs, "commit": path.stem[:7], "device": device}
+            write_json(path.parent / "provenance" / f"{path.stem}.json", made | {"outputs": {path.name: "b" * 64}})
 
     def _checkpoints(self) -> list[Path]:
         names = [(stage, f"cr{ratio}-base") for stage in ("pretraining", "instruction") for ratio in (4, 16)]

@@ -10,7 +10,6 @@ from clara.evaluation.provenance import (
     Fact,
     Facts,
     backbones,
-    births,
     environment_facts,
     read_besides,
     repeatability,
@@ -81,25 +80,6 @@ def test_the_report_says_which_numbers_another_run_may_move(devices: list[str], 
     text = repeatability([*besides, Beside("bare", {}, {})])
     assert text.startswith(said)
     assert ("Corpus, questions, candidate pools and BM25 cannot" in text) == ("H100" in said)
-
-
-def test_the_command_of_a_birth_names_the_runs_files_and_the_seed(tmp_path: Path) -> None:
-    path = tmp_path / "evaluation/metrics/instruction-cr4-no_mse_seed43.json"
-    path.parent.mkdir(parents=True)
-    path.write_text("{}")
-    [birth] = births([path], "small_cpu")
-    assert birth.name == "instruction-cr4-no_mse_seed43"
-    assert birth.command.endswith("--configfile configs/small.yaml configs/small-cpu.yaml --config 'seeds=[43]'")
-
-
-def test_every_result_has_a_birth_under_its_path_in_the_run(tmp_path: Path) -> None:
-    path = tmp_path / "results/small_cpu/joint/instruction-cr4-base/memory_use.json"
-    write_json(path, {})
-    made = {"command": ["measure_memory_use.py"], "inputs": {}, "commit": "abc", "device": "cpu"}
-    write_json(path.parent / "provenance/memory_use.json", made)
-    [birth] = births([path], "small_cpu")
-    assert (birth.name, birth.commit, birth.device) == ("joint/instruction-cr4-base/memory_use", "abc", "cpu")
-    assert birth.command.startswith("snakemake ")
 
 
 def test_gold_documents_that_training_knows_are_told_by_pool_and_benchmark(tmp_path: Path) -> None:

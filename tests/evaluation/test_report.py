@@ -1,6 +1,7 @@
 """The report as a whole, from a made-up run."""
 
 import re
+import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -9,14 +10,19 @@ from typing import Any
 
 import pytest
 
-from clara.errors import DataError
-from clara.evaluation.page import PAPER_FORMS, SCORECARD_FORMS
+from clara.errors import ConfigError, DataError
 from clara.evaluation.report import Options, Outputs, build_report
-from clara.files import read_json, write_json, write_text
+from clara.evaluation.site import FIGURE_FORMS, FOLDER, PAPER_FORMS, SCORECARD_FORMS, TABLE_FORMS, forms
+from clara.files import read_json, write_json
 from clara.records import Prediction
 from clara.row_files import read_rows, write_rows
 from tests.evaluation.conftest import SCRIPT
 
+SEEDED = {
+    "system": "instruction-cr4-base", "benchmark": "average", "setting": "oracle", "metric": "f1", "seeds": 3,
+    "mean": 8.12, "spread": 1.94, "least": 6.04, "greatest": 9.8, "low": 4.0, "high": 12.0, "n": 48,
+}  # fmt: skip
+"""A row of `seeds.json`."""
 VOID = {"meta", "br", "input", "link", "img", "hr"}
 
 
@@ -58,6 +64,18 @@ def test_paired_differences_stand_in_a_file_as_on_the_page(built: Outputs) -> No
     assert rows[0].startswith("instruction-cr")
 
 
+def test_paired_differences_are_tables_of_systems_by_baselines(built: Outputs) -> None:
+    text = built.comparisons_md.read_text()
+    assert "**F1 (points), Oracle pool: system minus baseline, bold where the interval leaves out zero**" in text
+    assert "| System | No retrieval (n = 8) | Text RAG (n = 8) |" in text
+    decided = sum(",higher" in line or ",lower" in line for line in built.comparisons_csv.read_text().splitlines())
+    rows = [line for line in text.splitlines() if line.startswith("| CLaRa")]
+    assert sum(len(re.findall(r"\*\*[+-]\d", row)) for row in rows) == decided > 0
+    latex = built.comparisons_tex.read_text()
+    assert latex.count(r"\begin{table}") == text.count("| System |")
+    assert latex.count(r"\textbf{") == decided
+
+
 def test_the_page_is_well_formed_with_unique_ids_and_labels_that_exist(built: Outputs) -> None:
     page = Page(built.page.read_text())
     ids = page.values("id")
@@ -85,19 +103,72 @@ def test_markup_in_questions_answers_and_documents_is_shown_and_not_run(built: O
     assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp;amp; more" in text
 
 
-def test_links_lead_to_the_files_beside_the_page(built: Outputs, run_with_markup: Any) -> None:
-    links = [value for value in Page(built.page.read_text()).values("href") if not value.startswith(("#", "http"))]
-    folder = run_with_markup.folder / "paper"
-    forms = [folder / f"{name}{ending}" for name in ("table_2", "table_7") for ending in PAPER_FORMS]
-    forms += [folder / f"scorecard{ending}" for ending in SCORECARD_FORMS]
-    forms += run_with_markup.inputs.paper_figures
-    drawn = [
-        path.with_suffix(".png") for path in [*built, *run_with_markup.inputs.paper_figures] if path.suffix == ".svg"
-    ]
-    samples = built.page.parent.parent / "synthesis" / "samples.html"
-    expected = sorted([*built[1:], *drawn, *forms, samples])
-    assert sorted((built.page.parent / link).resolve() for link in links) == expected
-    assert all(path.exists() for path in drawn)
+def linked(page: Path) -> list[Path]:
+    """The files that a page links to."""
+    document = Page(page.read_text())
+    addresses = [value for name in ("href", "src", "xlink:href") for value in document.values(name)]
+    return [(page.parent / value).resolve() for value in addresses if not value.startswith(("#", "http"))]
+
+
+def test_the_page_offers_its_own_files_and_copies_of_those_of_other_steps(built: Outputs, run_with_markup: Any) -> None:
+    inputs = run_with_markup.inputs
+    offered = [form for table in inputs.paper_tables for form in forms(table, PAPER_FORMS)]
+    offered += [form for figure in inputs.paper_figures for form in forms(figure, FIGURE_FORMS)]
+    offered += [*forms(inputs.scorecard, SCORECARD_FORMS), *inputs.samples]
+    copies = [built.page.parent / FOLDER / path.name for path in offered]
+    drawn = [path.with_suffix(".png") for path in built if path.suffix == ".svg"]
+    assert sorted(linked(built.page)) == sorted([*built[1:], *drawn, *copies])
+    assert [copy.read_bytes() for copy in copies] == [path.read_bytes() for path in offered]
+
+
+def test_a_report_that_is_moved_keeps_every_download(built: Outputs, tmp_path: Path) -> None:
+    there = Path(shutil.copytree(built.page.parent, tmp_path / "other" / "site")).resolve()
+    pages = sorted(there.rglob("*.html"))
+    assert [page.name for page in pages] == ["samples.html", "index.html"]
+    files = {file for page in pages for file in linked(page)}
+    assert len(files) > 30
+    assert [file for file in files if not (file.is_relative_to(there) and file.is_file())] == []
+    assert [path for path in there.rglob("*") if path.is_symlink()] == []
+
+
+def test_what_an_earlier_report_offered_and_this_one_does_not_is_gone(
+    make_run: Callable[..., Any], options: Options, tmp_path: Path
+) -> None:
+    run = make_run(tmp_path).write()
+    file = run.folder / "evaluation/seeds.json"
+    write_json(file, {"seeds": [42, 43], "rows": [SEEDED]})
+    outputs = run.outputs(tmp_path / "report")
+    seeds = forms(outputs.results_csv.with_name("seeds.csv"), TABLE_FORMS)
+    build_report(run.inputs._replace(seeds=[file]), outputs, options)
+    assert (outputs.page.parent / FOLDER / "table_7.tex").is_file()
+    assert all(path.is_file() for path in seeds)
+    fewer = run.inputs._replace(paper_tables=run.inputs.paper_tables[:1], paper_figures=[], samples=[])
+    build_report(fewer, outputs, options)
+    left = {path.name for path in (outputs.page.parent / FOLDER).iterdir()}
+    assert left == {f"table_2{ending}" for ending in PAPER_FORMS} | {f"scorecard{ending}" for ending in SCORECARD_FORMS}
+    assert not any(path.exists() for path in seeds)
+    assert "samples.html" not in outputs.page.read_text()
+    assert all(path.is_file() for path in linked(outputs.page))
+
+
+def test_a_report_beside_files_that_it_would_remove_is_refused(
+    make_run: Callable[..., Any], options: Options, tmp_path: Path
+) -> None:
+    run = make_run(tmp_path).write()
+    there = run.inputs.paper_figures[0].parent.rename(tmp_path / FOLDER)
+    inputs = run.inputs._replace(paper_figures=[there / "states.svg"])
+    with pytest.raises(ConfigError, match=r"states.svg lies in .*files, which the report empties; give another folder"):
+        build_report(inputs, run.outputs(tmp_path), options)
+    assert (there / "states.svg").is_file()
+
+
+def test_a_form_that_is_missing_is_named(make_run: Callable[..., Any], options: Options, tmp_path: Path) -> None:
+    run = make_run(tmp_path).write()
+    (run.folder / "paper/table_7.macros.tex").unlink()
+    outputs = run.outputs(tmp_path / "report")
+    with pytest.raises(DataError, match=r"table_7.macros.tex does not exist; check its path, or run the step"):
+        build_report(run.inputs, outputs, options)
+    assert not outputs.page.exists()
 
 
 def test_the_page_shows_every_system_checkpoint_setting_and_version(built: Outputs) -> None:
@@ -138,17 +209,41 @@ def test_averages_over_seeds_stand_below_the_results_and_their_files_are_linked(
 ) -> None:
     run = make_run(tmp_path).write()
     assert "Over seeds" not in build_page(run, options, tmp_path / "alone")
-    row = {"system": "instruction-cr4-base", "benchmark": "average", "setting": "oracle", "metric": "f1", "seeds": 3}
-    row |= {"mean": 8.12, "spread": 1.94, "least": 6.04, "greatest": 9.8, "low": 4.0, "high": 12.0, "n": 48}
-    rows = [row, row | {"benchmark": "nq"}, row | {"metric": "f1_first", "mean": 77.7}]
+    rows = [SEEDED, SEEDED | {"benchmark": "nq"}, SEEDED | {"metric": "f1_first", "mean": 77.7}]
     file = run.folder / "evaluation/seeds.json"
     write_json(file, {"seeds": [42, 43, 44], "rows": rows})
-    write_text(file.with_suffix(".csv"), "system\n")
     run.inputs = run.inputs._replace(seeds=[file])
     text = build_page(run, options, tmp_path / "several")
     assert text.count("<td>3</td><td>8.1</td><td>1.9</td><td>6.0</td><td>9.8</td>") == 1  # the average alone
     assert "<td>77.7</td>" not in text
-    assert 'evaluation/seeds.csv">' in text
+    links = {
+        path.relative_to(tmp_path / "several").as_posix(): path for path in linked(tmp_path / "several/index.html")
+    }
+    assert links.keys() >= {*(f"tables/seeds{ending}" for ending in TABLE_FORMS), f"{FOLDER}/seeds.json"}
+    assert links["tables/seeds.csv"].read_text().count("instruction-cr4-base") == 3
+    table = "| System | NQ (n = 48) | Average (n = 48) |\n| --- | --: | --: |\n"
+    assert table + "| CLaRa CR 4, from instruction | 8.1 ± 1.9 [6.0, 9.8] |" in links["tables/seeds.md"].read_text()
+    assert r"8.1 \textpm{} 1.9 {\scriptsize [6.0, 9.8]}" in links["tables/seeds.tex"].read_text()
+    assert "77.7" not in links["tables/seeds.md"].read_text()
+
+
+def test_what_intervals_cover_is_told_of_one_seed_and_of_several(
+    make_run: Callable[..., Any], options: Options, tmp_path: Path
+) -> None:
+    run = make_run(tmp_path).write()
+    one, several = (
+        "The intervals cover the choice of questions alone.",
+        "the interval covers the training seed as well.",
+    )
+    text = build_page(run, options, tmp_path / "one")
+    assert one in text
+    assert several not in text
+    file = run.folder / "evaluation/seeds.json"
+    write_json(file, {"seeds": [42, 43], "rows": [SEEDED]})
+    run.inputs = run.inputs._replace(seeds=[file])
+    text = build_page(run, options, tmp_path / "several")
+    assert one not in text
+    assert several in text
 
 
 def test_a_claim_over_several_seeds_shows_the_difference_under_each_and_what_makes_the_others(
@@ -208,6 +303,26 @@ def test_costs_are_summed_by_program_and_origins_name_file_hash_and_command(buil
     assert '<th scope="row">train</th>' in text
     assert "snakemake" in text
     assert re.search(r'<code title="[0-9a-f]{64}">[0-9a-f]{12}</code>', text)
+
+
+def test_every_file_behind_a_number_stands_among_the_origins_with_the_device_that_answered(
+    built: Outputs, run_with_markup: Any
+) -> None:
+    text = built.page.read_text()
+    inputs = run_with_markup.inputs
+    table = text[text.index('aria-label="Files of results"') : text.index('aria-label="Files of corpus and questions"')]
+    listed = re.findall(r'<td class="text"><code>([^<]+)</code>', table)
+    behind = [*inputs.metrics, *inputs.numbers, *inputs.histories, *inputs.memory_use, *inputs.diagnostics]
+    behind += [inputs.corpus_report, inputs.synthesis_report, inputs.scorecard]
+    behind += [*inputs.paper_tables, *inputs.paper_figures]
+    assert listed == [path.as_posix() for path in behind]
+    given = re.search(r'<th scope="row">given-text</th>.*?</tr>', table)
+    measured = re.search(r'<th scope="row">measurements/efficiency/instruction-cr4-base</th>.*?</tr>', table)
+    assert given
+    assert measured
+    assert f'<code title="{"b" * 64}">{"b" * 12}</code>' in given[0]
+    assert '<td class="text">H100</td>' in given[0]
+    assert '<td class="text">H200</td>' in measured[0]
 
 
 def test_a_question_lists_its_candidates_with_scores(

@@ -7,9 +7,21 @@ from pathlib import Path
 import pytest
 
 from clara.errors import DataError
-from clara.evaluation.grids import Cell, Grid, Head, main_grids, memory_use_grid, result_grids
+from clara.evaluation.bootstrap import Estimate
+from clara.evaluation.comparisons import Comparison
+from clara.evaluation.grids import (
+    Cell,
+    Grid,
+    Head,
+    comparison_grids,
+    main_grids,
+    memory_use_grid,
+    result_grids,
+    seed_grids,
+)
 from clara.evaluation.labels import Checkpoint, Name
 from clara.evaluation.results import CheckpointUse, MemoryUse, Score, SystemScore
+from clara.evaluation.seeds import OverSeeds
 from clara.evaluation.tables import (
     escape_latex,
     latex,
@@ -113,6 +125,35 @@ def test_memory_use_tables_say_whether_memories_are_used() -> None:
     grid = memory_use_grid([use(0.01), use(-0.01)])
     assert [row[0].value for row in grid.cells] == ["yes", "not shown"]
     assert grid.cells[1][1] == Cell("0.123", "-0.010", "0.500")
+
+
+def test_differences_are_a_table_a_metric_of_systems_by_baselines_with_what_is_decided_in_bold() -> None:
+    ours, other = "instruction-cr4-base", "instruction-cr16-base"
+    compared = [
+        Comparison("oracle", "f1", ours, "text_rag", Estimate(-2.04, -4.0, -0.04, 48)),
+        Comparison("oracle", "f1", ours, "no_retrieval", Estimate(1.25, -1.0, 3.5, 48)),
+        Comparison("oracle", "f1", other, "text_rag", Estimate(0.0, -1.0, 1.0, 48)),
+        Comparison("oracle", "recall@3", ours, "bm25", Estimate(5.0, 1.0, 9.0, 40)),
+    ]
+    f1, recall = comparison_grids(compared)
+    assert f1.caption.startswith("F1 (points), Oracle pool: system minus baseline")
+    assert f1.full_heads == ["System", "Text RAG (n = 48)", "No retrieval (n = 48)"]
+    assert f1.cells == [
+        [Cell("-2.0", "-4.0", "-0.0", best=True), Cell("+1.2", "-1.0", "+3.5")],
+        [Cell("+0.0", "-1.0", "+1.0"), Cell("")],
+    ]
+    assert (recall.labels, recall.cells) == (["CLaRa CR 4, from instruction"], [[Cell("+5.0", "+1.0", "+9.0", True)]])
+    assert comparison_grids([]) == []
+
+
+def test_scores_over_seeds_are_tables_of_main_metrics_with_spread_and_range() -> None:
+    row = OverSeeds("instruction-cr4-base", "nq", "normal", "f1", 3, 8.12, 1.94, 6.04, 9.8, 4.0, 12.0, 48)
+    rows = [row, row._replace(benchmark="average", mean=7.0), row._replace(metric="f1_first")]
+    [grid] = seed_grids(rows)
+    assert grid.caption == "F1 (%), Normal pool: mean ± standard deviation [least, greatest] of 3 seeds"
+    assert grid.full_heads == ["System", "NQ (n = 48)", "Average (n = 48)"]
+    assert grid.cells == [[Cell("8.1 ± 1.9", "6.0", "9.8"), Cell("7.0 ± 1.9", "6.0", "9.8")]]
+    assert r"8.1 \textpm{} 1.9 {\scriptsize [6.0, 9.8]}" in latex(grid)
 
 
 def test_the_memory_use_csv_has_a_line_for_each_quantity() -> None:

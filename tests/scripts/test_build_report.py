@@ -29,6 +29,7 @@ def test_a_missing_input_ends_in_one_sentence_and_leaves_no_output(tmp_path: Pat
     names = "metrics histories memory-use diagnostics predictions candidates corpus-report synthesis-report page"
     names += " scorecard specifications"
     names += " results-csv results-md results-tex memory-use-csv memory-use-md memory-use-tex comparisons-csv"
+    names += " comparisons-md comparisons-tex"
     names += " loss-figure recall-figure"
     names += " memory-use-figure answers-figure"
     flags = [part for name in names.split() for part in (f"--{name}", str(tmp_path / name))]
