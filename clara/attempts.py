@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from clara import slurm
+from clara.files import append_lines
 
 FOLDER = "attempts"
 STEP = re.compile(r"\bstep (\d+)/\d+")
@@ -110,7 +111,7 @@ def history(state: Path) -> list[Attempt]:
         return []
     starts: dict[int, dict[str, Any]] = {}
     ends: dict[int, dict[str, Any]] = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_bytes().split(b"\n"):
         with suppress(ValueError):  # the last line of a crash may be cut short
             row = json.loads(line)
             (ends if "ended" in row else starts)[row["attempt"]] = row
@@ -148,8 +149,7 @@ def _begin(state: Path) -> int:
 
 
 def _append(state: Path, row: dict[str, Any]) -> None:
-    with (state / FOLDER / "history.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
+    append_lines(state / FOLDER / "history.jsonl", [json.dumps(row)])
 
 
 def _told(state: Path, start: dict[str, Any], end: dict[str, Any] | None) -> Attempt:

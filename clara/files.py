@@ -9,9 +9,8 @@ import lzma
 import math
 import os
 import re
-import shutil
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -73,11 +72,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with _writing(path, temporary):
+    with writing(path, temporary):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
-            _flush(temporary)
+            flush(temporary)
             temporary.replace(path)
         finally:
             with suppress(OSError):
@@ -85,30 +84,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """An empty temporary sibling folder that takes the place of the folder `path` when the block ends well.
+def writing(path: Path, temporary: Path) -> Iterator[None]:
+    """A block that writes `path`, by way of `temporary`.
 
     Raises:
-        ResourceError: as `atomic_path`.
+        ResourceError: the disk is full or locked.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.part")
-    with _writing(path, temporary):
-        try:
-            shutil.rmtree(temporary, ignore_errors=True)
-            temporary.mkdir(parents=True)
-            yield temporary
-            for file in temporary.rglob("*"):
-                if file.is_file():
-                    _flush(file)
-            shutil.rmtree(path, ignore_errors=True)
-            temporary.rename(path)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-
-
-@contextmanager
-def _writing(path: Path, temporary: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -130,7 +111,8 @@ def no_room(error: Exception) -> str | None:
     return next((os.strerror(code) for code in sorted(NO_ROOM) if os.strerror(code) in str(error)), None)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Returns when the file's bytes are on the disk."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
 
@@ -139,6 +121,16 @@ def write_text(path: Path, text: str) -> None:
     """Writes `text` as UTF-8, whole or not at all."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def append_lines(path: Path, lines: Iterable[str]) -> None:
+    """Appends lines of text as UTF-8; half a line that a kill left is ended first, or the next would join it."""
+    with path.open("ab+") as file:
+        if file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
+        file.write("".join(f"{line}\n" for line in lines).encode())
 
 
 def write_json(path: Path, value: Any) -> None:

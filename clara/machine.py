@@ -32,6 +32,17 @@ def memory_bytes() -> int:
     return min([os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), *_limits()])
 
 
+def runs(process: int) -> bool:
+    """Whether a process of this machine has this number."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):  # another user's; no number that a system gives
+        return True
+    return True
+
+
 @cache
 def _flags() -> frozenset[str]:
     """What Linux says of the first processor; of other systems nothing is known, which costs memory, not results."""

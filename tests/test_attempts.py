@@ -64,6 +64,14 @@ def test_a_killed_attempt_is_told_by_the_next_with_the_steps_that_were_lost(tmp_
     assert second.reason == "finished"
 
 
+def test_half_a_line_that_a_crash_left_takes_no_other_with_it(tmp_path: Path) -> None:
+    attempt(tmp_path)
+    with (tmp_path / "attempts" / "history.jsonl").open("ab") as file:
+        file.write('{"attempt": 2, "host": "é'.encode()[:-1])
+    attempt(tmp_path)
+    assert [(one.number, one.reason) for one in history(tmp_path)] == [(1, "finished"), (2, "finished")]
+
+
 def test_earlier_attempts_are_those_since_the_last_that_finished(tmp_path: Path) -> None:
     words = ["pretrain.py", "--state", str(tmp_path)]
     assert attempts.earlier(words) == attempts.earlier(["score.py"]) == []

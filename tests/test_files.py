@@ -1,6 +1,5 @@
 import errno
 import hashlib
-import os
 import zlib
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import pytest
 
 from clara.errors import DataError, ResourceError
 from clara.files import (
-    atomic_folder,
+    append_lines,
     atomic_path,
     parse_json,
     read_json,
@@ -108,19 +107,11 @@ def test_an_input_that_cannot_be_read_is_not_called_an_output(tmp_path: Path) ->
         fail()
 
 
-def test_a_folder_is_whole_or_not_there(tmp_path: Path) -> None:
-    def write(text: str, *, error: Exception | None = None) -> None:
-        with atomic_folder(tmp_path / "f") as folder:
-            (folder / "a").write_text(text)
-            if error is not None:
-                raise error
-
-    write("old")
-    write("new")
-    with pytest.raises(ResourceError, match=r"cannot write .*f: No space left on device; free or unlock"):
-        write("half", error=OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "anywhere"))
-    assert (tmp_path / "f" / "a").read_text() == "new"
-    assert [path.name for path in tmp_path.iterdir()] == ["f"]
+@pytest.mark.parametrize("before", ["", "whole\n", "whole\nhal"])
+def test_a_line_that_is_appended_joins_no_half_one(before: str, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text(before)
+    append_lines(tmp_path / "a", ["é", "next"])
+    assert (tmp_path / "a").read_text().splitlines() == [*before.splitlines(), "é", "next"]
 
 
 def test_a_file_where_a_folder_should_be_is_refused(tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
 """The loop that answers tasks in batches and keeps what is done, so that an interrupted run goes on."""
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from clara.files import write_text
+from pydantic import ValidationError
+
+from clara.files import append_lines
 from clara.progress import Progress
 from clara.records import Prediction, Question
 
@@ -101,16 +104,14 @@ def _read(task: Task) -> tuple[str, ...]:
 def _read_done(path: Path | None) -> dict[tuple[str, str, str], Prediction]:
     if path is None or not path.exists():
         return {}
-    *whole, rest = path.read_text(encoding="utf-8").split("\n")
-    if rest:  # a kill can leave half a line
-        write_text(path, "".join(f"{line}\n" for line in whole))
-    rows = [Prediction.model_validate_json(line) for line in whole]
+    rows = []
+    for line in path.read_bytes().split(b"\n"):
+        with suppress(ValidationError):  # a kill can leave half a line, also half of a character: it is answered again
+            rows.append(Prediction.model_validate_json(line))
     return {(row.benchmark, row.setting, row.id): row for row in rows}
 
 
 def _append(path: Path | None, rows: Iterable[Prediction]) -> None:
-    if path is None:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.writelines(row.model_dump_json() + "\n" for row in rows)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        append_lines(path, (row.model_dump_json() for row in rows))

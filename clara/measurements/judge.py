@@ -4,13 +4,15 @@ import json
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import openai
 
 from clara.errors import ResourceError
-from clara.files import text_id
+from clara.files import append_lines, text_id
 from clara.measurements.grounding import Verdict
 from clara.progress import Progress
 from clara.prompts import render_chat
@@ -37,6 +39,7 @@ class ServedJudge:
         self._client = openai.OpenAI(base_url=base_url, api_key=key, max_retries=ATTEMPTS)
         self._file = replies
         self._kept = _read(replies)
+        self._writing = Lock()
 
     def judge(self, answers: Sequence[tuple[Prediction, list[str]]]) -> list[Verdict]:
         """A verdict on each answer.
@@ -47,10 +50,8 @@ class ServedJudge:
         chats = [chat for answer in answers for chat in _chats(*answer)]
         found: list[str] = []
         with ThreadPoolExecutor(AT_ONCE) as pool, Progress("judging", total=len(chats), unit="replies") as progress:
-            for start in range(0, len(chats), 4 * AT_ONCE):  # what is paid for is written before more is asked
-                part = chats[start : start + 4 * AT_ONCE]
-                found += pool.map(self._reply, part)
-                self._keep(part, found[start:])
+            for text in pool.map(self._reply, chats):  # a failed one ends the loop, and no more are asked
+                found.append(text)
                 progress.update(len(found))
         counts = [_numbers(text) for text in found]
         return [
@@ -71,19 +72,21 @@ class ServedJudge:
                 f"the judge {self.name} at {self._url} did not answer ({' '.join(str(error).split())}); start it, mend "
                 "measurements.grounding.judge or set $OPENAI_API_KEY"
             ) from error
-        return answer.choices[0].message.content or ""
+        text = answer.choices[0].message.content or ""
+        self._keep(chat, text)
+        return text
 
     def _key(self, chat: list[tuple[str, str]]) -> str:
         return text_id(json.dumps([self._url, self.name, chat]))
 
-    def _keep(self, chats: Sequence[list[tuple[str, str]]], replies: Sequence[str]) -> None:
-        new = {self._key(chat): text for chat, text in zip(chats, replies, strict=True)}
-        if self._file is not None:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            with self._file.open("a", encoding="utf-8") as file:
-                for key in new.keys() - self._kept.keys():
-                    file.write(json.dumps({"key": key, "reply": new[key]}) + "\n")
-        self._kept |= new
+    def _keep(self, chat: list[tuple[str, str]], text: str) -> None:
+        """At once, by the thread that got it: it is paid for, whatever becomes of the others."""
+        key = self._key(chat)
+        with self._writing:
+            self._kept[key] = text
+            if self._file is not None:
+                self._file.parent.mkdir(parents=True, exist_ok=True)
+                append_lines(self._file, [json.dumps({"key": key, "reply": text})])
 
 
 def _chats(row: Prediction, documents: Sequence[str]) -> list[list[tuple[str, str]]]:
@@ -98,12 +101,10 @@ def _chats(row: Prediction, documents: Sequence[str]) -> list[list[tuple[str, st
 def _read(file: Path | None) -> dict[str, str]:
     kept = {}
     if file is not None and file.exists():
-        for line in file.read_text(encoding="utf-8").splitlines():
-            try:
+        for line in file.read_bytes().split(b"\n"):
+            with suppress(ValueError):  # a kill can leave half a line
                 entry = json.loads(line)
-            except ValueError:  # a kill can leave half a line
-                continue
-            kept[entry["key"]] = entry["reply"]
+                kept[entry["key"]] = entry["reply"]
     return kept
 
 

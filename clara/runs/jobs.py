@@ -94,7 +94,13 @@ def recorded(job: Job) -> Recorded | None:
 
 
 def _results(output: Path, record: dict[str, Any]) -> dict[str, str]:
-    return {str(output.with_name(name)): digest for name, digest in record.get("outputs", {}).items()}
+    return {str(_recorded(output, name)): digest for name, digest in record.get("outputs", {}).items()}
+
+
+def _recorded(output: Path, name: str) -> Path:
+    """Where a result of that name lies: beside the output, or in a folder there, as the tables of a report do."""
+    beside = output.with_name(name)
+    return beside if beside.is_file() else next(iter(sorted(output.parent.rglob(name))), beside)
 
 
 def settings_changed(job: Job, record: Recorded) -> list[str]:

@@ -47,11 +47,15 @@ def test_tasks_that_read_the_same_are_answered_once_and_both_get_the_answer() ->
     assert [(row.setting, row.selected) for row in rows][:3] == [("oracle", [0]), ("oracle", [0]), ("normal", [1])]
 
 
+@pytest.mark.parametrize("half", [b'{"system": "s", "ben', '{"system": "sé'.encode()[:-1]])
 @pytest.mark.parametrize("lines", range(5))
-def test_a_run_killed_after_any_line_ends_with_the_same_rows(tmp_path: Path, lines: int) -> None:
+def test_a_run_killed_after_any_line_ends_with_the_same_rows(tmp_path: Path, lines: int, half: bytes) -> None:
     whole = predictions("s", _tasks(), _Answers(), length=_length, batch_size=2, done_file=tmp_path / "whole.jsonl")
-    written = (tmp_path / "whole.jsonl").read_text().splitlines(keepends=True)
-    (tmp_path / "cut.jsonl").write_text("".join(written[:lines]) + '{"system": "s", "ben')
+    written = (tmp_path / "whole.jsonl").read_bytes().splitlines(keepends=True)
+    (tmp_path / "cut.jsonl").write_bytes(b"".join(written[:lines]) + half)
     answers = _Answers()
     assert predictions("s", _tasks(), answers, length=_length, batch_size=2, done_file=tmp_path / "cut.jsonl") == whole
     assert bool(answers.asked) == (lines < len(written))
+    again = _Answers()
+    assert predictions("s", _tasks(), again, length=_length, batch_size=2, done_file=tmp_path / "cut.jsonl") == whole
+    assert again.asked == []

@@ -47,6 +47,20 @@ def test_a_result_that_is_not_as_it_was_written_is_a_fault(
     assert faults(job) == [f"{job.outputs[0]} is not as it was written"]
 
 
+def test_a_result_may_lie_in_a_folder_beside_its_record(
+    make_job: Callable[..., Job], make_result: Callable[..., None]
+) -> None:
+    # The report's record names the tables below it by their names alone.
+    job = make_job()
+    make_result(job, outputs={"results.csv": hashlib.sha256(b"a").hexdigest()})
+    below = Path(job.outputs[0]).parent / "tables" / "results.csv"
+    below.parent.mkdir()
+    below.write_text("a")
+    assert faults(job) == []
+    below.unlink()
+    assert faults(job) == [f"{Path(job.outputs[0]).with_name('results.csv')} is missing"]
+
+
 def test_other_settings_other_code_and_no_record_are_faults(
     make_job: Callable[..., Job], make_result: Callable[..., None]
 ) -> None:
