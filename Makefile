@@ -28,7 +28,8 @@ setup:
 # THREADS=4 gives each of its jobs so many cores (backbone.cpu_threads): faster on more than two, other last digits.
 demo: GIVEN = --profile profiles/local $(if $(THREADS),--config 'backbone={cpu_threads: $(THREADS)}')
 demo: setup
-	@$(BIN)/python workflow_scripts/run_pipeline.py $(GIVEN)
+	@trap 'echo "interrupted; what is finished stays, and make demo goes on from there" >&2; exit 130' INT TERM; \
+	$(BIN)/python workflow_scripts/run_pipeline.py $(GIVEN)
 	@run=$$(sed -n 's/^run: *\([A-Za-z0-9_]*\).*/\1/p' config.yaml); \
 	$(BIN)/python workflow_scripts/show_results.py --page results/$$run/report/index.html; \
 	own=results/$$run/report/snakemake.html; test $$own -nt results/$$run/report/index.html || \

@@ -62,6 +62,7 @@ BEFORE = {
         "rank_bm25",
         "predict_given",
         "predict_given_text",
+        "predict_given_compressed_text",
         "measure_data",
     ),
     "build_report": (
@@ -76,6 +77,7 @@ BEFORE = {
     ),
     "predict_given": ("compress_documents",),
     "predict_given_text": ("make_candidates",),
+    "predict_given_compressed_text": ("make_candidates",),
     "predict_by_k": ("train_joint",),
     "score_by_k": ("predict_by_k",),
     "rewrite_documents": ("gather_pairs", "make_candidates"),

@@ -37,7 +37,7 @@ def chain(file: Path) -> list[Link]:
         DataError: the file is not there, or nothing tells how it was made.
     """
     if not file.is_file():
-        raise DataError(f"{file} is not a file; name a result, such as results/demo/report/index.html")
+        raise DataError(f"{file} is not a file; name a result that a run has made, such as its report/index.html")
     if record_of(file) is None:
         raise DataError(
             f"nothing tells how {file} was made: expected provenance/{file.stem}.json or {FOLDER_RECORD} beside it; "

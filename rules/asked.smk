@@ -23,19 +23,24 @@ def asked():
     whole = [
         path
         for name in complete
-        for path in (claimed_files() if name == "scorecard" else files_of(name))
+        for path in (claimed_files() if name == "scorecard" else asked_of(name))
         if can_be_named(path)
     ]
     return {*scored, *measured(), *whole}
 
 
 def can_be_named(path):
-    """Whether start and variant in a file's name are of this configuration; baselines are made where they are asked for."""
+    """Whether start, ratio and variant in a file's name are of this configuration; baselines are made where they are asked for."""
     stem = Path(path).stem.removeprefix("given-")
     found = ours(stem)
     if found is None:
         return stem in ("text", "data", *baselines())
-    return found[1] in config["inits"] and found[3] in config["variants"]
+    init, ratio, variant = found.groups()
+    return (
+        init in config["inits"]
+        and int(ratio) in config["ratios"]
+        and variant in config["variants"]
+    )
 
 
 @functools.cache
@@ -75,11 +80,14 @@ def table_of(name):
         raise WorkflowError(str(error)) from None
 
 
-def files_of(name, ratios=None):
-    """The files behind a table's numbers, under the names of those that own them."""
-    files = [
-        Path(path) for path in table_of(name).files(RUN, ratios or config["ratios"])
-    ]
+def asked_of(name):
+    """The files behind a table's numbers at the ratios that the configuration is asked for."""
+    return files_of(name, table_of(name).asked(config["ratios"]))
+
+
+def files_of(name, systems):
+    """The files behind a table's numbers of these systems, under the names of those that own them."""
+    files = [Path(path) for path in table_of(name).files(RUN, systems)]
     if table_of(name).released:
         named = config["evaluation"]["released"]
         folder = Path(f"results/{RUN}/evaluation/metrics")
@@ -91,7 +99,9 @@ def files_of(name, ratios=None):
 
 def table_results(name):
     """The files behind a table's numbers, of those that the configuration makes and that the command names."""
-    return made_for_paper(files_of(name, shown_ratios()))
+    named = files_of(name, table_of(name).systems(shown_ratios()))
+    wanted = {*made_for_paper(asked_of(name)), *named_here()}
+    return [path for path in named if path in wanted]
 
 
 def filled_tables():

@@ -20,7 +20,7 @@ from clara.errors import ClaraError
 from clara.evaluation.paper.claims import read_claims, systems_of
 from clara.evaluation.paper.departures import departures
 from clara.evaluation.paper.equal import Equals
-from clara.evaluation.paper.specs import read_table
+from clara.evaluation.paper.specs import chosen, read_table
 from clara.gpus import SHARED
 from clara.plan import failures, use_checkout
 from clara.runs import summary
@@ -38,6 +38,10 @@ try:
     merged = configuration.overridden(merged, workflow.config_settings.config)
     configuration.validate(merged)
     configuration.require_below(merged, workflow.overwrite_configfiles)
+    LEFT_OUT = configuration.without_rows(merged)
+    merged["variants"] = {
+        name: each for name, each in merged["variants"].items() if name not in LEFT_OUT
+    }
     merged = configuration.with_seeds(merged)
 except ClaraError as error:
     raise WorkflowError(str(error)) from None
@@ -68,6 +72,14 @@ if "gpu_jobs" in STATED:
 # job from `tee`: a program that saves its state on SIGTERM still writes to it.
 
 
+onstart:
+    for name, kinds in LEFT_OUT.items():
+        print(
+            f"Variant {name} is left out: it learns from {' and '.join(kinds)}, which synthesis.kinds does not name",
+            file=sys.stderr,
+        )
+
+
 onsuccess:
     if told := summary.text(
         summary.ran(Path("benchmarks") / RUN, since=STARTED), time.time() - STARTED
@@ -96,6 +108,7 @@ MODEL_RULES = (
     "measure_memory_use",
     "predict_given",
     "predict_given_text",
+    "predict_given_compressed_text",
     "predict_by_k",
     "rewrite_documents",
     "measure_efficiency",

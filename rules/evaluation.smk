@@ -174,12 +174,11 @@ rule rank_bm25:
     resources:
         mem_mb=sized("rank_bm25", "memory"),
     params:
-        settings=settings("rank_bm25"),
         code=PLAN.code("rank_bm25"),
     message:
         "Ranking the pools by BM25"
     shell:
-        "python {input.script} --settings {params.settings:q} --candidates {input.candidates:q}"
+        "python {input.script} --candidates {input.candidates:q}"
         " --predictions {output.predictions:q}"
         " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"
 

@@ -11,12 +11,12 @@ def owned(stage, ratio, variant, init=""):
     )
 
 
-def every(stage, file="card.json"):
-    """A file of a stage for all ratios, variants and initial checkpoints, each path once."""
+def every(stage, file="card.json", what=None):
+    """A file of a stage for all initial checkpoints, ratios and variants, or those of a figure, each path once."""
     if stage == "instruction" and "instruction" not in config["inits"]:
         return []
     inits = [""] if stage in ("pretraining", "instruction") else config["inits"]
-    combinations = itertools.product(inits, config["ratios"], config["variants"])
+    combinations = itertools.product(inits, *made_of(what))
     folders = [
         owned(stage, ratio, variant, init) for init, ratio, variant in combinations
     ]
@@ -26,14 +26,7 @@ def every(stage, file="card.json"):
 @functools.cache
 def systems():
     """The names of all that is scored: the baselines, then CLaRa by initial checkpoint, ratio and variant."""
-    combinations = itertools.product(
-        config["inits"], config["ratios"], config["variants"]
-    )
-    ours = [
-        f"{init}-cr{ratio}-{PLAN.owner('metrics', variant, init)}"
-        for init, ratio, variant in combinations
-    ]
-    return [*baselines(), *dict.fromkeys(ours)]
+    return baselines() + named("metrics", config["inits"])
 
 
 def baselines():
@@ -43,6 +36,12 @@ def baselines():
         ratios = config["ratios"] if name in PER_RATIO else []
         found += [f"{name}_cr{ratio}" for ratio in ratios] or [name]
     return found + [f"released_{name}" for name in config["evaluation"]["released"]]
+
+
+def shortened(ratios):
+    """The names of the baselines that shorten text, at these ratios."""
+    methods = [name for name in config["evaluation"]["baselines"] if name in PER_RATIO]
+    return [f"{name}_cr{ratio}" for name in methods for ratio in ratios]
 
 
 def histories():
@@ -59,9 +58,16 @@ def stages_before_joint():
     return ["pretraining", *(s for s in ["instruction"] if s in config["inits"])]
 
 
-def measured_names(stage, inits):
-    """`{init}-cr{ratio}-{variant}` of what is measured, each once, under the variant that owns it."""
-    combinations = itertools.product(inits, config["ratios"], config["variants"])
+def made_of(what=None):
+    """The ratios and the variants that a figure or measurement is made of; all where `measurements.of` is silent."""
+    of = config["measurements"]["of"].get(what, {})
+    ratios = chosen(config["ratios"], of.get("at") or [])
+    return ratios, of.get("variants") or list(config["variants"])
+
+
+def named(stage, inits, what=None):
+    """`{init}-cr{ratio}-{variant}` of all, or of what a figure or measurement is made of, each once, under the variant that owns the stage's files."""
+    combinations = itertools.product(inits, *made_of(what))
     names = [
         f"{init}-cr{ratio}-{PLAN.owner(stage, variant, init)}"
         for init, ratio, variant in combinations
@@ -73,18 +79,22 @@ def measurement_files(measurement):
     """The files that one of the measurements of the configuration ends in."""
     folder = f"results/{RUN}/measurements"
     names = {
-        "by_k": lambda: measured_names("by_k", config["inits"]),
-        "efficiency": lambda: measured_names("efficiency", config["inits"]),
-        "recovery": lambda: measured_names("recovery", ["pretraining"]),
-        "states": lambda: measured_names("states", ["pretraining"]),
-        "grounding": lambda: [s for s in systems() if s == "text_rag" or ours(s)],
+        "by_k": lambda: named("by_k", config["inits"], "by_k"),
+        "efficiency": lambda: named("efficiency", config["inits"], "efficiency"),
+        "recovery": lambda: named("recovery", ["pretraining"], "recovery"),
+        "states": lambda: named("states", ["pretraining"], "states"),
+        "grounding": lambda: [
+            *(["text_rag"] if "text_rag" in systems() else []),
+            *named("metrics", config["inits"], "grounding"),
+        ],
     }
     if measurement == "data":
         return [f"{folder}/data.json"]
     if measurement == "figures":
         return [f"{folder}/training.csv", *drawn_figures()]
     if measurement == "given":
-        given = ["text", *measured_names("given", stages_before_joint())]
+        given = ["text", *shortened(made_of("given")[0])]
+        given += named("given", stages_before_joint(), "given")
         return expand(
             "results/{run}/evaluation/metrics/given-{name}.json", run=RUN, name=given
         )
@@ -124,6 +134,20 @@ def drawn_figures():
     drawn += [name for name in ("by_k", "states") if name in which]
     asked = drawn if "figures" in which else []
     return expand("results/{run}/figures/{figure}.svg", run=RUN, figure=asked)
+
+
+def drawn_from(figure):
+    """Files of a figure by kind: courses of training, words of the logit lens, scores."""
+    stages = {"validation_loss": "pretraining", "joint_training": "joint"}
+    if figure in stages:
+        return {"histories": every(stages[figure], "history.jsonl", figure)}
+    if figure == "logit_lens":
+        return {"diagnostics": every("joint", "diagnostics.json", figure)}
+    if figure == "recall_bars":
+        shown = baselines() + named("metrics", config["inits"], figure)
+        scores = "results/{run}/evaluation/metrics/{system}.json"
+        return {"metrics": expand(scores, run=RUN, system=shown)}
+    return {}
 
 
 def shown_in(figure):

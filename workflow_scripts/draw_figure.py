@@ -17,6 +17,9 @@ from clara.evaluation.paper.commands import command_for
 from clara.evaluation.results import read_diagnostics, read_scores
 from clara.files import read_json
 
+ABLATIONS = "configs/ablations.yaml"
+"""Where the variant without the alignment loss stands, beside which the figure of states shows base."""
+
 
 def main(argv: list[str] | None = None) -> None:
     """Parses the flags and draws."""
@@ -36,7 +39,8 @@ def main(argv: list[str] | None = None) -> None:
     }
     scores = read_scores(given.metrics) if given.metrics else []
     which = {"measurements": {"which": [given.figure.stem]}}
-    command = command_for([str(given.figure)], given.figure.parent.parent.name, settings=which)
+    run, over = given.figure.parent.parent.name, [ABLATIONS] if given.figure.stem == "states" else []
+    command = command_for([str(given.figure)], run, settings=which, over=over)
     figures.draw(given.figure, courses, read_diagnostics(given.diagnostics), scores, found, command=command)
     inputs = [*given.histories, *given.diagnostics, *given.metrics, *given.measured]
     record(given.figure, settings, inputs=inputs, others=[given.figure.with_suffix(".png")])

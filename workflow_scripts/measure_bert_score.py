@@ -1,7 +1,7 @@
 """Compares rewritten documents with the originals by an encoder: BERTScore.
 
     python workflow_scripts/measure_bert_score.py --settings "$SETTINGS" \\
-        --rewritten results/demo/measurements/recovery/pretraining-cr16-base.jsonl \\
+        --rewritten results/demo/measurements/rewritten/pretraining-cr16-base.jsonl \\
         --measured results/demo/measurements/bert_score/pretraining-cr16-base.json
 
 Makes one JSON file: the encoder, the layer that was compared, and F1 of each row.

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from clara import program
-from clara.config.rules import PredictBaseline, parse_settings
+from clara.config.rules import Predict, parse_settings
 from clara.environment import record
 from clara.errors import ConfigError
 from clara.row_files import write_rows
@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> None:
     flags.add_argument("--checkpoint", type=Path, nargs="*", default=[])
     program.add_paths(flags, "--backbone", "--predictions", many=("--candidates",))
     given = flags.parse_args(argv)
-    settings = parse_settings(PredictBaseline, given.settings)
+    settings = parse_settings(Predict, given.settings)
 
     from clara.evaluation import predict
     from clara.model import backbone, checkpoint
@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> None:
     else:
         loaded = backbone.load(backbone.read_card(given.backbone), **settings.backbone.loading())
     if given.baseline != "no_retrieval":
-        tasks = predict.select_with_bm25(pools, top_k=settings.top_k, k1=settings.bm25_k1, b=settings.bm25_b)
+        tasks = predict.select_with_bm25(pools, top_k=settings.top_k)
     else:
         tasks = predict.without_documents(pools)
     with merged:

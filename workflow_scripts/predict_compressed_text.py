@@ -9,6 +9,7 @@ document frequency among the candidates) or llmlingua2 (a trained classifier of 
 """
 
 from clara import program
+from clara.config.evaluation import PER_RATIO
 from clara.config.rules import PredictCompressedText, parse_settings
 from clara.environment import record
 from clara.row_files import write_rows
@@ -18,35 +19,21 @@ def main(argv: list[str] | None = None) -> None:
     """Parses the flags and answers."""
     flags = program.parser(__doc__)
     flags.add_argument("--settings", required=True)
-    flags.add_argument("--method", required=True, choices=("hard_words", "llmlingua2"))
+    flags.add_argument("--method", required=True, choices=PER_RATIO)
     flags.add_argument("--ratio", required=True, type=int)
     program.add_paths(flags, "--backbone", "--predictions", many=("--candidates",))
     given = flags.parse_args(argv)
     settings = parse_settings(PredictCompressedText, given.settings)
 
-    from clara.evaluation import hard_compression, other_models, predict
+    from clara.evaluation import hard_compression, predict
     from clara.model import backbone
-    from clara.tokens import AddedIds, Encoder
 
     pools = predict.read_pools(given.candidates)
-    if given.method == "hard_words":
-        documents = (text for pool in pools for question in pool.questions for text in question.docs)
-        importance: hard_compression.Importance = hard_compression.WordInformation(documents)
-    else:
-        importance = other_models.TokenClassifier(
-            other_models.load(settings.llmlingua2, "token classifier", setting="evaluation.llmlingua2")
-        )
+    tasks = predict.select_with_bm25(pools, top_k=settings.top_k)
+    importance = hard_compression.importance_by(given.method, tasks, settings.llmlingua2)
     loaded = backbone.load(backbone.read_card(given.backbone), **settings.backbone.loading())
-    tokens = Encoder(
-        loaded.tokenizer, end_of_turn=loaded.end_of_turn, added=AddedIds(loaded.vocab_size, 0), document_max_tokens=1
-    )
-    tasks = predict.select_with_bm25(pools, top_k=settings.top_k, k1=settings.bm25_k1, b=settings.bm25_b)
-    tasks = hard_compression.compress_tasks(
-        tasks,
-        importance,
-        budget=settings.document_max_tokens // given.ratio,
-        count=lambda text: len(tokens.text(text)),
-    )
+    budget, count = settings.document_max_tokens // given.ratio, hard_compression.counted_by(loaded)
+    tasks = hard_compression.compress_tasks(tasks, importance, budget=budget, count=count)
     system = f"{given.method}_cr{given.ratio}"
     write_rows(given.predictions, predict.with_backbone(system, loaded, tasks, generation=settings.generation))
     record(given.predictions, settings, inputs=[given.backbone, *given.candidates])

@@ -11,7 +11,7 @@ Makes one prediction a question, with a checkpoint of any stage. Answers of an i
 """
 
 from clara import program
-from clara.config.rules import PredictGiven, parse_settings
+from clara.config.rules import Predict, parse_settings
 from clara.environment import record
 from clara.row_files import write_rows
 
@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None) -> None:
     flags.add_argument("--system", required=True)
     program.add_paths(flags, "--checkpoint", "--store", "--state", "--predictions", many=("--candidates",))
     given = flags.parse_args(argv)
-    settings = parse_settings(PredictGiven, given.settings)
+    settings = parse_settings(Predict, given.settings)
 
     from clara.evaluation import predict
     from clara.model import checkpoint
@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> None:
 
     pools = predict.read_pools(given.candidates)
     loaded = checkpoint.load(given.checkpoint, **settings.backbone.loading(), inference=True)
-    tasks = predict.select_given(pools, top_k=settings.top_k, k1=settings.bm25_k1, b=settings.bm25_b)
+    tasks = predict.select_given(pools, top_k=settings.top_k)
     rows = predict.from_memories(
         given.system, loaded, MemoryStore(given.store), tasks, generation=settings.generation, state=given.state
     )

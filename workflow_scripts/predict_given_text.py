@@ -8,7 +8,7 @@ Makes one prediction a question, with the backbone alone, from the documents tha
 """
 
 from clara import program
-from clara.config.rules import PredictGivenText, parse_settings
+from clara.config.rules import Predict, parse_settings
 from clara.environment import record
 from clara.row_files import write_rows
 
@@ -19,14 +19,14 @@ def main(argv: list[str] | None = None) -> None:
     flags.add_argument("--settings", required=True)
     program.add_paths(flags, "--backbone", "--predictions", many=("--candidates",))
     given = flags.parse_args(argv)
-    settings = parse_settings(PredictGivenText, given.settings)
+    settings = parse_settings(Predict, given.settings)
 
     from clara.evaluation import predict
     from clara.model import backbone
 
     pools = predict.read_pools(given.candidates)
     loaded = backbone.load(backbone.read_card(given.backbone), **settings.backbone.loading())
-    tasks = predict.select_given(pools, top_k=settings.top_k, k1=settings.bm25_k1, b=settings.bm25_b)
+    tasks = predict.select_given(pools, top_k=settings.top_k)
     write_rows(given.predictions, predict.with_backbone("given-text", loaded, tasks, generation=settings.generation))
     record(given.predictions, settings, inputs=[given.backbone, *given.candidates])
 

@@ -1,7 +1,7 @@
 """Compares rewritten documents with the originals: ROUGE-1 and -L, names, numbers, entities, BERTScore where measured.
 
     python workflow_scripts/score_recovery.py --settings "$SETTINGS" \\
-        --rewritten results/demo/measurements/recovery/pretraining-cr16-base.jsonl \\
+        --rewritten results/demo/measurements/rewritten/pretraining-cr16-base.jsonl \\
         --bert-score results/demo/measurements/bert_score/pretraining-cr16-base.json \\
         --scores results/demo/measurements/recovery/pretraining-cr16-base.json
 

@@ -77,6 +77,15 @@ def _laid_over(base: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any
     return merged
 
 
+def without_rows(values: dict[str, Any]) -> dict[str, list[str]]:
+    """Variants that cannot be trained, since `synthesis.kinds` lacks what they learn from → these kinds.
+
+    An overlay of ablations has variants of every kind, whatever the run's data has.
+    """
+    lacking = {name: checks.unmade_kinds(merge(values, overrides)) for name, overrides in values["variants"].items()}
+    return {name: kinds for name, kinds in lacking.items() if kinds}
+
+
 def with_seeds(values: dict[str, Any]) -> dict[str, Any]:
     """`values` with a variant `{name}_seed{seed}` more for every variant and every entry of `seeds`."""
     variants = dict(values["variants"])
@@ -97,14 +106,13 @@ def overridden(values: dict[str, Any], given: Mapping[str, Any]) -> dict[str, An
         ConfigError: a value is no YAML.
     """
     try:
-        laid = from_command_line(dict(given))
-        for section in NAMED:  # an entry that null took away stays away
-            if isinstance(laid.get(section), dict):
-                kept = {
-                    key: entry for key, entry in laid[section].items() if entry is not None or key in values[section]
-                }
-                laid[section] = kept
-        return _laid_over(values, laid)
+        laid = _laid_over(values, from_command_line(dict(given)))
+        for section in NAMED:
+            entries, told = laid.get(section), given.get(section)
+            if isinstance(entries, dict) and isinstance(told, dict):
+                # Snakemake has laid null over what it takes away, as a text.
+                laid[section] = {key: each for key, each in entries.items() if each is not None or key not in told}
+        return laid
     except yaml.YAMLError as error:
         said = " ".join(str(error).split())
         raise ConfigError(f"--config holds a value that is no YAML ({said}); write KEY=VALUE, in quotes") from error

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -46,8 +46,15 @@ def _hint(kind: str, value: Any) -> str:
     return f" (YAML 1.1 reads {value} as text, because a number has a point and its exponent a sign; write {written})"
 
 
+def unmade_kinds(values: Mapping[str, Any]) -> list[str]:
+    """The kinds of rows that pretraining by these settings would learn from and synthesis does not make."""
+    pretraining = values["pretraining"]
+    kinds = pretraining["kinds"] if pretraining["optimization"]["steps"] else []
+    return [kind for kind in kinds if kind not in values["synthesis"]["kinds"]]
+
+
 def names(config: "Config") -> Iterator[str]:
-    """Faults of the names, which become folders, and of the sections that variants override."""
+    """Faults of the names, which become folders, of what variants override, and of what base learns from."""
     for name in [config.run, *config.benchmarks, *config.variants, *config.evaluation.released]:
         if not SAFE_NAME.fullmatch(name):
             yield f"the name {name!r} must be letters, digits and underscores, because it becomes a folder"
@@ -61,8 +68,17 @@ def names(config: "Config") -> Iterator[str]:
         for seed in config.seeds:
             if under_seed(name, seed) in config.variants:
                 yield f"variants.{under_seed(name, seed)}: seeds makes this variant; name yours otherwise"
+    for measured, of in config.measurements.of.items():
+        if unknown := sorted({*(of.variants or [])} - {*config.variants}):
+            known = ", ".join(config.variants)
+            yield f"measurements.of.{measured}.variants = {unknown[0]!r}: should be one of the variants, {known}"
     if config.seed in config.seeds:
         yield f"seeds = {config.seeds}: should not name seed = {config.seed}, under which everything is run anyway"
+    if unmade_kinds(config.model_dump()):
+        yield (
+            f"pretraining.kinds = {config.pretraining.kinds}: should be among synthesis.kinds = "
+            f"{config.synthesis.kinds}, or nothing is there to learn from"
+        )
     if "base" not in config.variants or config.variants["base"]:
         yield "variants.base must exist and be empty ({}); put overrides under another name"
 
@@ -75,6 +91,11 @@ def between(config: "Config") -> Iterator[str]:
             yield f"ratios = {ratio}: should lie between 1 and memory.document_max_tokens = {limit}"
     for stage in ("pretraining", "instruction", "joint"):
         plan = getattr(config, stage).optimization
+        if config.backbone.dtype == "float16" and plan.steps:
+            yield (
+                f"backbone.dtype = 'float16': should be bfloat16 or float32 to train ({stage}.optimization.steps = "
+                f"{plan.steps}), since the loss is not scaled and small gradients become 0"
+            )
         if plan.micro_batch_tokens is None and plan.batch_size % plan.micro_batch_size:
             yield (
                 f"{stage}.optimization.batch_size = {plan.batch_size}: should be a multiple of micro_batch_size "
@@ -101,12 +122,6 @@ def between(config: "Config") -> Iterator[str]:
                 f"evaluation.baselines names {name}, but evaluation.{name}.source = None: should name a folder, "
                 "a package's or a Hub model"
             )
-    unmade = set(config.pretraining.kinds) - set(config.synthesis.kinds)
-    if unmade and config.synthesis.published is None:
-        yield (
-            f"pretraining.kinds = {config.pretraining.kinds}: should be among synthesis.kinds = "
-            f"{config.synthesis.kinds}, or nothing is there to learn from"
-        )
     if config.synthesis.engine == "openai" and config.synthesis.base_url is None:
         yield "synthesis.base_url = None: should be the server's address for engine openai: http://localhost:8000/v1"
 

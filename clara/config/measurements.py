@@ -8,6 +8,11 @@ from pydantic import Field
 from clara.config.base import Distinct, Strict, Text, matching
 
 Measurement = Literal["data", "figures", "given", "by_k", "recovery", "grounding", "efficiency", "states"]
+Shown = Literal[
+    "validation_loss", "joint_training", "recall_bars", "logit_lens",
+    "given", "by_k", "recovery", "grounding", "efficiency", "states",
+]  # fmt: skip
+"""Figures, and measurements that each checkpoint has its own of."""
 SpacyModel = Annotated[str, matching(r"(?!rules$)[A-Za-z_]\w*", "an installed spaCy model or null, no longer `rules`")]
 
 
@@ -76,6 +81,15 @@ class States(Strict):
     """To two dimensions: t-SNE after PCA to 50 (paper; needs scikit-learn), or the first two principal components."""
 
 
+class Of(Strict):
+    """Checkpoints that a figure or measurement is made of."""
+
+    variants: Distinct[Text] | None = None
+    """Null: all."""
+    at: Distinct[Annotated[int, Field(ge=1)]] = Field(default_factory=list)
+    """Ratios; where the run has none of them, all of its."""
+
+
 class Measurements(Strict):
     which: Distinct[Measurement]
     """data: what the run was made of, and its effective ratios (Tables 8, 9, 11).
@@ -86,6 +100,8 @@ class Measurements(Strict):
     grounding: answers' words in the documents (Table 17).
     efficiency: seconds and memory of an answer (Table 15).
     states: memory and document states (Fig. 9)."""
+    of: dict[Shown, Of]
+    """Figure or measurement → the checkpoints that it is made of; one that is not named is made of all."""
     by_k: Distinct[Annotated[int, Field(ge=1)]] = Field(min_length=1)
     """Numbers of documents that the generator reads; paper 1 to 10."""
     recovery: Recovery

@@ -27,7 +27,8 @@ class Backbone(Strict):
     revision: Text | None
     """Commit or tag of a Hub model; null takes its default branch."""
     dtype: Literal["bfloat16", "float16", "float32"]
-    """Precision of weights and arithmetic; adapters are trained in float32 all the same."""
+    """Precision of weights and arithmetic; adapters are trained in float32 all the same. float16 is for what learns
+    nothing: trainings do not scale their loss."""
     attention: Literal["sdpa", "eager", "flash_attention_2"]
     """Attention implementation."""
     compile: bool

@@ -112,11 +112,7 @@ class Predict(Strict):
     generation: Annotated[evaluation.Generation, At("evaluation.generation")]
 
 
-class PredictBaseline(Predict, Bm25):
-    pass
-
-
-class PredictCompressedText(PredictBaseline):
+class PredictCompressedText(Predict):
     document_max_tokens: Annotated[int, At("memory.document_max_tokens")]
     llmlingua2: Annotated[evaluation.OtherModel, At("evaluation.llmlingua2")]
 
@@ -124,18 +120,6 @@ class PredictCompressedText(PredictBaseline):
 class PredictReleased(Predict):
     compression: training.Compression
     released: Annotated[dict[str, evaluation.Released], At("evaluation.released")]
-
-
-class RankBm25(Bm25):
-    pass
-
-
-class PredictGiven(PredictBaseline):
-    pass
-
-
-class PredictGivenText(PredictBaseline):
-    pass
 
 
 class PredictByK(Strict):
@@ -250,16 +234,16 @@ RULES: dict[str, type[Strict]] = {
     "train_joint": TrainJoint,
     "measure_memory_use": MeasureMemoryUse,
     "predict": Predict,
-    "predict_baseline": PredictBaseline,
+    "predict_baseline": Predict,
     "predict_compressed_text": PredictCompressedText,
     "predict_released": PredictReleased,
-    "rank_bm25": RankBm25,
     "rank_neural": RankNeural,
     "score": Score,
     "make_paper_table": MakePaperTable,
     "make_scorecard": MakeScorecard,
-    "predict_given": PredictGiven,
-    "predict_given_text": PredictGivenText,
+    "predict_given": Predict,
+    "predict_given_text": Predict,
+    "predict_given_compressed_text": PredictCompressedText,
     "predict_by_k": PredictByK,
     "score_by_k": ScoreByK,
     "rewrite_documents": RewriteDocuments,

@@ -29,7 +29,8 @@ class Synthesis(Strict):
     num_passages_for: dict[Literal["simple", "complex", "paraphrase"], Annotated[int, Field(ge=0)]]
     """Fewer of these passages for a kind that costs much or yields little; kinds not named take all of them."""
     kinds: Distinct[Literal["simple", "complex", "paraphrase"]] = Field(min_length=1)
-    """What is asked of each passage."""
+    """What is asked of each passage; of `published` rows, which kinds are among them. Variants that learn from others
+    are left out."""
     question_sources: Distinct[Literal["model", "facts", "templates"]] = Field(min_length=1)
     """Where simple questions come from. model: the model asks and answers (paper). facts: the answer is a span of the
     passage found by form, the model asks for it. templates: question and answer are made by rule. Complex questions

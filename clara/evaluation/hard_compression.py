@@ -9,7 +9,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
+from clara.config.evaluation import OtherModel
+from clara.evaluation import other_models
 from clara.evaluation.answering import Task
+from clara.model.backbone import LoadedBackbone
+from clara.tokens import AddedIds, Encoder
 
 Count = Callable[[str], int]
 """Tokens that the generator's tokenizer makes of a text."""
@@ -37,6 +41,30 @@ class WordInformation:
             found.append(0.0 if word in seen else math.log((self._number + 1) / (self._having[word] + 1)))
             seen.add(word)
         return found
+
+
+def importance_by(method: str, tasks: Sequence[Task], classifier: OtherModel) -> Importance:
+    """What a method goes by.
+
+    Args:
+        method: `hard_words`, words' information among all candidates, or `llmlingua2`, a trained classifier of tokens.
+        tasks: all that is asked.
+        classifier: of the second method, the section `evaluation.llmlingua2`.
+
+    Raises:
+        ConfigError: the method needs a classifier and the section names none.
+    """
+    if method == "hard_words":
+        return WordInformation(text for task in tasks for text in task.question.docs)
+    model = other_models.load(classifier, "token classifier", setting="evaluation.llmlingua2")
+    return other_models.TokenClassifier(model)
+
+
+def counted_by(backbone: LoadedBackbone) -> Count:
+    """The tokens that the backbone's tokenizer makes of a text alone."""
+    added = AddedIds(backbone.vocab_size, 0)
+    tokens = Encoder(backbone.tokenizer, end_of_turn=backbone.end_of_turn, added=added, document_max_tokens=1)
+    return lambda text: len(tokens.text(text))
 
 
 def compress_text(text: str, importance: Importance, *, budget: int, count: Count) -> str:

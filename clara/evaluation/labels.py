@@ -24,7 +24,8 @@ SETTINGS = {"oracle": "Oracle pool", "normal": "Normal pool"}
 RELEASED = "released_"
 """What names of systems begin with that are checkpoints of the released code."""
 GIVEN = "given-"
-"""Begins the name of a system that answers from given documents: `given-text`, `given-pretraining-cr16-base`."""
+"""Begins the name of a system that answers from given documents: `given-text`, `given-hard_words_cr16`,
+`given-pretraining-cr16-base`."""
 _BASELINES = {
     "no_retrieval": "No retrieval",
     "text_rag": "Text RAG",
@@ -101,8 +102,10 @@ def system_name(system: str) -> Name | None:
 def system_label(system: str) -> str:
     """How tables call a system."""
     if system.startswith(GIVEN):
-        reader = system_name(system.removeprefix(GIVEN))
-        return f"{f'Compressor {reader.label}' if reader else 'Text'}, documents given"
+        given = system.removeprefix(GIVEN)
+        reader = system_name(given)
+        named = "Text" if given == "text" else system_label(given)
+        return f"{f'Compressor {reader.label}' if reader else named}, documents given"
     name = system_name(system)
     if name:
         return f"CLaRa {name.label}"

@@ -23,6 +23,8 @@ DOCUMENT, MEMORY = ("#0072B2", "o"), ("#D55E00", "^")
 CASES = 2
 """Questions of each checkpoint in the figure of words."""
 COLUMNS = 4
+UNALIGNED = "no_mse"
+"""The variant without the alignment loss (`configs/ablations.yaml`)."""
 
 
 def draw(
@@ -48,7 +50,8 @@ def draw(
     Raises:
         DataError: there is no such figure.
     """
-    ours = [name for row in scores if (name := system_name(row.system))]
+    systems = [*(row.system for row in scores), *(one["system"] for one in measured.get("by_k", []))]
+    ours = [name for system in systems if (name := system_name(system))]
     palette = Palette(ours + [course.checkpoint.name for course in courses])
     drawings = {
         "validation_loss": lambda: draw_validation_loss(path, courses, palette),
@@ -56,7 +59,7 @@ def draw(
         "recall_bars": lambda: draw_recall_bars(path, scores, palette),
         "logit_lens": lambda: draw_logit_lens(path, diagnostics),
         "by_k": lambda: draw_by_k(path, measured["by_k"], palette),
-        "states": lambda: draw_states(path, measured["states"]),
+        "states": lambda: draw_states(path, measured["states"], command),
     }
     if path.stem not in drawings:
         raise DataError(f"there is no figure {path.stem}; the figures are {', '.join(drawings)}")
@@ -68,8 +71,13 @@ def draw(
 
 def _draw_lacking(path: Path, command: str) -> None:
     with drawing(path, 1, 1, size=(9.6, 1.2)) as (_, (axes,)):
-        wrapped = textwrap.fill(command, 100, break_long_words=False, break_on_hyphens=False)
+        wrapped = _wrapped(command, 100)
         say_nothing(axes, f"This run measures nothing that this figure shows. What measures and draws it:\n{wrapped}")
+
+
+def _wrapped(text: str, width: int) -> str:
+    lines = text.splitlines()
+    return "\n".join(textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False) for line in lines)
 
 
 def draw_validation_loss(path: Path, courses: Sequence[Course], palette: Palette) -> None:
@@ -141,11 +149,18 @@ def _band(axes: "Axes", system: str, rows: Sequence[Mapping[str, Any]], palette:
     )
 
 
-def draw_states(path: Path, found: Sequence[Mapping[str, Any]]) -> None:
-    """Mean states of documents and of their memories in two dimensions, a panel a checkpoint (Fig. 9)."""
+def draw_states(path: Path, found: Sequence[Mapping[str, Any]], command: str = "") -> None:
+    """Mean states of documents and of their memories in two dimensions, a panel a checkpoint (Fig. 9).
+
+    Where none was trained without the alignment loss, the figure says what trains and draws it.
+    """
+    compared = any(_variant(one["checkpoint"]) == UNALIGNED for one in found)
     columns = min(COLUMNS, len(found))
     rows = -(-len(found) // columns)
-    with drawing(path, rows, columns, size=(3.2 * columns, 0.6 + 3.2 * rows)) as (figure, panels):
+    with drawing(path, rows, columns, size=(max(3.2 * columns, 6.4), 0.6 + 3.2 * rows)) as (figure, panels):
+        if command and not compared:
+            lacks = f"Without the alignment loss nothing was measured here. What measures and draws it:\n{command}"
+            figure.suptitle(_wrapped(lacks, 60 * columns), fontsize=7)
         for axes, one in zip(panels, found, strict=False):
             for kind, (colour, marker) in (("document", DOCUMENT), ("memory", MEMORY)):
                 across, up = zip(*one[kind], strict=True)
@@ -158,6 +173,12 @@ def draw_states(path: Path, found: Sequence[Mapping[str, Any]]) -> None:
         for axes in panels[len(found) :]:
             say_nothing(axes, "")
         _legend(figure, panels[0])
+
+
+def _variant(checkpoint: str) -> str:
+    name = system_name(checkpoint)
+    assert name is not None
+    return name.variant
 
 
 def _checkpoint_label(checkpoint: str) -> str:

@@ -66,6 +66,36 @@ rule predict_given_text:
         " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"
 
 
+rule predict_given_compressed_text:
+    input:
+        script=program("predict_given_compressed_text"),
+        prompts=PLAN.prompts("predict_given_compressed_text"),
+        backbone="results/{run}/backbone/card.json",
+        candidates=candidates("test", POOLS),
+    output:
+        predictions="results/{run}/evaluation/predictions/given-{method}_cr{ratio}.jsonl",
+    log:
+        "logs/{run}/predict_given_compressed_text/{method}_cr{ratio}.log",
+    benchmark:
+        "benchmarks/{run}/predict_given_compressed_text/{method}_cr{ratio}.jsonl"
+    threads: CPU_THREADS
+    resources:
+        mem_mb=sized("predict_given_compressed_text", "memory"),
+        runtime=sized("predict_given_compressed_text", "minutes"),
+        gpu=gpus("predict_given_compressed_text"),
+        gpu_mem_mb=sized("predict_given_compressed_text", "gpu_memory"),
+    params:
+        settings=settings("predict_given_compressed_text"),
+        code=PLAN.code("predict_given_compressed_text"),
+    message:
+        "Answering from the text of given documents, cut by {wildcards.method} to ratio {wildcards.ratio}"
+    shell:
+        "OMP_NUM_THREADS={threads} CLARA_GPUS={resources.gpu} python {input.script} --settings {params.settings:q}"
+        " --method {wildcards.method} --ratio {wildcards.ratio} --backbone {input.backbone:q}"
+        " --candidates {input.candidates:q} --predictions {output.predictions:q}"
+        " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"
+
+
 rule predict_by_k:
     input:
         script=program("predict_by_k"),

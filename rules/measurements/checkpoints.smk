@@ -12,7 +12,7 @@ rule rewrite_documents:
         pairs=rows_to_learn,
         candidates=candidates("test", ["oracle"]),
     output:
-        rewritten="results/{run}/measurements/recovery/{init}-cr{ratio}-{variant}.jsonl",
+        rewritten="results/{run}/measurements/rewritten/{init}-cr{ratio}-{variant}.jsonl",
     log:
         "logs/{run}/rewrite_documents/{init}-cr{ratio}-{variant}.log",
     benchmark:
@@ -41,7 +41,7 @@ rule rewrite_documents:
 rule measure_bert_score:
     input:
         script=program("measure_bert_score"),
-        rewritten="results/{run}/measurements/recovery/{init}-cr{ratio}-{variant}.jsonl",
+        rewritten="results/{run}/measurements/rewritten/{init}-cr{ratio}-{variant}.jsonl",
     output:
         measured="results/{run}/measurements/bert_score/{init}-cr{ratio}-{variant}.json",
     log:
@@ -68,7 +68,7 @@ rule measure_bert_score:
 rule score_recovery:
     input:
         script=program("score_recovery"),
-        rewritten="results/{run}/measurements/recovery/{init}-cr{ratio}-{variant}.jsonl",
+        rewritten="results/{run}/measurements/rewritten/{init}-cr{ratio}-{variant}.jsonl",
         bert_score=lambda w: (
             "results/{run}/measurements/bert_score/{init}-cr{ratio}-{variant}.json"
             if PLAN.variants[w.variant]["measurements"]["recovery"]["bert_score"]

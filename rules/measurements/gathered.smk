@@ -86,21 +86,9 @@ rule collect_training:
 rule draw_figure:
     input:
         script=program("draw_figure"),
-        histories=lambda w: (
-            [] if w.figure in ("logit_lens", "recall_bars") else histories()
-        ),
-        diagnostics=lambda w: (
-            every("joint", "diagnostics.json") if w.figure == "logit_lens" else []
-        ),
-        metrics=lambda w: (
-            expand(
-                "results/{run}/evaluation/metrics/{system}.json",
-                run=RUN,
-                system=systems(),
-            )
-            if w.figure == "recall_bars"
-            else []
-        ),
+        histories=lambda w: drawn_from(w.figure).get("histories", []),
+        diagnostics=lambda w: drawn_from(w.figure).get("diagnostics", []),
+        metrics=lambda w: drawn_from(w.figure).get("metrics", []),
         measured=lambda w: shown_in(w.figure),
     output:
         svg="results/{run}/figures/{figure}.svg",

@@ -26,6 +26,7 @@ REFUSED = {
     "instruction: {top_k: 21}": "instruction.top_k = 21: should not exceed candidates.size = 20",
     "candidates: {train_size: 2}": "joint.top_k = 3: should not exceed candidates.train_size = 2",
     "candidates: {size: 2}": "evaluation.top_k = 3: should not exceed candidates.size = 2",
+    "backbone: {dtype: float16}": "backbone.dtype = 'float16': should be bfloat16 or float32 to train .pretraining.opt",
     "synthesis: {engine: openai}": "synthesis.base_url = None: should be the server's address",
     "synthesis: {base_url: localhost}": "synthesis.base_url = 'localhost': should be an http.s. address",
     "backbone: {source: 'random:foo'}": "backbone.source = 'random:foo': should be one of random:llama, ",
@@ -49,6 +50,8 @@ REFUSED = {
     "measurements: {which: [given, bars]}": "measurements.which.1 = 'bars': input should be 'data', 'figures', 'given'",
     "measurements: {which: [by_k], by_k: [1, 21]}": "measurements.by_k = .1, 21.: should not exceed candidates.size",
     "measurements: {grounding: {judge: {base_url: here, model: m}}}": "base_url = 'here': should be an http.s. address",
+    "measurements: {of: {by_k: {variants: [bsae]}}}": "of.by_k.variants = 'bsae': should be one of the variants, base",
+    "measurements: {of: {bars: {at: [4]}}}": "measurements.of.bars.*: input should be 'validation_loss'",
     "seeds: [43, 42]": "seeds = .43, 42.: should not name seed = 42, under which everything is run anyway",
     "seeds: [43]\nvariants: {base_seed43: {seed: 1}}": "variants.base_seed43: seeds makes this variant; name yours",
     "benchmarks: {squad: null}": "benchmarks.squad = None: input should be a valid dictionary",
@@ -148,3 +151,14 @@ def test_a_configuration_is_refused_without_those_that_it_lies_over() -> None:
     configuration.require_below(BASE, [])
     with pytest.raises(ConfigError, match=r"run small_cpu lies over configs/small.yaml .*--configfile configs/small.y"):
         configuration.require_below(merged, ["configs/small-cpu.yaml"])
+
+
+def test_variants_of_rows_that_are_not_made_are_told_with_their_kinds() -> None:
+    variants = {
+        "all": {"pretraining": {"kinds": ["simple", "complex"]}},
+        "none": {"pretraining": {"kinds": ["complex"]}},
+    }
+    variants["none"]["pretraining"]["optimization"] = {"steps": 0}
+    found = configuration.merge(BASE, {"synthesis": {"kinds": ["simple"]}, "variants": variants})
+    assert configuration.without_rows(found) == {"all": ["complex"]}, "the other is not pretrained"
+    assert configuration.validate(found).variants.keys() == {"base", "all", "none"}

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from clara.data.bm25 import Bm25
 from clara.evaluation.answering import Pool
 from clara.evaluation.predict import select_given
 from clara.records import Question
@@ -13,7 +14,8 @@ DOCS = ["rivers flow", "the river Ems, a river", "towns", "the river Ems and its
 
 def read(setting: Any, gold: list[int], top_k: int) -> list[int]:
     asked = Question(id="q", question="Which river is the Ems?", golden_answers=["x"], docs=DOCS, pos_index=gold)
-    (task,) = select_given([Pool("nq", setting, [asked])], top_k=top_k, k1=0.9, b=0.4)
+    asked = asked.model_copy(update={"bm25": Bm25(DOCS, k1=0.9, b=0.4).scores_of(asked.question, DOCS)})
+    (task,) = select_given([Pool("nq", setting, [asked])], top_k=top_k)
     assert task.ranking is None
     return task.selected
 

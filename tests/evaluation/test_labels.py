@@ -53,6 +53,7 @@ def test_a_system_that_is_not_known_keeps_its_name() -> None:
 
 def test_a_system_that_reads_given_documents_says_so() -> None:
     assert system_label("given-text") == "Text, documents given"
+    assert system_label("given-hard_words_cr16") == "Informative words CR 16, documents given"
     assert system_label("given-pretraining-cr4-base") == "Compressor CR 4, from pretraining, documents given"
 
 

@@ -3,18 +3,24 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
 from clara import program
 from clara.errors import ConfigError
-from clara.records import Prediction
-from clara.row_files import read_rows
+from clara.evaluation import predict
+from clara.evaluation.answering import Task
+from clara.model.backbone import LoadedBackbone
+from clara.records import Prediction, Question
+from clara.row_files import read_rows, write_rows
 from tests import tiny
 from tests.scripts.world import World, settings
 from workflow_scripts import (
     predict_compressed_text,
     predict_given,
+    predict_given_compressed_text,
     predict_given_text,
     predict_released,
     prepare_backbone,
@@ -127,6 +133,45 @@ def test_text_cut_to_the_tokens_of_a_memory_is_a_baseline(world: World, monkeypa
     whole = world.baseline("text_rag")
     assert [row.selected for row in rows] == [row.selected for row in whole]
     assert max(short) < min(read)
+
+
+def test_given_documents_are_cut_as_those_that_bm25_finds(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+    answer = predict.with_backbone
+
+    def look(system: str, backbone: LoadedBackbone, tasks: list[Task], **more: Any) -> list[Prediction]:
+        shown[:] = [task.question.docs[place] for task in tasks for place in task.selected]
+        return answer(system, backbone, tasks, **more)
+
+    monkeypatch.setattr(predict, "with_backbone", look)
+    gold = "Zebras graze quietly."
+    docs = ["By the river Ems lies Aro.", "Aro lies by a river.", "It is a river that Aro has.", gold]
+    asked = Question(
+        id="q", question="Which river is at Aro?", golden_answers=["x"], docs=docs, pos_index=[3], bm25=[3, 2, 1, 0]
+    )
+
+    def read(answering: ModuleType, setting: str, **how: object) -> tuple[str, dict[int, str]]:
+        """The system's name, and the place of each document that it reads → the text that is shown."""
+        pool, out = tmp_path / f"nq.test.{setting}.jsonl", tmp_path / "out.jsonl"
+        write_rows(pool, [asked])
+        given = settings(answering.__name__.rpartition(".")[2])
+        answering.main(world.flags(given, **how, backbone=world.backbone, candidates=pool, predictions=out))
+        (row,) = read_rows(Prediction, out)
+        return row.system, dict(zip(row.selected, shown, strict=True))
+
+    cut = {"method": "hard_words", "ratio": 2}
+    _, whole = read(predict_given_text, "oracle")
+    system, short = read(predict_given_compressed_text, "oracle", **cut)
+    _, found = read(predict_compressed_text, "oracle", **cut)
+    assert system == "given-hard_words_cr2"
+    assert whole == {0: docs[0], 3: gold}
+    assert (short.keys(), found.keys()) == ({0, 3}, {0, 1})  # BM25 ranks the gold document last
+    assert "" != short[3] != gold
+    assert set(short[3].split()) < set(gold.split())
+    assert short[0] == found[0] != docs[0]
+    assert read(predict_given_compressed_text, "normal", **cut)[1] == found
 
 
 def test_a_released_checkpoint_is_a_system(world: World, tmp_path: Path) -> None:

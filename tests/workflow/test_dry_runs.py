@@ -45,12 +45,13 @@ def test_a_shipped_configuration_gives_a_graph(finished: Path, path: Path | None
     config = configuration.load(ROOT / "config.yaml")
     for file in [*(ROOT / name for name in below), path] if path else []:
         config = configuration.merge(config, configuration.load(file))
-    plan = Plan(config, ROOT)
+    plan = Plan(configuration.with_seeds(config), ROOT)
     owners = {plan.owner("pretraining", name) for name in plan.variants}
     ratios = len(plan.variants["base"]["ratios"])
     other = {
         "ablation-synthesis": 1,
         "small": 3,
+        "small-full": 3,
         "small-kinds": 1,
         "small-labels": 1,
         "small-ranking": 1,
@@ -84,6 +85,27 @@ def test_a_variant_runs_only_the_stages_that_it_changes(finished: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_papers_tables_and_figures_ask_for_no_more_trainings_than_they_show(finished: Path) -> None:
+    overlays = [f"configs/{name}.yaml" for name in ("paper-mistral", "ablations", "baselines")]
+    jobs = planned(finished, "paper", *LOCAL, "--configfile", *overlays)
+    # Base at six ratios; at 32 no pretraining, three mixes, a quarter, a half and three other forms of a memory; at 32
+    # and 128 no alignment loss; at 16 no pretraining, for PISCO.
+    assert jobs["pretrain"] == 6 + (1 + 3 + 2 + 3) + 2 + 1
+    assert jobs["predict_by_k"] == jobs["measure_memory_use"] == jobs["measure_efficiency"] == 2 * 6
+    assert jobs["measure_states"] == 2 * 2
+    # From both starts at six ratios: base, its start, by labels. From pretraining at two: frozen and random reasoner.
+    ablations = {"candidates": 2, "memory": 3, "selection": 4, "temperature": 3, "map": 4}
+    assert jobs["train_joint"] == 3 * 12 + 2 * 2 + sum(ablations.values())
+
+
+@pytest.mark.slow
+def test_nothing_is_trained_on_rows_that_the_runs_data_has_not(finished: Path) -> None:
+    overlays = ("configs/small.yaml", "configs/ablations.yaml")  # simple questions alone, and variants of every kind
+    jobs = planned(finished, "results/small/paper/table_3.csv", *LOCAL, "--configfile", *overlays)
+    assert jobs["pretrain"] == 3 * 2, "base, which is `simple`, and `no_pretraining`, at three ratios"
+
+
+@pytest.mark.slow
 def test_every_baseline_has_its_jobs(finished: Path) -> None:
     (finished / "overlay.yaml").write_text(
         "variants: {pisco: {pretraining: {optimization: {steps: 0}}, instruction: {answers: teacher}}}\n"
@@ -100,6 +122,26 @@ def test_every_baseline_has_its_jobs(finished: Path) -> None:
     ranking = planned(finished, "results/ci/paper/table_7.csv", *CI, "overlay.yaml")
     assert ranking["predict_released"] == 1  # a table with rows of released checkpoints asks for them
     assert "predict_released" not in planned(finished, "results/ci/paper/table_1.csv", *CI, "overlay.yaml")
+
+
+@pytest.mark.slow
+def test_given_documents_are_shortened_where_they_and_a_baseline_are_asked_for(finished: Path) -> None:
+    rule, scores = "predict_given_compressed_text", "results/ci/evaluation/metrics"
+    asked = "measurements: {which: [given]}\n"
+    (finished / "overlay.yaml").write_text(asked)
+    assert rule not in planned(finished, "evaluation_all", *CI, "overlay.yaml")
+    (finished / "overlay.yaml").write_text(asked + "evaluation: {baselines: [hard_words]}\n")
+    jobs = planned(finished, "evaluation_all", *CI, "overlay.yaml")
+    assert (jobs[rule], jobs["predict_compressed_text"], jobs["predict_given_text"]) == (2, 2, 1)
+    assert planned(finished, "results/ci/paper/table_1.csv", *CI, "overlay.yaml")[rule] == 2
+    # Of the other documents' none stands there, though the run has them.
+    assert "predict_compressed_text" not in planned(finished, "results/ci/paper/table_1.csv", *CI, "overlay.yaml")
+    (finished / "overlay.yaml").write_text("evaluation: {llmlingua2: {source: some/model}}\n")
+    named = [f"{scores}/given-hard_words_cr8.json", f"{scores}/given-llmlingua2_cr4.json"]
+    assert planned(finished, *named, *CI, "overlay.yaml") == {rule: 2, "score": 2}
+    # A table that is named beside shows them.
+    table = planned(finished, *named, "results/ci/paper/table_1.csv", *CI, "overlay.yaml")
+    assert table == {rule: 2, "score": 2, "make_paper_table": 1}
 
 
 @pytest.mark.slow

@@ -18,8 +18,8 @@ WITH_MODEL = {
     "synthesize", "pretrain", "tune_instructions", "compress_documents", "train_joint", "predict", "predict_baseline",
     "measure_memory_use", "predict_given", "predict_given_text", "predict_by_k", "rewrite_documents",
     "measure_efficiency", "measure_states",
-    "answer_as_teacher", "tune_text_rag", "predict_compressed_text", "predict_released",
-    "rank_neural", "measure_bert_score",
+    "answer_as_teacher", "tune_text_rag", "predict_compressed_text", "predict_given_compressed_text",
+    "predict_released", "rank_neural", "measure_bert_score",
 }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from clara.config.base import Distinct, Strict, Text, matching, under_seed
 from clara.evaluation.paper.equal import NAME
-from clara.evaluation.paper.specs import Pattern, read_spec
+from clara.evaluation.paper.specs import At, Pattern, chosen, read_spec
 
 
 class Ratios(Strict):
@@ -16,6 +16,8 @@ class Ratios(Strict):
 
     at_least: int = Field(default=1, ge=1)
     at_most: int | None = Field(default=None, ge=1)
+    at: At = Field(default_factory=list)
+    """Ratios of the paper's comparison: a run that has any of them is judged at these alone."""
 
     def allows(self, ratio: int) -> bool:
         """Whether it speaks of this one."""
@@ -58,7 +60,7 @@ class Claim(Strict):
         """The two systems at each ratio that the claim speaks of; one pair where it names the ratio itself."""
         if "{ratio}" not in self.first + self.second:
             return [(self.first, self.second)]
-        allowed = [ratio for ratio in sorted(ratios) if self.ratios.allows(ratio)]
+        allowed = chosen([ratio for ratio in sorted(ratios) if self.ratios.allows(ratio)], self.ratios.at)
         return [(self.first.format(ratio=ratio), self.second.format(ratio=ratio)) for ratio in allowed]
 
 

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import yaml
 
 from clara.config import load, merge
+from clara.config.checks import unmade_kinds
+from clara.evaluation.labels import GIVEN
 from clara.evaluation.paper.equal import NAME, known_variants
 
 SEEDED = re.compile(r"(?P<variant>\w+)_seed(?P<seed>\d+)")
@@ -25,7 +27,7 @@ class Run(NamedTuple):
     name: str
     ratios: Sequence[int]
     kinds: frozenset[str] | None = None
-    """Kinds of rows that there are to pretrain on; None where that is not measured."""
+    """Kinds of rows that there are to pretrain on; None where that is not measured, and the configuration counts."""
 
 
 def command_for(
@@ -34,6 +36,7 @@ def command_for(
     *,
     settings: Mapping[str, Any] | None = None,
     packages: Sequence[str] = (),
+    over: Sequence[str] = (),
     configs: Path = Path("configs"),
 ) -> str:
     """The Snakemake command that makes `targets`.
@@ -46,6 +49,7 @@ def command_for(
         run: its name.
         settings: more of the configuration, for `--config`.
         packages: what these settings need installed.
+        over: configuration files to lay over the run's.
         configs: folder of the run's configuration and of the overlays.
     """
     stated = stated_by(run, configs)
@@ -63,7 +67,7 @@ def command_for(
                 installed[source.removeprefix("package:").partition("/")[0]] = None
     if seeds and not {*seeds} <= {*stated.get("seeds", [])}:
         wanted["seeds"] = [*dict.fromkeys([*stated.get("seeds", []), *seeds])]
-    files = overlays_of(run, configs)
+    files = [*overlays_of(run, configs), *over]
     words = ["snakemake", *targets, "--profile", "profiles/local"]
     words += ["--configfile", *files] if files else []
     words += ["--config", *(f"{key}={_flow(value)}" for key, value in wanted.items())] if wanted else []
@@ -92,8 +96,8 @@ def obstacle(system: str, run: Run, configs: Path = Path("configs")) -> str:
     changed = merge(stated, overrides)
     if (tokens := changed["memory"]["document_max_tokens"]) < int(parts["ratio"]):
         return f"# none: at ratio {parts['ratio']} nothing is left of a document of {tokens} tokens"
-    absent = [kind for kind in changed["pretraining"]["kinds"] if run.kinds is not None and kind not in run.kinds]
-    if absent and changed["pretraining"]["optimization"]["steps"]:
+    made = changed["synthesis"]["kinds"] if run.kinds is None else sorted(run.kinds)
+    if absent := unmade_kinds(merge(changed, {"synthesis": {"kinds": made}})):
         return f"# none: needs rows of kind {' and '.join(absent)}, of which this run's data has none"
     return ""
 
@@ -111,8 +115,8 @@ def stated_by(run: str, configs: Path = Path("configs")) -> dict[str, Any]:
 
 
 def _model(system: str, stated: Mapping[str, Any]) -> str:
-    """The section of the model that a baseline is, such as `llmlingua2` of `llmlingua2_cr4`; empty of others."""
-    name = re.sub(r"_cr\d+$", "", system)
+    """The section of the model that a baseline is, such as `llmlingua2` of `given-llmlingua2_cr4`; empty of others."""
+    name = re.sub(r"_cr\d+$", "", system.removeprefix(GIVEN))
     return name if name in MODELS and stated else ""
 
 

@@ -1,102 +1,22 @@
 """A specification filled with our numbers and the paper's: every cell with both, or with the command that makes it."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from clara.config import merge
 from clara.config.measurements import is_papers_encoder, is_papers_spacy
 from clara.evaluation.labels import RELEASED, system_label
+from clara.evaluation.paper.cells import Cell, Filled, Line
 from clara.evaluation.paper.commands import GAPS, Run, command_for, obstacle, pools_for, stated_by
-from clara.evaluation.paper.measured import Found, Measured, spread
+from clara.evaluation.paper.measured import Found, spread
 from clara.evaluation.paper.specs import SOURCES, Row, Table
-from clara.evaluation.paper.values import PaperValue, Place, Values
-from clara.evaluation.ratios import Effective
-
-
-class Cell(NamedTuple):
-    """A number of ours beside the paper's; either may be missing."""
-
-    place: Place
-    ours: Measured | None
-    paper: PaperValue | None
-    command: str = ""
-    """What makes our number where it is missing, or a comment that says why nothing does."""
-
-    @property
-    def difference(self) -> float | None:
-        """Ours minus the paper's."""
-        return self.ours.value - self.paper.value if self.ours and self.paper else None
-
-    @property
-    def significant(self) -> bool | None:
-        """Whether the paper's value lies outside our interval; the paper gives none of its own. None where unknown."""
-        if not self.ours or not self.paper or self.ours.low is None or self.ours.high is None:
-            return None
-        return not self.ours.low <= self.paper.value <= self.ours.high
-
-
-class Line(NamedTuple):
-    """A row of a filled table."""
-
-    label: str
-    system: str
-    """Empty for a peer that is not run here."""
-    cells: dict[tuple[str, str, str], Cell]
-    """(setting, benchmark, metric) → cell."""
-
-    @property
-    def quoted(self) -> bool:
-        """Whether all its numbers are the paper's."""
-        return not self.system
-
-
-class Filled(NamedTuple):
-    """A table ready to be written."""
-
-    table: Table
-    run: Run
-    backbone: str
-    """Of the paper's values."""
-    lines: list[Line]
-    effective: Effective | None = None
-    """Effective ratios of the run's documents, where they are measured."""
-    departures: str = ""
-    """Where the run's base is not the paper's (`departures.sentence`); empty where it is."""
-
-    completing: str = ""
-    """The command that makes all missing numbers that need nothing to be filled in, and the table with them."""
-
-    @property
-    def metrics(self) -> list[str]:
-        """The metrics that are shown: the table's, of optional ones those that a row of ours has."""
-        have = {cell.place.metric for line in self.lines for cell in line.cells.values() if cell.ours}
-        return [name for name in self.table.metrics if name not in self.table.optional or name in have]
-
-    @property
-    def instruments(self) -> str:
-        """Which models judged or compared for which metrics of ours; empty where none did."""
-        found: dict[str, dict[str, None]] = {}
-        for line in self.lines:
-            for cell in line.cells.values():
-                if cell.ours and cell.ours.by:
-                    found.setdefault(cell.place.metric, {})[cell.ours.by] = None
-        names = {metric: self.table.names.get(metric, metric) for metric in found}
-        return " ".join(f"{names[metric]}: by {', '.join(models)}." for metric, models in found.items())
-
-    @property
-    def missing(self) -> dict[str, list[str]]:
-        """Command → labels of the rows whose missing numbers it makes."""
-        found: dict[str, list[str]] = {}
-        for line in self.lines:
-            for command in dict.fromkeys(cell.command for cell in line.cells.values() if cell.command):
-                found.setdefault(command, []).append(line.label)
-        return found
+from clara.evaluation.paper.values import Place, Values
 
 
 def fill(
     table: Table, values: Values, measured: Found, *, run: Run, backbone: str, equal: Mapping[str, str] | None = None
 ) -> Filled:
-    """The table's rows at every ratio of the run and of our or the paper's numbers, in the specification's order.
+    """The table's rows at every ratio asked for and of our or the paper's numbers, in the specification's order.
 
     Below them those of the released checkpoints that the run has, where the table has such rows.
 
@@ -114,7 +34,8 @@ def fill(
     lines, files = [], []
     for row in table.rows:
         known = row.ratios(ours, named)
-        for ratio in (sorted({*known, *run.ratios}) if row.system else known) if row.spread else [0]:
+        asked = table.ratios_asked(row, run.ratios) if row.system else []
+        for ratio in sorted({*known, *asked}) if row.spread else [0]:
             lines.append(_line(table, row, ratio, values, measured, equal))
             holder = row.held_by or equal.get(lines[-1].system, lines[-1].system)
             files.append(holder.format(ratio=ratio or run.ratios[0]))
@@ -133,7 +54,11 @@ def _line(table: Table, row: Row, ratio: int, values: Values, measured: Found, e
             for metric in table.metrics:
                 paper = values.get(Place(name, setting, benchmark, metric))
                 place = Place(system or name, setting, benchmark, metric)
-                cells[setting, benchmark, metric] = Cell(place, measured.get(place) if system else None, paper)
+                ours, first = (
+                    measured.get(place._replace(metric=counted)) if system else None
+                    for counted in (metric, f"{metric}_first")
+                )
+                cells[setting, benchmark, metric] = Cell(place, ours, paper, first=first)
     label = row.label.format(ratio=ratio)
     if system in equal:
         label += f" (the settings of {equal[system].rpartition('-')[2]})"

@@ -168,7 +168,8 @@ def as_markdown(content: dict[str, Any]) -> str:
         f"difference is first minus second in points, macro mean over benchmarks on the same questions, with its "
         f"{content['confidence']:.0%} interval (paired bootstrap). A claim holds where the whole interval lies "
         f"above the margin, fails where it lies below.{_about_seeds(content)} In parentheses stands where the paper's "
-        "difference is of other ratios or benchmarks than ours.",
+        "difference is of other ratios or benchmarks than ours; it counts the first gold answer alone, ours the best "
+        "of all. Intervals are not corrected for the number of claims.",
         *([content["departures"]] if content["departures"] else []),
         "\n".join(lines),
         *(["What makes the answers of those that were not run:\n\n" + "\n".join(absent)] if absent else []),

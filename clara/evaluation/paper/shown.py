@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from clara.errors import DataError
+from clara.evaluation.paper.cells import Cell, Filled, Line
 from clara.evaluation.paper.commands import Run
-from clara.evaluation.paper.filling import Cell, Filled, Line
 from clara.evaluation.paper.measured import Measured
 from clara.evaluation.paper.specs import Table, read_table
 from clara.evaluation.paper.values import PaperValue, Place
@@ -120,9 +120,12 @@ def _cell(row: Mapping[str, str]) -> Cell:
 
     value = number("ours")
     ours = None if value is None else Measured(value, number("low"), number("high"), int(row["n"] or 0), row["by"])
+    first = number("first_gold")
+    likened = None if first is None else Measured(first, number("first_low"), number("first_high"))
     paper = number("paper")
     place = Place(row["system"], row["setting"], row["benchmark"], row["metric"])
-    return Cell(place, ours, None if paper is None else PaperValue(paper, row["note"]), row["command"])
+    papers = None if paper is None else PaperValue(paper, row["note"])
+    return Cell(place, ours, papers, row["command"], likened)
 
 
 def _complete(table: Table, line: Line) -> None:

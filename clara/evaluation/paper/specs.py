@@ -1,7 +1,7 @@
 """What a table of the paper consists of: `paper/tables/*.yaml`, read strictly."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -22,6 +22,14 @@ SOURCES = {
 
 SpecType = TypeVar("SpecType", bound=Strict)
 Pattern = Annotated[str, matching(r"[\w-]+(\{ratio\}[\w-]*)?", "a system's name, {ratio} standing for its ratio")]
+At = Distinct[Annotated[int, Field(ge=1)]]
+"""Ratios at which the paper has something: a run that has any of them is asked for it at these alone."""
+
+
+def chosen(ratios: Iterable[int], at: Sequence[int]) -> list[int]:
+    """Those of a run's ratios that stand in `at`; all of them where none does."""
+    ratios = [*ratios]
+    return [ratio for ratio in ratios if ratio in at] or ratios
 
 
 class Row(Strict):
@@ -35,6 +43,8 @@ class Row(Strict):
     """Under which name its values stand in `paper/values`; null: as `system`."""
     held_by: Pattern | None = None
     """The system whose file holds the numbers as well, where `system` has none of its own."""
+    at: At = Field(default_factory=list)
+    """Ratios of the paper's row, where they are others than the table's."""
 
     @model_validator(mode="after")
     def _names_something(self) -> "Row":
@@ -95,6 +105,8 @@ class Table(Strict):
     """Metric → what must be installed for these settings, by the names of PyPI."""
     optional: Distinct[Text] = Field(default_factory=list)
     """Metrics that are shown where the run has them, and asked for nowhere."""
+    at: At = Field(default_factory=list)
+    """Ratios of the paper's table; empty: as many as the run has."""
     rows: list[Row] = Field(min_length=1)
     released: bool = False
     """Whether checkpoints of the released code stand below its rows, each that the run answers by."""
@@ -132,16 +144,29 @@ class Table(Strict):
         """Where it is from, as a sentence's beginning."""
         return f"{self.place} of the paper" if self.table.startswith("table_") else self.place
 
+    def ratios_asked(self, row: Row, ratios: Iterable[int]) -> list[int]:
+        """The ratios at which a run that has these is asked for a row."""
+        return chosen(ratios, row.at or self.at)
+
     def systems(self, ratios: Iterable[int]) -> list[str]:
         """The names of the systems of all rows at these ratios, and of those that hold numbers of others."""
-        patterns = [name for row in self.rows for name in (row.system, row.held_by) if name]
-        spelled = [name.format(ratio=ratio) for name in patterns for ratio in ([*ratios] if "{" in name else [0])]
+        ratios = [*ratios]
+        return self._spelled((row, ratios) for row in self.rows)
+
+    def asked(self, ratios: Iterable[int]) -> list[str]:
+        """Of these systems those that a run with these ratios is asked for."""
+        ratios = [*ratios]
+        return self._spelled((row, self.ratios_asked(row, ratios)) for row in self.rows)
+
+    def _spelled(self, rows: Iterable[tuple[Row, list[int]]]) -> list[str]:
+        names = [(name, ratios) for row, ratios in rows for name in (row.system, row.held_by) if name]
+        spelled = [name.format(ratio=ratio) for name, ratios in names for ratio in (ratios if "{" in name else [0])]
         return list(dict.fromkeys(spelled))
 
-    def files(self, run: str, ratios: Iterable[int]) -> list[str]:
-        """Paths of all files that its numbers at these ratios can come from."""
+    def files(self, run: str, systems: Iterable[str]) -> list[str]:
+        """Paths of all files that its numbers of these systems can come from."""
         pattern = f"results/{run}/{SOURCES[self.source]}"
-        return list(dict.fromkeys(pattern.format(system=name) for name in self.systems(ratios)))
+        return list(dict.fromkeys(pattern.format(system=name) for name in systems))
 
 
 def read_table(path: Path) -> Table:

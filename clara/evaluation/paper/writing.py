@@ -6,16 +6,21 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from clara.evaluation.labels import benchmark_label, metric_label, setting_label
-from clara.evaluation.paper.filling import Cell, Filled, Line
-from clara.evaluation.paper.measured import ALL
+from clara.evaluation.paper.cells import Cell, Filled, Line
+from clara.evaluation.paper.measured import ALL, Measured
 from clara.evaluation.paper.specs import Table
 from clara.evaluation.ratios import sentence
 from clara.evaluation.tables import escape_latex
 
 COLUMNS = (
     "table", "row", "system", "setting", "benchmark", "metric",
-    "ours", "low", "high", "n", "by", "paper", "difference", "significant", "command", "note",
+    "ours", "low", "high", "n", "by", "first_gold", "first_low", "first_high",
+    "paper", "difference", "significant", "command", "note",
 )  # fmt: skip
+FIRST_GOLD = (
+    "Ours counts the best of all gold answers, the paper the first alone; differences and their marks are of ours by "
+    "the first as well."
+)
 BACKBONES = {"mistral": "Mistral-7B", "phi4": "Phi4-mini"}
 
 
@@ -31,7 +36,9 @@ def table_csv(filled: Filled) -> str:
             mark = {True: "yes", False: "no", None: ""}[cell.significant]
             difference = None if cell.difference is None else round(cell.difference, 6)
             where = (line.system, *cell.place[1:])
-            rows.append((filled.table.table, line.label, *where, *ours, paper, difference, mark, cell.command, note))
+            first = cell.first[:3] if cell.first else (None, None, None)
+            against = (*first, paper, difference, mark, cell.command, note)
+            rows.append((filled.table.table, line.label, *where, *ours, *against))
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
@@ -66,7 +73,8 @@ def _reading(filled: Filled) -> str:
     if not any(cell.paper for line in filled.lines for cell in line.cells.values()):
         return f"{ours}; ... is missing."
     model = f" for {_model(filled)}" if _model(filled) else ""
-    return f"{ours}, then in parentheses the paper's{model}; a row in italics quotes the paper; ... is missing."
+    said = f"{ours}, then in parentheses the paper's{model}; a row in italics quotes the paper; ... is missing."
+    return said + (f" {FIRST_GOLD}" if filled.by_first else "")
 
 
 def _said(filled: Filled) -> list[str]:
@@ -104,13 +112,13 @@ def _shown(cell: Cell, line: Line, table: Table) -> str:
     paper = f"{cell.paper.value:.{decimals}f}" if cell.paper else ""
     if line.quoted:
         return f"*{paper}*" if paper else ""
-    return " ".join(part for part in (_ours(cell, decimals) or "...", f"({paper})" if paper else "") if part)
+    return " ".join(part for part in (_number(cell.ours, decimals) or "...", f"({paper})" if paper else "") if part)
 
 
-def _ours(cell: Cell, decimals: int) -> str:
-    if cell.ours is None:
+def _number(measured: Measured | None, decimals: int) -> str:
+    if measured is None:
         return ""
-    value, low, high, *_ = cell.ours
+    value, low, high, *_ = measured
     bounds = "" if low is None else f" [{low:.{decimals}f}, {high:.{decimals}f}]"
     return f"{value:.{decimals}f}{bounds}"
 
@@ -123,7 +131,8 @@ def difference_markdown(filled: Filled) -> str:
             if cell.difference is None or cell.ours is None or cell.paper is None:
                 continue
             decimals = filled.table.digits(cell.place.metric)
-            ours, _, bounds = _ours(cell, decimals).partition(" ")
+            ours, _, bounds = _number(cell.likened, decimals).partition(" ")
+            ours = f"{cell.ours.value:.{decimals}f} | {ours}" if filled.by_first else ours
             mark = {True: "\\*", False: "", None: "?"}[cell.significant]
             place = ".".join(part for part in cell.place[1:] if part != ALL)
             paper, difference = f"{cell.paper.value:.{decimals}f}", f"{cell.difference:+.{decimals}f}{mark}"
@@ -133,18 +142,19 @@ def difference_markdown(filled: Filled) -> str:
         f"## {filled.table.title}: ours against the paper\n\nRun `{filled.run.name}` against {against}. \\*: the "
         "paper's value lies outside our interval; the paper gives no interval of its own. ?: ours has none.\n\n"
     )
-    text += "".join(f"{said}\n\n" for said in (filled.instruments, filled.departures) if said)
+    notes = (FIRST_GOLD if filled.by_first else "", filled.instruments, filled.departures)
+    text += "".join(f"{said}\n\n" for said in notes if said)
     if not lines:
         return f"{text}No number of this table is in both.\n"
-    heads = "| Row | Cell | Ours | Interval | Paper | Difference | On the paper's value |\n"
-    return text + heads + "| --- | --- | --: | --- | --: | --: | --- |\n" + "\n".join(lines) + "\n"
+    first = ("First gold | ", "--: | ") if filled.by_first else ("", "")
+    heads = f"| Row | Cell | Ours | {first[0]}Interval | Paper | Difference | On the paper's value |\n"
+    return text + heads + f"| --- | --- | --: | {first[1]}--- | --: | --: | --- |\n" + "\n".join(lines) + "\n"
 
 
 def latex(filled: Filled) -> str:
-    """The table for the package booktabs, the paper's numbers in parentheses, quoted rows in italics."""
-    said = _said(filled)
-    title = f"{filled.table.title} ({filled.run.name})"
-    caption = escape_latex(f"{title}. {' '.join(said)}" if said else title)
+    """The table for the package booktabs, the paper's numbers in parentheses, quoted rows in italics; -- is missing."""
+    said = [_reading(filled), *([filled.table.note] if filled.table.note else []), *_said(filled)]
+    caption = escape_latex(f"{filled.table.title}. {' '.join(said).replace('`', '')}")
     out = [r"\begin{table}", rf"\caption{{{caption}}}"]
     for caption, heads, lines in panels(filled):
         out += [rf"\begin{{tabular}}{{l{'r' * len(heads)}}}", r"\toprule"]
@@ -161,13 +171,16 @@ def _latex(cell: Cell, line: Line, decimals: int) -> str:
     paper = f"{cell.paper.value:.{decimals}f}" if cell.paper else ""
     if line.quoted:
         return rf"\textit{{{paper}}}" if paper else ""
-    value, _, bounds = _ours(cell, decimals).partition(" ")
+    value, _, bounds = _number(cell.ours, decimals).partition(" ")
     parts = [value or "--", rf"{{\scriptsize {bounds}}}" if bounds else "", f"({paper})" if paper else ""]
     return " ".join(part for part in parts if part)
 
 
 def macros(filled: Filled) -> str:
-    r"""One LaTeX macro a number: `\clara{table2.pretraining-cr16-base.oracle.nq.f1}`, `.low`, `.high`, `.paper`."""
+    r"""One LaTeX macro a number: `\clara{table2.pretraining-cr16-base.oracle.nq.f1}`, `.low`, `.high`, `.paper`.
+
+    `.first` is ours by the first gold answer.
+    """
     name = filled.table.table.replace("_", "")
     lines = [
         rf"% Numbers of {filled.table.title}, run {filled.run.name}: \clara{{NAME}} prints one, or ??.",
@@ -177,6 +190,7 @@ def macros(filled: Filled) -> str:
         for cell in line.cells.values():
             ours, decimals = cell.ours, filled.table.digits(cell.place.metric)
             named = {"": ours.value, ".low": ours.low, ".high": ours.high} if ours else {}
+            named |= {".first": cell.first.value} if cell.first else {}
             named |= {".paper": cell.paper.value} if cell.paper else {}
             for ending, value in named.items():
                 if value is not None:

@@ -25,6 +25,8 @@ METRICS = "results/small/evaluation/metrics"
         ("pretraining-cr4-base", "nobodys", ""),
         ("instruction-cr4-base_seed43", "small", "--configfile configs/small.yaml --config 'seeds=[43]'"),
         ("llmlingua2_cr4", "demo", "--config 'evaluation={llmlingua2: {source: FOLDER}}'"),
+        ("given-llmlingua2_cr4", "demo", "--config 'evaluation={llmlingua2: {source: FOLDER}}'"),
+        ("given-hard_words_cr8", "demo", ""),
     ],
 )
 def test_a_command_adds_what_a_name_needs_beside(name: str, run: str, words: str) -> None:

@@ -60,7 +60,7 @@ def test_what_judged_is_named_wherever_ours_stands_beside_the_paper(tmp_path: Pa
     assert filled.instruments == "Faithfulness (judge): by some-model."
     for text in (writing.markdown(filled), writing.latex(filled), writing.difference_markdown(filled)):
         assert filled.instruments in text
-    assert ",some-model,,,,,\n" in writing.table_csv(filled)
+    assert ",some-model,,,,,,,,\n" in writing.table_csv(filled)
 
 
 def test_another_encoder_leaves_the_papers_to_be_made_and_what_is_asked_for_is_installed(

@@ -317,6 +317,9 @@ def test_the_systems_of_claims_are_named_at_the_runs_ratios() -> None:
     assert systems_of(made, [4, 16, 128]) == ["a-cr16-x", "b", "a"]
     trained = [claim(first="instruction-cr{ratio}-base", second="bm25")]
     assert systems_of(trained, [4], [43]) == ["instruction-cr4-base", "bm25", "instruction-cr4-base_seed43"]
+    papers = [claim(first="a-cr{ratio}-x", second="b", ratios={"at_least": 16, "at": [4, 32]})]
+    assert systems_of(papers, [4, 16, 32, 64]) == ["a-cr32-x", "b"]
+    assert systems_of(papers, [4, 16, 64]) == ["a-cr16-x", "b", "a-cr64-x"], "none of the paper's: all that are allowed"
 
 
 @pytest.mark.parametrize(

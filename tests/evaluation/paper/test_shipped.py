@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from clara import config as configuration
-from clara.config.evaluation import Baseline
+from clara.config.evaluation import PER_RATIO, Baseline
 from clara.errors import ConfigError
 from clara.evaluation.metrics import ANSWER_METRICS
 from clara.evaluation.paper.claims import read_claims
@@ -28,7 +28,8 @@ SYSTEM = re.compile(r"(given-)?(pretraining|instruction)-cr(\d+)-(\w+)")
 
 def can_be_made(system: str) -> bool:
     """Whether a shipped configuration, with the ablations or the baselines over it, has a rule for this system."""
-    if re.sub(r"_cr\d+$", "", system) in (*get_args(Baseline), "given-text", "text", "data"):
+    shortened = [f"given-{method}" for method in PER_RATIO]
+    if re.sub(r"_cr\d+$", "", system) in (*get_args(Baseline), *shortened, "given-text", "text", "data"):
         return True
     found = SYSTEM.fullmatch(system)
     return found is not None and (found[4] == "base" or found[4] in OVERLAID)

@@ -10,8 +10,9 @@ import pytest
 
 from clara.errors import DataError
 from clara.evaluation.paper import writing
+from clara.evaluation.paper.cells import Filled
 from clara.evaluation.paper.commands import Run
-from clara.evaluation.paper.filling import Filled, fill
+from clara.evaluation.paper.filling import fill
 from clara.evaluation.paper.measured import Measured, read_measured
 from clara.evaluation.paper.specs import Table
 from clara.evaluation.paper.values import HEAD, PaperValue, Place, read_values
@@ -59,6 +60,18 @@ def test_a_row_stands_at_every_ratio_of_the_run_of_our_numbers_and_of_the_papers
     ours = {Place("instruction-cr64-base", "oracle", "nq", "f1"): Measured(20.0)}
     names = [line.label for line in fill(Table.model_validate(TABLE), {}, ours, run=RUN, backbone="mistral").lines]
     assert names == ["Text", "DRO", "CLaRa CR 4", "CLaRa CR 16", "CLaRa CR 64"]
+
+
+def test_a_run_that_has_a_ratio_of_the_papers_table_is_asked_for_it_at_that_alone() -> None:
+    table = Table.model_validate(TABLE | {"at": [16, 128]})
+    lines = fill(table, {}, {}, run=RUN, backbone="mistral").lines
+    assert [line.label for line in lines if not line.quoted] == ["Text", "CLaRa CR 16"]
+    assert table.asked(RUN.ratios) == ["text_rag", "instruction-cr16-base"]
+    # What there is of other ratios is shown, and a run without any of the paper's has all of its own.
+    assert "CLaRa CR 4" in [line.label for line in fill(table, {}, OURS, run=RUN, backbone="mistral").lines]
+    assert table.asked([4, 64]) == ["text_rag", "instruction-cr4-base", "instruction-cr64-base"]
+    rows = [{"label": "CR {ratio}", "system": "instruction-cr{ratio}-base", "at": [4]}]
+    assert Table.model_validate(TABLE | {"at": [16], "rows": rows}).asked(RUN.ratios) == ["instruction-cr4-base"]
 
 
 def test_a_row_of_the_papers_alone_stands_at_the_papers_ratios_alone() -> None:
@@ -154,7 +167,10 @@ def test_a_variant_without_rows_to_learn_from_has_a_reason_in_place_of_a_command
     assert reason == "# none: needs rows of kind complex and paraphrase, of which this run's data has none"
     assert "no_pretraining.json" in command
     assert "all_kinds" not in filled.completing
-    assert all(each.startswith("snakemake") for each in lacking(Run("small", [4]), systems).missing)
+    assert any(each.startswith("# none: needs rows") for each in lacking(Run("small", [4]), systems).missing), (
+        "by its configuration"
+    )
+    assert all(each.startswith("snakemake") for each in lacking(Run("small_kinds", [4]), systems).missing)
 
 
 def test_markdown_tells_ours_quoted_and_missing_apart(filled: Filled) -> None:
