@@ -54,8 +54,11 @@ def atomic_folder(path: Path, *, alone: bool = False) -> Iterator[Path]:
 
 
 def put_back(path: Path) -> None:
-    """Puts the folder `path` back where a kill left it aside; does nothing where it is there, or never was."""
-    path = _named(path)
+    """Puts the folder `path` back where a kill left it aside; does nothing where it is there, or never was.
+
+    A store may be named by its manifest as well.
+    """
+    path = _named(path.parent if path.name == "manifest.json" else path)
     if not path.exists():
         for aside in sorted(_siblings(path, OLD), key=_changed, reverse=True):
             with suppress(OSError):  # as where another process was faster
@@ -64,12 +67,13 @@ def put_back(path: Path) -> None:
 
 
 def _put_in_place(temporary: Path, path: Path) -> None:
-    there = path.exists()
+    there, asides = path.exists(), []
     while True:
         aside = path.with_name(f".{path.name}.{os.urandom(4).hex()}.old")
         try:
             with suppress(FileNotFoundError):
                 path.rename(aside)
+                asides.append(aside)
             temporary.rename(path)
             break
         except BaseException as error:
@@ -79,7 +83,8 @@ def _put_in_place(temporary: Path, path: Path) -> None:
             if path.exists() or not there:  # else this is all that is left
                 shutil.rmtree(temporary, ignore_errors=True)
             raise
-    _delete(path, aside)
+    for aside in asides:  # several where another process's came between
+        _delete(path, aside)
 
 
 def _delete(path: Path, aside: Path) -> None:

@@ -62,7 +62,8 @@ def made_of(what=None):
     """The ratios and the variants that a figure or measurement is made of; all where `measurements.of` is silent."""
     of = config["measurements"]["of"].get(what, {})
     ratios = chosen(config["ratios"], of.get("at") or [])
-    return ratios, of.get("variants") or list(config["variants"])
+    wanted = of.get("variants") or config["variants"]
+    return ratios, [variant for variant in wanted if variant in config["variants"]]
 
 
 def named(stage, inits, what=None):

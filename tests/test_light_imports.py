@@ -29,3 +29,14 @@ def test_light_modules_import_no_heavy_library(module: str) -> None:
     code = f"import sys, {module}; print(*sorted({HEAVY!r} & set(sys.modules)))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert loaded == []
+
+
+def test_answering_loads_no_compiler() -> None:
+    # vLLM on a CPU looks through all loaded modules for kernels, and stumbles over llvmlite's, which bm25s brings.
+    code = (
+        "import sys, clara.evaluation.predict; print('torch' in sys.modules, {'bm25s', 'llvmlite'} & set(sys.modules))"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        == "True set()\n"
+    )

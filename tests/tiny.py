@@ -10,7 +10,6 @@ from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from clara.config.training import Optimization
-from clara.data.bm25 import Bm25
 from clara.model import backbone, checkpoint
 from clara.model.adapters import COMPRESSOR
 from clara.model.backbone import BackboneCard, LoadedBackbone
@@ -92,10 +91,13 @@ def passages() -> list[Passage]:
 
 def question(number: int, *, docs: Sequence[int], gold: Sequence[int], answer: str = "Aro") -> Question:
     """A question about documents given by their number in `TEXTS`."""
-    asked, texts = f"Where is number {number}?", [TEXTS[index] for index in docs]
-    scores = Bm25(TEXTS, k1=0.9, b=0.4).scores_of(asked, texts)
     return Question(
-        id=f"q{number}", question=asked, golden_answers=[answer], docs=texts, pos_index=list(gold), bm25=scores
+        id=f"q{number}",
+        question=f"Where is number {number}?",
+        golden_answers=[answer],
+        docs=[TEXTS[index] for index in docs],
+        pos_index=list(gold),
+        bm25=[0.73 if "Where" in TEXTS[index] else 0.0 for index in docs],
     )
 
 

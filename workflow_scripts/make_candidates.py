@@ -7,7 +7,8 @@
         --out-test-oracle results/demo/candidates/nq.test.oracle.jsonl \\
         --out-test-normal results/demo/candidates/nq.test.normal.jsonl
 
-Makes the three files of questions with full pools, each document with its BM25 score by the statistics of all passages.
+Makes the three files of questions with full pools, in the test each document with its BM25 score by the statistics of
+all passages.
 An empty --test-normal is made from the test questions by BM25; the pools of one with questions stay. `$SETTINGS` is the
 JSON of seed, size, bm25_k1 and bm25_b.
 """
@@ -36,7 +37,7 @@ def main(argv: list[str] | None = None) -> None:
     test = read_questions(args.test)
     for_training = copy(maker)  # one index serves both
     for_training.size = settings.train_size or settings.size
-    write_rows(args.out_train_oracle, fill(read_questions(args.train), for_training, "oracle"))
+    write_rows(args.out_train_oracle, fill(read_questions(args.train), for_training, "oracle", score=False))
     write_rows(args.out_test_oracle, fill(test, maker, "oracle"))
     given = read_questions(args.test_normal)
     write_rows(args.out_test_normal, fill(given, maker, "given") if given else fill(test, maker, "normal"))

@@ -13,7 +13,8 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from clara.bench.measure import seconds
-from clara.data.bm25 import Bm25, rank_candidates
+from clara.data.bm25 import Bm25
+from clara.data.candidates import rank_candidates
 from clara.evaluation.answering import Pool
 from clara.model.adapters import GENERATOR, QUERY_REASONER
 from clara.model.backbone import LoadedBackbone
@@ -54,7 +55,7 @@ def measure(
         questions: asked one after the other; the first is asked once more before, to warm up.
         top_k: documents that an answer reads.
         new_tokens: tokens of every answer.
-        k1, b: of BM25, which chooses the documents of text.
+        k1, b: of the BM25 that is timed; the scores of the candidates choose the documents of text.
     """
     ways: dict[str, Callable[[Question], Cost]] = {
         "memories": lambda asked: _from_memories(model, store, asked, top_k, new_tokens),

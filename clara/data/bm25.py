@@ -5,13 +5,12 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy
 import Stemmer
 
 from clara.errors import DataError
-from clara.records import Question
 
 
 def _without_jax() -> Any:
@@ -33,15 +32,6 @@ bm25s = _without_jax()
 
 STOP_WORDS: frozenset[str] = frozenset(bm25s.stopwords.STOPWORDS_EN)
 """English words that BM25 leaves out."""
-
-
-class Ranked(NamedTuple):
-    """Documents by relevance."""
-
-    ranking: list[int]
-    """Indices of the documents, best first."""
-    scores: list[float]
-    """Score of each document, in the order of the documents."""
 
 
 class Bm25:
@@ -117,24 +107,3 @@ class Bm25:
             texts, stopwords="en", stemmer=self._stemmer, return_ids=False, show_progress=False
         )
         return tokens
-
-
-def rank_candidates(question: Question) -> Ranked:
-    """All of a question's candidates by BM25, whose statistics are the corpus'.
-
-    A pool's own tell little: BM25 filled it, so that most of its documents hold the question's words.
-
-    Raises:
-        DataError: the question has no scores, as those of versions before 2026-11-28.
-    """
-    if question.bm25 is None:
-        raise DataError(
-            f"the candidates of question {question.id} have no BM25 scores; make them again by the step make_candidates"
-        )
-    return ranked(question.bm25)
-
-
-def ranked(scores: Sequence[float]) -> Ranked:
-    """Documents by score; of equal ones the earlier comes first."""
-    rounded = [round(float(score), 6) for score in scores]
-    return Ranked(sorted(range(len(rounded)), key=lambda place: (-rounded[place], place)), rounded)

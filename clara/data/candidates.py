@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from clara.data.bm25 import rank_candidates, ranked
 from clara.errors import DataError
 from clara.progress import Progress
 from clara.records import Passage, Prediction, Question, document_id
@@ -18,6 +17,15 @@ class CandidateFile(NamedTuple):
     benchmark: str
     split: str
     setting: str
+
+
+class Ranked(NamedTuple):
+    """Documents by relevance."""
+
+    ranking: list[int]
+    """Indices of the documents, best first."""
+    scores: list[float]
+    """Score of each document, in the order of the documents."""
 
 
 def candidate_file(path: Path) -> CandidateFile:
@@ -98,3 +106,24 @@ def rank_by(system: str, paths: Iterable[Path], score: Callable[[Question], Sequ
                     pos_index=question.pos_index,
                 )
                 progress.update(number)
+
+
+def rank_candidates(question: Question) -> Ranked:
+    """All of a question's candidates by BM25, whose statistics are the corpus'.
+
+    A pool's own tell little: BM25 filled it, so that most of its documents hold the question's words.
+
+    Raises:
+        DataError: the question has no scores, as those of versions before 2026-11-28.
+    """
+    if question.bm25 is None:
+        raise DataError(
+            f"the candidates of question {question.id} have no BM25 scores; make them again by the step make_candidates"
+        )
+    return ranked(question.bm25)
+
+
+def ranked(scores: Sequence[float]) -> Ranked:
+    """Documents by score; of equal ones the earlier comes first."""
+    rounded = [round(float(score), 6) for score in scores]
+    return Ranked(sorted(range(len(rounded)), key=lambda place: (-rounded[place], place)), rounded)

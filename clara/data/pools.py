@@ -80,12 +80,13 @@ def with_pool(question: Question, pool: list[str], gold: list[str]) -> Question:
     return question.model_copy(update={"docs": pool, "pos_index": marked, "bm25": None})
 
 
-def fill(questions: list[Question], maker: PoolMaker, setting: str) -> Iterator[Question]:
-    """The questions with scored pools of a setting: `oracle`, `normal`, or `given`, their own."""
+def fill(questions: list[Question], maker: PoolMaker, setting: str, *, score: bool = True) -> Iterator[Question]:
+    """The questions with pools of a setting, `oracle`, `normal`, or `given`, their own; scored where `score` says so."""
     makers: dict[str, Callable[[Question], Question]] = {"oracle": maker.oracle, "normal": maker.normal}
     with Progress(f"{setting} pools", total=len(questions), unit="questions") as progress:
         for number, question in enumerate(questions, 1):
-            yield maker.scored(question if setting == "given" else makers[setting](question))
+            filled = question if setting == "given" else makers[setting](question)
+            yield maker.scored(filled) if score else filled
             progress.update(number)
 
 

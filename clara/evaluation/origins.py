@@ -100,7 +100,7 @@ def sources(results: Iterable[Path], folder: Path, run: str, records: Records) -
             if path.is_relative_to(folder):
                 waiting += [path] if path not in inside else []
                 inside[path] = digest
-            elif reader.relative_to(folder).parts[0] in _READERS:
+            elif reader.is_relative_to(folder) and reader.relative_to(folder).parts[0] in _READERS:
                 outside[path] = digest
     found = [Birth(path.name, path.as_posix(), digest, "", "", "") for path, digest in sorted(outside.items())]
     for path, digest in sorted(inside.items()):

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from clara.config.evaluation import Generation
-from clara.data.bm25 import rank_candidates
+from clara.data.candidates import rank_candidates
 from clara.errors import CheckpointError, DataError
 from clara.evaluation import writers
 from clara.evaluation.answering import Pool, Task, predictions

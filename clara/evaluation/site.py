@@ -31,7 +31,7 @@ def gather(page: Path, files: Iterable[Path]) -> dict[Path, Path]:
         File → its copy.
 
     Raises:
-        ConfigError: a file lies in that folder, which would be emptied.
+        ConfigError: a file lies in that folder, which would be emptied, or two files have one name.
         DataError: a file is missing.
     """
     folder = page.parent / FOLDER
@@ -39,6 +39,10 @@ def gather(page: Path, files: Iterable[Path]) -> dict[Path, Path]:
     for file in copies:
         if file.resolve().is_relative_to(folder.resolve()):
             raise ConfigError(f"{file} lies in {folder}, which the report empties; give another folder to the page")
+    if len({copy.name for copy in copies.values()}) < len(copies):
+        raise ConfigError(
+            "two files of the report have the same name; give each another, as its copies lie side by side"
+        )
     with atomic_folder(folder) as fresh:
         for file, copy in copies.items():
             with reading(file):

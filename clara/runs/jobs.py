@@ -13,6 +13,9 @@ from clara.errors import ConfigError
 from clara.files import read_json
 from clara.provenance import record_of
 
+REPORT_FOLDERS = ("tables", "figures", "files")
+"""Folders of a report, whose record names what lies in them by its name alone."""
+
 LISTER = "workflow_scripts/list_jobs.py"
 
 
@@ -98,9 +101,10 @@ def _results(output: Path, record: dict[str, Any]) -> dict[str, str]:
 
 
 def _recorded(output: Path, name: str) -> Path:
-    """Where a result of that name lies: beside the output, or in a folder there, as the tables of a report do."""
+    """Where a result of that name lies: beside the output, or in one of the folders of a report."""
     beside = output.with_name(name)
-    return beside if beside.is_file() else next(iter(sorted(output.parent.rglob(name))), beside)
+    below = [output.parent / folder / name for folder in REPORT_FOLDERS]
+    return next((path for path in [beside, *below] if path.is_file()), beside)
 
 
 def settings_changed(job: Job, record: Recorded) -> list[str]:

@@ -4,6 +4,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from clara.errors import ResourceError
 from clara.model.answers import Selection
@@ -99,7 +100,8 @@ class Batcher:
                 left = self._accepted()
                 self._jobs.clear()
             for job in left:
-                job.give(Stopping(self._failure))
+                with suppress(RuntimeError):  # the loop of this one's client is closed
+                    job.give(Stopping(self._failure))
             raise
 
     def _accepted(self) -> list[Job]:

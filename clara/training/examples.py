@@ -190,7 +190,8 @@ def narrowed(question: Question, most: int | None) -> Question:
     others = [number for number in range(len(question.docs)) if number not in question.pos_index]
     kept = sorted([*question.pos_index, *others][:most])
     gold = [place for place, number in enumerate(kept) if number in question.pos_index]
-    return question.model_copy(update={"docs": [question.docs[number] for number in kept], "pos_index": gold})
+    docs = [question.docs[number] for number in kept]
+    return question.model_copy(update={"docs": docs, "pos_index": gold, "bm25": None})
 
 
 def hold_out(examples: Sequence[Example], *, count: int, seed: int) -> tuple[list[int], list[int]]:

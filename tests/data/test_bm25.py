@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy
 import pytest
 
-from clara.data.bm25 import Bm25, rank_candidates
+from clara.data.bm25 import Bm25
+from clara.data.candidates import rank_candidates
 from clara.errors import DataError
 from clara.records import Question
 

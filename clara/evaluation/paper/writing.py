@@ -68,12 +68,12 @@ def markdown(filled: Filled, *, completing: str = "") -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _reading(filled: Filled) -> str:
+def _reading(filled: Filled, missing: str = "...") -> str:
     ours = f"{filled.table.source_line}. Ours (run `{filled.run.name}`) with its interval over questions"
     if not any(cell.paper for line in filled.lines for cell in line.cells.values()):
-        return f"{ours}; ... is missing."
+        return f"{ours}; {missing} is missing."
     model = f" for {_model(filled)}" if _model(filled) else ""
-    said = f"{ours}, then in parentheses the paper's{model}; a row in italics quotes the paper; ... is missing."
+    said = f"{ours}, then in parentheses the paper's{model}; a row in italics quotes the paper; {missing} is missing."
     return said + (f" {FIRST_GOLD}" if filled.by_first else "")
 
 
@@ -153,7 +153,7 @@ def difference_markdown(filled: Filled) -> str:
 
 def latex(filled: Filled) -> str:
     """The table for the package booktabs, the paper's numbers in parentheses, quoted rows in italics; -- is missing."""
-    said = [_reading(filled), *([filled.table.note] if filled.table.note else []), *_said(filled)]
+    said = [_reading(filled, "--"), *([filled.table.note] if filled.table.note else []), *_said(filled)]
     caption = escape_latex(f"{filled.table.title}. {' '.join(said).replace('`', '')}")
     out = [r"\begin{table}", rf"\caption{{{caption}}}"]
     for caption, heads, lines in panels(filled):
