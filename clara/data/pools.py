@@ -81,7 +81,7 @@ def with_pool(question: Question, pool: list[str], gold: list[str]) -> Question:
 
 
 def fill(questions: list[Question], maker: PoolMaker, setting: str, *, score: bool = True) -> Iterator[Question]:
-    """The questions with pools of a setting, `oracle`, `normal`, or `given`, their own; scored where `score` says so."""
+    """The questions with pools of a setting, `oracle`, `normal`, or `given`, their own; scored if `score`."""
     makers: dict[str, Callable[[Question], Question]] = {"oracle": maker.oracle, "normal": maker.normal}
     with Progress(f"{setting} pools", total=len(questions), unit="questions") as progress:
         for number, question in enumerate(questions, 1):
