@@ -17,7 +17,7 @@ from tests.workflow.checkout import CI, ROOT, planned, planned_for_each
 
 GRAPH_KEYS = (
     "run", "ratios", "inits", "variants", "synthesis.shards", "synthesis.exports", "evaluation.baselines",
-    "candidates.settings", "seeds", "measurements.which", "paper.complete",
+    "candidates.settings", "seeds", "measurements.which", "measurements.of", "paper.complete",
     "paper.lies_over",
     "evaluation.released",
 )  # fmt: skip
