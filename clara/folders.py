@@ -38,7 +38,7 @@ def atomic_folder(path: Path, *, alone: bool = False) -> Iterator[Path]:
     path = _named(path)
     temporary = _sibling(path)
     with writing(path, temporary):
-        if path.exists() and not path.is_dir():
+        if path.is_file():  # one look: between two another process may be moving a folder
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
         _clean(path, alone=alone)
         try:
