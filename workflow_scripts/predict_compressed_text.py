@@ -30,10 +30,8 @@ def main(argv: list[str] | None = None) -> None:
 
     pools = predict.read_pools(given.candidates)
     tasks = predict.select_with_bm25(pools, top_k=settings.top_k)
-    importance = hard_compression.importance_by(given.method, tasks, settings.llmlingua2)
     loaded = backbone.load(backbone.read_card(given.backbone), **settings.backbone.loading())
-    budget, count = settings.document_max_tokens // given.ratio, hard_compression.counted_by(loaded)
-    tasks = hard_compression.compress_tasks(tasks, importance, budget=budget, count=count)
+    tasks = hard_compression.shortened(tasks, given.method, given.ratio, loaded, settings)
     system = f"{given.method}_cr{given.ratio}"
     write_rows(given.predictions, predict.with_backbone(system, loaded, tasks, generation=settings.generation))
     record(given.predictions, settings, inputs=[given.backbone, *given.candidates])

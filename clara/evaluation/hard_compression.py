@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from clara.config.evaluation import OtherModel
+from clara.config.rules import PredictCompressedText
 from clara.evaluation import other_models
 from clara.evaluation.answering import Task
 from clara.model.backbone import LoadedBackbone
@@ -41,6 +42,19 @@ class WordInformation:
             found.append(0.0 if word in seen else math.log((self._number + 1) / (self._having[word] + 1)))
             seen.add(word)
         return found
+
+
+def shortened(
+    tasks: Sequence[Task], method: str, ratio: int, backbone: LoadedBackbone, settings: PredictCompressedText
+) -> list[Task]:
+    """The tasks with their documents' text cut to as many tokens as a memory at this ratio has vectors.
+
+    Raises:
+        ConfigError: as `importance_by`.
+    """
+    importance = importance_by(method, tasks, settings.llmlingua2)
+    budget = settings.document_max_tokens // ratio
+    return compress_tasks(tasks, importance, budget=budget, count=counted_by(backbone))
 
 
 def importance_by(method: str, tasks: Sequence[Task], classifier: OtherModel) -> Importance:
