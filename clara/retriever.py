@@ -14,7 +14,7 @@ from clara.errors import CheckpointError, DataError
 from clara.evaluation.answerable import NEXT, Calibration
 from clara.folders import put_back
 from clara.model.adapters import COMPRESSOR, QUERY_REASONER
-from clara.model.answers import Hit, Selection
+from clara.model.answers import Hit, Selected
 from clara.model.calls import require_candidates, require_count, require_memories, require_read, require_texts
 from clara.model.checkpoint import LoadedCheckpoint
 from clara.model.compression import compress
@@ -79,7 +79,7 @@ class Retriever:
         documents: Sequence[Sequence[str]] | None = None,
         store: MemoryStore | str | Path | None = None,
         k: int = 5,
-    ) -> list[Selection]:
+    ) -> list[Selected]:
         """What `answer` reads, without the answer: for a generator of one's own, or for `write`."""
         require_texts(questions, "answer")
         require_read(k)
@@ -104,7 +104,7 @@ class Retriever:
             for read, scores in zip(passages, found.scores.tolist(), strict=True)
         ]
 
-    def _choose_given(self, questions: Sequence[str], documents: Sequence[Sequence[str]], k: int) -> list[Selection]:
+    def _choose_given(self, questions: Sequence[str], documents: Sequence[Sequence[str]], k: int) -> list[Selected]:
         require_candidates(questions, documents)
         started = time.perf_counter()
         unique = list(dict.fromkeys(text for candidates in documents for text in candidates))
@@ -112,21 +112,21 @@ class Retriever:
         compressed = time.perf_counter()
         if all(len(candidates) <= k for candidates in documents) and not self.model.has_query_reasoner:
             took = compressed - started
-            return [Selection(list(texts), [], [memories[text] for text in texts], 0.0, took) for texts in documents]
+            return [Selected(list(texts), [], [memories[text] for text in texts], 0.0, took) for texts in documents]
         queries = self.reason(questions)
         seconds = (time.perf_counter() - compressed, compressed - started)
         chosen = []
         for query, texts in zip(queries, documents, strict=True):
             if not texts:
-                chosen.append(Selection([], [], [], *seconds))
+                chosen.append(Selected([], [], [], *seconds))
                 continue
             scores = self.score(query[None], torch.stack([memories[text] for text in texts]))
             best = self.select(scores, k)[0].tolist()
             values = [float(scores[0, i]) for i in best]
-            chosen.append(Selection([texts[i] for i in best], values, [memories[texts[i]] for i in best], *seconds))
+            chosen.append(Selected([texts[i] for i in best], values, [memories[texts[i]] for i in best], *seconds))
         return chosen
 
-    def _search(self, questions: Sequence[str], store: MemoryStore, k: int) -> list[Selection]:
+    def _search(self, questions: Sequence[str], store: MemoryStore, k: int) -> list[Selected]:
         started = time.perf_counter()
         queries = self.reason(questions)
         reasoned = time.perf_counter()
@@ -137,7 +137,7 @@ class Retriever:
         memories = [list(store.rows(best)) for best in rows]
         seconds = (reasoned - started, time.perf_counter() - reasoned)
         return [
-            Selection(read, all_scores[:k], vectors, *seconds, fitted.sure(all_scores) if fitted else None)
+            Selected(read, all_scores[:k], vectors, *seconds, fitted.sure(all_scores) if fitted else None)
             for read, all_scores, vectors in zip(texts, scores, memories, strict=True)
         ]
 

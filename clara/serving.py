@@ -13,7 +13,7 @@ from clara.evaluation.answerable import read_calibration
 from clara.files import read_json
 from clara.model import checkpoint
 from clara.model.adapters import GENERATOR, QUERY_REASONER
-from clara.model.answers import UNKNOWN, Answer, Seconds, Selection
+from clara.model.answers import UNKNOWN, Answer, Seconds, Selected
 from clara.model.calls import require_candidates, require_count, require_texts
 from clara.model.generator import generate
 from clara.model.store import MemoryStore
@@ -68,7 +68,7 @@ class Clara(Retriever):
         require_count(max_new_tokens, "max_new_tokens")
         require_texts(questions, "read")
         require_candidates(questions, documents)
-        chosen = [Selection(list(texts), [], list(self.compress(texts)) if texts else []) for texts in documents]
+        chosen = [Selected(list(texts), [], list(self.compress(texts)) if texts else []) for texts in documents]
         return self._answers(questions, chosen, max_new_tokens)
 
     def paraphrase(self, texts: Sequence[str], *, max_new_tokens: int = 64) -> list[str]:
@@ -80,7 +80,7 @@ class Clara(Retriever):
     def write(
         self,
         questions: Sequence[str],
-        chosen: Sequence[Selection],
+        chosen: Sequence[Selected],
         *,
         max_new_tokens: Sequence[int],
         on_text: OnText,
@@ -103,7 +103,7 @@ class Clara(Retriever):
     def _written(
         self,
         questions: Sequence[str],
-        chosen: Sequence[Selection],
+        chosen: Sequence[Selected],
         max_new_tokens: Sequence[int],
         on_text: OnText,
         stopped: Callable[[int], bool],
@@ -150,7 +150,7 @@ class Clara(Retriever):
                     return
                 yield piece
 
-    def _answers(self, questions: Sequence[str], chosen: Sequence[Selection], max_new_tokens: int) -> list[Answer]:
+    def _answers(self, questions: Sequence[str], chosen: Sequence[Selected], max_new_tokens: int) -> list[Answer]:
         started = time.perf_counter()
         texts, known = [UNKNOWN] * len(chosen), _known(chosen)
         if known:
@@ -176,7 +176,7 @@ class Clara(Retriever):
                 model.backbone, model.generator, prompts, memories, model.added, max_new_tokens=max_new_tokens
             )
 
-    def _prompts(self, questions: Sequence[str], chosen: Sequence[Selection]) -> tuple[list[list[int]], Tensor | None]:
+    def _prompts(self, questions: Sequence[str], chosen: Sequence[Selected]) -> tuple[list[list[int]], Tensor | None]:
         prompts = [
             self.model.tokens.answer_prompt(question, len(found.documents))
             for question, found in zip(questions, chosen, strict=True)
@@ -229,6 +229,6 @@ def _trained(settings: Path) -> dict[str, str]:
     return section
 
 
-def _known(chosen: Sequence[Selection]) -> list[int]:
+def _known(chosen: Sequence[Selected]) -> list[int]:
     """Numbers of the selections that an answer is written from."""
     return [row for row, found in enumerate(chosen) if not found.unknown]

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from clara.cli import app
 from clara.environment import write_provenance
-from clara.model import backbone, checkpoint
+from clara.model import backbone, backbone_folder, checkpoint
 from clara.model.clara import ClaraModel, Shape
 from clara.model.compression import build_store
 from clara.records import Pair, Passage, document_id, document_text
@@ -31,7 +31,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A working folder with a joint checkpoint and its store, as a finished run leaves them."""
     root = tmp_path_factory.mktemp("work")
     results = root / "results" / "tiny"
-    card = backbone.prepare(
+    card = backbone_folder.prepare(
         "random:llama", results / "backbone" / "card.json", seed=3, revision=None, trust_remote_code=False
     )
     shape = Shape(num_memory=2, document_max_tokens=32, form="pooled", rank=4, alpha=8, dropout=0.0)

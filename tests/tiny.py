@@ -10,9 +10,10 @@ from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from clara.config.training import Optimization
-from clara.model import backbone, checkpoint
+from clara.model import backbone, backbone_folder, checkpoint
 from clara.model.adapters import COMPRESSOR
-from clara.model.backbone import BackboneCard, LoadedBackbone
+from clara.model.backbone import LoadedBackbone
+from clara.model.backbone_card import BackboneCard
 from clara.model.checkpoint import LoadedCheckpoint
 from clara.model.clara import ClaraModel, Shape
 from clara.model.compression import build_store
@@ -32,7 +33,9 @@ TEXTS = [
 
 def prepare(family: str, folder: Path) -> BackboneCard:
     """A two-layer model of `family` with random weights, prepared under `folder`."""
-    return backbone.prepare(f"random:{family}", folder / "card.json", seed=7, revision=None, trust_remote_code=False)
+    return backbone_folder.prepare(
+        f"random:{family}", folder / "card.json", seed=7, revision=None, trust_remote_code=False
+    )
 
 
 def tied_otherwise(family: str, folder: Path) -> LoadedBackbone:
@@ -48,7 +51,7 @@ def tied_otherwise(family: str, folder: Path) -> LoadedBackbone:
     model.save_pretrained(folder / "weights")
     AutoTokenizer.from_pretrained(card.folder).save_pretrained(folder / "weights")
     source = str(folder / "weights")
-    prepared = backbone.prepare(source, folder / "card.json", seed=0, revision=None, trust_remote_code=False)
+    prepared = backbone_folder.prepare(source, folder / "card.json", seed=0, revision=None, trust_remote_code=False)
     loaded = backbone.load(prepared, dtype="float32")
     shared = loaded.model.get_output_embeddings().weight is loaded.model.get_input_embeddings().weight
     assert shared == (not tied)

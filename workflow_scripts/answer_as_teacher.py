@@ -26,9 +26,10 @@ def main(argv: list[str] | None = None) -> None:
     from clara.evaluation import predict
     from clara.evaluation.answering import Pool, Task
     from clara.model import backbone
+    from clara.model.backbone_card import read_backbone_card
     from clara.training.examples import shown_documents
 
-    loaded = backbone.load(backbone.read_card(given.backbone), **settings.backbone.loading())
+    loaded = backbone.load(read_backbone_card(given.backbone), **settings.backbone.loading())
     tasks = []
     for path in given.candidates:
         pool = Pool(path.name.partition(".")[0], "oracle", read_rows(Question, path))

@@ -27,6 +27,7 @@ def main(argv: list[str] | None = None) -> None:
     from clara.bench import efficiency
     from clara.evaluation.predict import read_pools
     from clara.model import backbone, checkpoint
+    from clara.model.backbone_card import read_backbone_card
     from clara.model.store import MemoryStore
 
     loaded = checkpoint.load(given.checkpoint, **settings.backbone.loading(), inference=True)
@@ -34,7 +35,7 @@ def main(argv: list[str] | None = None) -> None:
     store.require(loaded.compressor_hash)
     found = efficiency.measure(
         loaded.model,
-        backbone.load(backbone.read_card(given.backbone), **settings.backbone.loading()),
+        backbone.load(read_backbone_card(given.backbone), **settings.backbone.loading()),
         store,
         efficiency.choose(read_pools(given.candidates), settings.efficiency.questions),
         top_k=settings.top_k,

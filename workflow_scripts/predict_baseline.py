@@ -31,6 +31,7 @@ def main(argv: list[str] | None = None) -> None:
     from clara.evaluation import predict
     from clara.model import backbone, checkpoint
     from clara.model.adapters import GENERATOR
+    from clara.model.backbone_card import read_backbone_card
 
     pools = predict.read_pools(given.candidates)
     merged: AbstractContextManager[object] = nullcontext()
@@ -42,7 +43,7 @@ def main(argv: list[str] | None = None) -> None:
         loaded, merged = tuned.backbone, tuned.adapters.merged(GENERATOR)
         generation = generation.model_copy(update={"engine": "transformers"})  # vLLM would read the bare backbone
     else:
-        loaded = backbone.load(backbone.read_card(given.backbone), **settings.backbone.loading())
+        loaded = backbone.load(read_backbone_card(given.backbone), **settings.backbone.loading())
     if given.baseline != "no_retrieval":
         tasks = predict.select_with_bm25(pools, top_k=settings.top_k)
     else:

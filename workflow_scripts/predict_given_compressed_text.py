@@ -27,10 +27,11 @@ def main(argv: list[str] | None = None) -> None:
 
     from clara.evaluation import hard_compression, predict
     from clara.model import backbone
+    from clara.model.backbone_card import read_backbone_card
 
     pools = predict.read_pools(given.candidates)
     tasks = predict.select_given(pools, top_k=settings.top_k)
-    loaded = backbone.load(backbone.read_card(given.backbone), **settings.backbone.loading())
+    loaded = backbone.load(read_backbone_card(given.backbone), **settings.backbone.loading())
     tasks = hard_compression.shortened(tasks, given.method, given.ratio, loaded, settings)
     system = f"given-{given.method}_cr{given.ratio}"
     write_rows(given.predictions, predict.with_backbone(system, loaded, tasks, generation=settings.generation))

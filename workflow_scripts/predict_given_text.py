@@ -23,9 +23,10 @@ def main(argv: list[str] | None = None) -> None:
 
     from clara.evaluation import predict
     from clara.model import backbone
+    from clara.model.backbone_card import read_backbone_card
 
     pools = predict.read_pools(given.candidates)
-    loaded = backbone.load(backbone.read_card(given.backbone), **settings.backbone.loading())
+    loaded = backbone.load(read_backbone_card(given.backbone), **settings.backbone.loading())
     tasks = predict.select_given(pools, top_k=settings.top_k)
     write_rows(given.predictions, predict.with_backbone("given-text", loaded, tasks, generation=settings.generation))
     record(given.predictions, settings, inputs=[given.backbone, *given.candidates])

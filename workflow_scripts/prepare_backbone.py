@@ -21,12 +21,12 @@ def main(argv: list[str] | None = None) -> None:
     given = flags.parse_args(argv)
     settings = parse_settings(PrepareBackbone, given.settings)
 
-    from clara.model import backbone
+    from clara.model import backbone_folder
 
     source = expand(settings.source)
     if source.startswith("package:"):
         source = str(resolve(source))
-    backbone.prepare(
+    backbone_folder.prepare(
         source,
         given.card,
         seed=settings.seed,

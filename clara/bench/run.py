@@ -24,6 +24,7 @@ from clara.files import write_json, write_text
 from clara.model import backbone as backbones
 from clara.model import checkpoint
 from clara.model.adapters import QUERY_REASONER
+from clara.model.backbone_card import read_backbone_card
 from clara.model.checkpoint import CheckpointCard, LoadedCheckpoint
 from clara.model.clara import ClaraModel, Shape
 from clara.model.compression import build_store, compress
@@ -177,7 +178,7 @@ def _bench(
     compiled: bool,
 ) -> Bench:
     """The model, and a store of the documents that the timed works read, and as many more as are compressed."""
-    origin = backbones.read_card(card)
+    origin = read_backbone_card(card)
     bare = backbones.load(origin, dtype=dtype, attention=attention)
     backbone = backbones.load(origin, dtype=dtype, attention=attention, compiled=compiled)
     model = ClaraModel(backbone, Shape(256 // RATIO, 256, "pooled", 16, 32, 0.0))

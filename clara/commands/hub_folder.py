@@ -12,7 +12,7 @@ from clara.files import read_json, reading, write_json, write_text
 from clara.folders import atomic_folder
 from clara.model import checkpoint
 from clara.model.adapters import QUERY_REASONER
-from clara.model.backbone import BackboneCard
+from clara.model.backbone_card import BackboneCard
 from clara.model.checkpoint import CheckpointCard
 
 CODE = Path(__file__).with_name("hub_code.py")

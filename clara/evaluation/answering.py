@@ -32,13 +32,13 @@ class Task:
     selected: list[int]
 
 
-Answer = Callable[[Sequence[Task]], list[str]]
+AnswerTasks = Callable[[Sequence[Task]], list[str]]
 
 
 def predictions(
     system: str,
     tasks: Sequence[Task],
-    answer: Answer,
+    answer: AnswerTasks,
     *,
     length: Callable[[Task], int],
     batch_size: int,

@@ -113,7 +113,7 @@ def question_losses(model: ClaraModel, questions: Sequence[Question]) -> dict[st
     wrong = [_others(right, number) for number in range(len(right))]
     texts = sorted({text for documents in right for text in documents})
     inputs = [model.tokens.to_compress(text) for text in texts]
-    with _autocast(model):
+    with model.backbone.autocast():
         vectors = compress(model, inputs, batch_tokens=COMPRESS_TOKENS)
     memory = dict(zip(texts, vectors, strict=True))
     losses: dict[str, list[float]] = {condition: [] for condition in CONDITIONS}
@@ -178,12 +178,7 @@ def _losses(
     vectors = None
     if memory is not None:
         vectors = torch.stack([memory[text] for texts in documents for text in texts]).to(model.backbone.device)
-    with _autocast(model):
+    with model.backbone.autocast():
         found = model.losses(prompts, targets, vectors)
     losses: list[float] = (found.sums / found.counts).tolist()
     return losses
-
-
-def _autocast(model: ClaraModel) -> torch.autocast:
-    dtype = model.backbone.dtype
-    return torch.autocast(model.backbone.device.type, dtype=dtype, enabled=dtype != torch.float32)

@@ -46,7 +46,7 @@ class Ranked(NamedTuple):
     gold: bool
 
 
-class Answer(NamedTuple):
+class SystemAnswer(NamedTuple):
     """What one system did with a question."""
 
     system: str
@@ -69,7 +69,7 @@ class Asked(NamedTuple):
     question: str
     type: str
     gold: list[str]
-    answers: list[Answer]
+    answers: list[SystemAnswer]
     documents: list[Document]
     """Every gold or chosen document, in the pool's order."""
 
@@ -154,10 +154,10 @@ def _document(pool: Question, index: int) -> Document:
     return Document(index + 1, title, text, index in pool.pos_index)
 
 
-def _answer(row: Prediction, documents: list[Document], pool: Question) -> Answer:
+def _answer(row: Prediction, documents: list[Document], pool: Question) -> SystemAnswer:
     scores = {} if row.prediction is None else answer_scores(row.prediction, row.golden_answers)
     covered, f1 = scores.get("cover_em", 0.0) == 1.0, 100 * scores.get("f1", 0.0)
-    return Answer(system_label(row.system), row.prediction, covered, f1, documents, _ranked(row, pool))
+    return SystemAnswer(system_label(row.system), row.prediction, covered, f1, documents, _ranked(row, pool))
 
 
 def _ranked(row: Prediction, pool: Question) -> list[Ranked]:

@@ -57,7 +57,7 @@ class Hit(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Selection:
+class Selected:
     """The documents that the generator reads for one question, best first."""
 
     documents: list[str]
@@ -73,6 +73,6 @@ class Selection:
         """Whether the answer is `UNKNOWN`, by a calibration."""
         return self.sure is not None and not self.sure.enough
 
-    def first(self, k: int) -> "Selection":
+    def first(self, k: int) -> "Selected":
         """The best k of them."""
         return replace(self, documents=self.documents[:k], scores=self.scores[:k], memories=self.memories[:k])

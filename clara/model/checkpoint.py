@@ -14,7 +14,7 @@ from clara.files import atomic_path, sha256_file, write_json
 from clara.model import backbone as backbones
 from clara.model import first_use, packed
 from clara.model.adapters import COMPRESSOR, QUERY_REASONER
-from clara.model.backbone import BackboneCard
+from clara.model.backbone_card import BackboneCard, read_backbone_card
 from clara.model.clara import ClaraModel, Shape
 from clara.records import read_card_file
 
@@ -135,7 +135,7 @@ def read_backbone(path: Path, card: CheckpointCard) -> BackboneCard:
     place = (path.parent / card.backbone).resolve()
     if card.backbone_source is not None and not place.exists():
         place = first_use.prepared(card.backbone_source)
-    origin = backbones.read_card(place)
+    origin = read_backbone_card(place)
     for name, ours, theirs in (
         ("weights", origin.model_hash, card.model_hash),
         ("tokenizer", origin.tokenizer_hash, card.tokenizer_hash),

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from clara.folders import atomic_folder
-from clara.model import backbone as backbones
+from clara.model import backbone_folder
 from clara.packages import PACKAGE, package_file
 
 CACHE = "CLARA_CACHE"
@@ -37,7 +37,7 @@ def prepared(source: str) -> Path:
             print(f"making the language model from {source}, once, in {folder}", file=sys.stderr)
             place = str(package_file(source.removeprefix(PACKAGE))) if source.startswith(PACKAGE) else source
             with atomic_folder(folder) as temporary:
-                backbones.prepare(place, temporary / "card.json", seed=0, revision=None, trust_remote_code=False)
+                backbone_folder.prepare(place, temporary / "card.json", seed=0, revision=None, trust_remote_code=False)
     return card
 
 

@@ -11,9 +11,10 @@ from clara.environment import write_provenance
 from clara.errors import CheckpointError, ConfigError, ResourceError
 from clara.files import read_json
 from clara.model import backbone as backbones
-from clara.model import checkpoint
+from clara.model import backbone_folder, checkpoint
 from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
-from clara.model.backbone import BackboneCard, LoadedBackbone
+from clara.model.backbone import LoadedBackbone
+from clara.model.backbone_card import BackboneCard, read_backbone_card
 from clara.model.checkpoint import CheckpointCard
 from clara.model.clara import ClaraModel, Shape
 from clara.model.released_files import ADAPTERS, CONFIG, FIRST_LAST, Released, nearly_equal, read_released
@@ -99,9 +100,9 @@ def _prepare_base(released: Released, base: str | None, card: Path) -> BackboneC
     beside = [Path(named), released.source / named, released.source.parent / named]
     found = next((str(folder) for folder in beside if folder.is_dir()), named)
     if (Path(found) / "card.json").exists():  # a backbone that was prepared before, such as results/RUN/backbone
-        return backbones.read_card(Path(found) / "card.json")
+        return read_backbone_card(Path(found) / "card.json")
     try:
-        return backbones.prepare(found, card, seed=0, revision=None, trust_remote_code=False)
+        return backbone_folder.prepare(found, card, seed=0, revision=None, trust_remote_code=False)
     except (ConfigError, ResourceError) as error:
         raise CheckpointError(
             f"the base model {named} was neither found here nor fetched; name its folder or Hub name with --base"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from clara.errors import ResourceError
-from clara.model.answers import Selection
+from clara.model.answers import Selected
 from clara.server.explore import Served, explore
 from clara.server.jobs import Job, Piece, Written
 from clara.server.limits import Limits
@@ -160,11 +160,11 @@ class Batcher:
         for job, found, tokens in zip(ordered, chosen, counts, strict=True):
             job.give(Written(found, tokens, tokens >= job.max_new_tokens, seconds))
 
-    def _chosen(self, jobs: Sequence[Job]) -> tuple[list[Job], list[Selection]]:
+    def _chosen(self, jobs: Sequence[Job]) -> tuple[list[Job], list[Selected]]:
         """The jobs, in an order of their own, and what is read for each."""
         stored = [job for job in jobs if job.candidates is None]
         own = [job for job in jobs if job.candidates is not None]
-        chosen = list[Selection]()
+        chosen = list[Selected]()
         if stored:
             questions, most = [job.texts[0] for job in stored], max(job.k for job in stored)
             chosen += self.model.find(questions, store=self.store, k=most)

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 
 from clara.evaluation.writers import engine_of, folded
-from clara.model.answers import UNKNOWN, Selection
+from clara.model.answers import UNKNOWN, Selected
 from clara.model.clara import ClaraModel
 from clara.model.streaming import Growing
 from clara.model.vllm_writer import VllmWriter, prompt_vectors
@@ -49,7 +49,7 @@ class _UnderWay:
     """An answer that is being written."""
 
     job: Job
-    found: Selection
+    found: Selected
     text: Growing
     started: float
 
@@ -92,7 +92,7 @@ class Continuous(Batcher):
             except Exception as error:  # the thread must live on; the client is told
                 job.give(error)
 
-    def _begin(self, job: Job, found: Selection) -> None:
+    def _begin(self, job: Job, found: Selected) -> None:
         if found.unknown:
             job.give(Piece(UNKNOWN))
             job.give(Written(found, 0, False, 0.0))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from clara.errors import ResourceError
-from clara.model.answers import Selection
+from clara.model.answers import Selected
 
 
 class Left(ResourceError):
@@ -23,7 +23,7 @@ class Piece(NamedTuple):
 class Written(NamedTuple):
     """The end of an answer."""
 
-    selection: Selection
+    selection: Selected
     tokens: int
     cut: bool
     """Whether the limit of tokens ended it."""

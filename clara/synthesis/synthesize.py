@@ -24,13 +24,13 @@ from clara.synthesis.passages import spread
 from clara.synthesis.requests import Drawing
 from clara.synthesis.rows import KINDS, Kind, Outcome
 from clara.synthesis.shards import part
-from clara.synthesis.tasks import Plan, steps
+from clara.synthesis.tasks import TaskPlan, steps
 
 REASONS_SHOWN = 5
 """Reasons of quarantine on the screen; the file has all."""
 
 
-class Work(NamedTuple):
+class ShardWork(NamedTuple):
     """What a shard does: its tasks, and the forecast that watches them."""
 
     tasks: list[tuple[Passage, Kind]]
@@ -85,7 +85,7 @@ def synthesize(
     started = time.monotonic()
     if estimate:
         few = [task for kind in KINDS for task in [task for task in work.tasks if task[1] == kind][:FIRST]]
-        done = _run(settings, seed, Work(few, work.forecast), engine, state)
+        done = _run(settings, seed, ShardWork(few, work.forecast), engine, state)
         print(sentence(work.forecast.content(done, start_seconds=_start_seconds(engine)), settings.shards))
         return
     done = _run(settings, seed, work, engine, state)
@@ -101,7 +101,7 @@ def synthesize(
     _check_failures(content, settings.max_failed_share, state / "quarantine.json")
 
 
-def plan_work(settings: Synthesis, passages: list[Passage], shard: int) -> Work:
+def plan_work(settings: Synthesis, passages: list[Passage], shard: int) -> ShardWork:
     """A shard's passages with the kinds that are asked of each, in order.
 
     Which passages a kind is asked of is settled over all shards together, so that it does not depend on their number.
@@ -117,7 +117,7 @@ def plan_work(settings: Synthesis, passages: list[Passage], shard: int) -> Work:
     tasks = [(passage, kind) for passage in mine for kind, ids in asked.items() if passage.id in ids]
     here = Counter(kind for _, kind in tasks)
     totals = {kind: len(ids) for kind, ids in asked.items()}
-    return Work(tasks, Forecast(totals, here, share_of_corpus=len(chosen) / len(fit)))
+    return ShardWork(tasks, Forecast(totals, here, share_of_corpus=len(chosen) / len(fit)))
 
 
 def _take_published(settings: Synthesis, shard: int, pairs: Path, rejected: Path, summary: Path) -> None:
@@ -128,8 +128,8 @@ def _take_published(settings: Synthesis, shard: int, pairs: Path, rejected: Path
     write_json(summary, {"published": settings.published, "passages": len({pair.document_id for pair in ready})})
 
 
-def _run(settings: Synthesis, seed: int, work: Work, engine: TextEngine, state: Path) -> loop.Work:
-    plan = Plan(
+def _run(settings: Synthesis, seed: int, work: ShardWork, engine: TextEngine, state: Path) -> loop.Work:
+    plan = TaskPlan(
         tuple(settings.question_sources),
         settings.max_rounds,
         settings.questions_per_round,

@@ -26,7 +26,7 @@ ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
-class Plan:
+class TaskPlan:
     """What is asked of every passage; see the settings of synthesis."""
 
     sources: tuple[Source, ...]
@@ -40,7 +40,7 @@ class Quarantine(Exception):
     """A passage cannot be worked on; the message says why."""
 
 
-def steps(passage: Passage, kind: Kind, plan: Plan) -> Steps:
+def steps(passage: Passage, kind: Kind, plan: TaskPlan) -> Steps:
     """The work of one kind on one passage; a failure ends it with what was accepted before."""
     outcome = Outcome(passage, kind, prompts.version(*_prompts(kind, plan)))
     try:
@@ -55,14 +55,14 @@ def steps(passage: Passage, kind: Kind, plan: Plan) -> Steps:
     return outcome
 
 
-def _prompts(kind: Kind, plan: Plan) -> tuple[str, ...]:
+def _prompts(kind: Kind, plan: TaskPlan) -> tuple[str, ...]:
     if kind != "simple":
         return requests.USED[kind]
     asked = requests.USED["simple"] if "model" in plan.sources else ()
     return asked + (requests.USED["facts"] if "facts" in plan.sources else ())
 
 
-def _asked(outcome: Outcome, plan: Plan) -> Part:
+def _asked(outcome: Outcome, plan: TaskPlan) -> Part:
     """The paper's way: the model asks and answers."""
     document, title, kind = outcome.passage.document, outcome.passage.title, outcome.kind
     for round in range(1, plan.max_rounds + 1):
@@ -84,7 +84,7 @@ def _asked(outcome: Outcome, plan: Plan) -> Part:
         yield from _keep(outcome, plan, answered, round=round, source="model")
 
 
-def _questions(outcome: Outcome, plan: Plan, round: int) -> Generator[list[Request], list[Reply], list[str]]:
+def _questions(outcome: Outcome, plan: TaskPlan, round: int) -> Generator[list[Request], list[Reply], list[str]]:
     document, kind, number = outcome.passage.document, outcome.kind, plan.questions_per_round
     text = ""
     for attempt in range(ATTEMPTS):
@@ -103,7 +103,7 @@ def _questions(outcome: Outcome, plan: Plan, round: int) -> Generator[list[Reque
     raise Quarantine(f"no JSON with questions in {ATTEMPTS} replies; the last began {text[:60]!r}")
 
 
-def _from_facts(outcome: Outcome, plan: Plan) -> Part:
+def _from_facts(outcome: Outcome, plan: TaskPlan) -> Part:
     """Our way for small models: the answer is a span found by form, the model or a template asks for it."""
     title, number = outcome.passage.title, plan.questions_per_round
     facts = find_facts(title, outcome.passage.text)
@@ -142,7 +142,7 @@ def _from_templates(outcome: Outcome, made: list[tuple[str, Fact]], round: int) 
             outcome.accept(question, fact.answer, round=round, source="templates")
 
 
-def _keep(outcome: Outcome, plan: Plan, pairs: list[tuple[str, str]], *, round: int, source: Source) -> Part:
+def _keep(outcome: Outcome, plan: TaskPlan, pairs: list[tuple[str, str]], *, round: int, source: Source) -> Part:
     """Accepts the pairs that pass all checks and, if wanted, the model's judgement."""
     document, title = outcome.passage.document, outcome.passage.title
     good: list[tuple[str, str]] = []
@@ -166,7 +166,7 @@ def _keep(outcome: Outcome, plan: Plan, pairs: list[tuple[str, str]], *, round: 
             outcome.reject(question, answer, reason, round=round, source=source)
 
 
-def _paraphrase(outcome: Outcome, plan: Plan) -> Part:
+def _paraphrase(outcome: Outcome, plan: TaskPlan) -> Part:
     passage = outcome.passage
     for round in range(1, plan.max_rounds + 1):
         outcome.rounds = round

@@ -1,48 +1,26 @@
 """The three stages: from settings and records to a checkpoint folder."""
 
-import hashlib
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import torch
-
-from clara import lease
 from clara.config.rules import Pretrain, TrainJoint, TuneInstructions
-from clara.environment import hashes, write_provenance
 from clara.errors import ConfigError, DataError
 from clara.model import backbone as backbones
 from clara.model import checkpoint
 from clara.model.adapters import COMPRESSOR, GENERATOR
+from clara.model.backbone_card import read_backbone_card
 from clara.model.clara import ClaraModel, Shape
 from clara.model.store import MemoryStore
 from clara.records import Pair, Question
-from clara.training.example_file import FOLDER, ExampleFile, drop, on_disk, whole
-from clara.training.examples import (
-    Example,
-    hold_out,
-    instruction_examples,
-    joint_examples,
-    narrowed,
-    pretraining_examples,
-    tokenized,
-)
+from clara.training.examples import Example, instruction_examples, joint_examples, narrowed, pretraining_examples
 from clara.training.joint import JointObjective, RankingObjective
-from clara.training.loop import train
 from clara.training.objectives import CompressionObjective, Objective
 from clara.training.prefetch import AheadStore
-from clara.training.processes import await_main, join_launch, wait_for_all
 from clara.training.rows import chosen_rows, distinct
-from clara.training.runlog import write_history
-from clara.training.sampling import Sampler
-
-NO_FLOAT16 = (
-    "{}, but trainings need bfloat16 or float32: they do not scale the loss, and small gradients become 0 in float16; "
-    "set backbone.dtype to bfloat16"
-)
+from clara.training.stage_run import run_stage
 
 
 def pretrain(
@@ -208,97 +186,8 @@ def train_joint(
     )
 
 
-def run_stage(
-    stage: str,
-    model: ClaraModel,
-    objective: Objective,
-    learns: list[str],
-    make: Callable[[], Iterable[Example]],
-    plan: Any,
-    settings: Any,
-    *,
-    state: Path,
-    card: Path,
-    inputs: list[Path],
-    parent: str | None,
-    together: int = 1,
-    read: Literal["documents", "question"] = "documents",
-    fetch: Callable[[Sequence[Example]], None] | None = None,
-    weigh: Callable[[], None] | None = None,
-) -> None:
-    """Trains what `learns` names by `plan` and writes the checkpoint: what every stage ends with.
-
-    The main process alone makes the examples, and weighs tokens by `weigh` where there is one; the others wait, and
-    read what it left. When the checkpoint is written, the examples are deleted.
-    """
-    if plan.gradient_checkpointing:
-        if model.backbone.compiled:
-            raise ConfigError(
-                f"backbone.compile and {stage}.optimization.gradient_checkpointing are both true, but a compiled body "
-                "cannot take up the adapter that a layer is recomputed with; set one of them to false"
-            )
-        model.checkpoint_layers()
-    if plan.steps and model.backbone.dtype == torch.float16:
-        raise ConfigError(NO_FLOAT16.format(f"{stage} computes in float16"))
-    launch = join_launch()
-    with lease.held(state) if launch.is_main_process else nullcontext():
-        identity = _identity(settings, model.shape, inputs)
-        folder = state / f"{FOLDER}{identity[:16]}"
-        if launch.is_main_process:
-            on_disk(folder, tokenized(make(), model.tokens, read=read), salience=partial(_weighed, model, weigh))
-        else:
-            await_main(partial(whole, folder), launch, beat=state / lease.FILE)
-        examples = ExampleFile(folder)
-        if examples.salience is not None and model.salience is not None:
-            model.salience.copy_(examples.salience)
-        for example in examples:  # before the first step, not at the step that draws the longest
-            length = len(example.prompt) + len(example.target)
-            model.backbone.require_room(length, f"the prompt of {example.key} with its target")
-        training, validation = hold_out(examples, count=plan.validation_examples, seed=settings.seed)
-        rows = train(
-            model,
-            objective,
-            learns=learns,
-            sampler=Sampler(
-                examples.chosen(training), batch_size=plan.batch_size, seed=settings.seed, together=together
-            ),
-            validation=list(examples.chosen(validation)),
-            plan=plan,
-            seed=settings.seed,
-            state_folder=state,
-            identity=identity,
-            label=f"{stage} {card.parent.name}",
-            fetch=fetch,
-        )
-        del examples  # and the maps of its files
-        if launch.is_main_process:
-            written = card.parent
-            write_history(written / "history.jsonl", rows)
-            checkpoint.save(written, model, stage=stage, learned=learns, parent=parent, card_name=card.name)
-            made = [card, written / "history.jsonl"]
-            write_provenance(written, settings.model_dump(), seed=settings.seed, inputs=inputs, outputs=made)
-        wait_for_all(launch)  # nobody reads the examples any more
-        if launch.is_main_process:
-            drop(state)
-        wait_for_all(launch)  # whoever returns from here finds the checkpoint, and no examples
-
-
-def _weighed(model: ClaraModel, weigh: Callable[[], None] | None) -> torch.Tensor | None:
-    """The weights of tokens by `weigh`; None where there is nothing to weigh by."""
-    if weigh is None:
-        return None
-    weigh()
-    return model.salience
-
-
-def _identity(settings: Any, shape: Shape, inputs: list[Path]) -> str:
-    """SHA-256 over all that a run depends on besides the code."""
-    parts = [settings.model_dump_json(), repr(shape), *hashes(inputs).values()]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
 def _backbone(card: Path, settings: Any) -> backbones.LoadedBackbone:
-    return backbones.load(backbones.read_card(card), **settings.backbone.loading())
+    return backbones.load(read_backbone_card(card), **settings.backbone.loading())
 
 
 def _require_distinct(questions: Sequence[Question]) -> None:

@@ -9,11 +9,12 @@ from clara.config.rules import TuneTextRag
 from clara.config.training import Optimization
 from clara.model import backbone as backbones
 from clara.model.adapters import GENERATOR
+from clara.model.backbone_card import read_backbone_card
 from clara.model.clara import ClaraModel, Shape
 from clara.records import Question
 from clara.training.examples import instruction_examples
 from clara.training.objectives import TextObjective
-from clara.training.stages import run_stage
+from clara.training.stage_run import run_stage
 
 
 def tune_text_rag(
@@ -31,7 +32,7 @@ def tune_text_rag(
     as many examples are seen as instruction tuning and joint training see together (`budget`).
     """
     instruction, lora = settings.instruction, settings.lora
-    loaded = backbones.load(backbones.read_card(backbone), **settings.backbone.loading())
+    loaded = backbones.load(read_backbone_card(backbone), **settings.backbone.loading())
     shape = Shape(1, 1, "plain", lora.rank, lora.alpha, lora.dropout)  # no document is ever compressed
     model = ClaraModel(loaded, shape, seed=settings.seed)
     examples = partial(

@@ -15,7 +15,8 @@ from clara.bench import measure, works
 from clara.bench.works import Bench
 from clara.evaluation.answering import Pool, Task, predictions
 from clara.model import random_backbone
-from clara.model.backbone import BackboneCard, LoadedBackbone
+from clara.model.backbone import LoadedBackbone
+from clara.model.backbone_card import BackboneCard
 from clara.model.checkpoint import CheckpointCard, LoadedCheckpoint
 from clara.model.clara import ClaraModel, Shape
 from clara.model.compression import build_store

@@ -12,7 +12,7 @@ import torch
 from clara.config.evaluation import Generation
 from clara.errors import ConfigError
 from clara.evaluation import writers
-from clara.model import backbone, checkpoint, vllm_door, vllm_writer
+from clara.model import backbone, backbone_folder, checkpoint, vllm_door, vllm_writer
 from clara.model.backbone import LoadedBackbone
 from clara.model.clara import ClaraModel
 from tests import tiny
@@ -52,7 +52,7 @@ def louder(family: str, folder: Path) -> LoadedBackbone:
     card = folder / f"{family}-backbone" / "card.json"
     source = str(folder / f"{family}-weights")
     return backbone.load(
-        backbone.prepare(source, card, seed=0, revision=None, trust_remote_code=False), dtype="float32"
+        backbone_folder.prepare(source, card, seed=0, revision=None, trust_remote_code=False), dtype="float32"
     )
 
 

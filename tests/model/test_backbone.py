@@ -15,7 +15,9 @@ from clara.errors import CheckpointError, ConfigError, DataError, ResourceError
 from clara.files import sha256_file, write_json
 from clara.model import backbone, random_backbone
 from clara.model.adapters import COMPRESSOR, GENERATOR
-from clara.model.backbone import LoadedBackbone, prepare, read_card
+from clara.model.backbone import LoadedBackbone
+from clara.model.backbone_card import BackboneCard, read_backbone_card, require_unharmed
+from clara.model.backbone_folder import prepare
 from clara.model.clara import ClaraModel
 from clara.model.generator import generate
 from clara.training.objectives import CompressionObjective, Totals
@@ -80,7 +82,7 @@ def test_heads_that_scale_or_cap_their_logits_are_followed(family: str, sizes: d
     model = automatic.from_config(config).eval()
     for parameter in model.parameters():
         parameter.data *= 5  # large enough that a cap bites
-    loaded = LoadedBackbone(model, None, 2, backbone.BackboneCard(Path(), Path(), "", "", ""))
+    loaded = LoadedBackbone(model, None, 2, BackboneCard(Path(), Path(), "", "", ""))
     ids = torch.tensor([[5, 6, 7]])
     with torch.no_grad():
         torch.testing.assert_close(loaded.logits(loaded.body(ids).last_hidden_state[0]), model(ids).logits[0])
@@ -179,12 +181,12 @@ def test_cards_of_another_kind_and_lost_files_are_refused(tmp_path: Path) -> Non
     card = tiny.prepare("llama", tmp_path)
     (card.folder / "model.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"has lost model\.safetensors"):
-        read_card(card.path)
+        read_backbone_card(card.path)
     (tmp_path / "odd.json").write_text("[1]")
     with pytest.raises(CheckpointError, match="is no backbone card"):
-        read_card(tmp_path / "odd.json")
+        read_backbone_card(tmp_path / "odd.json")
     with pytest.raises(DataError, match="does not exist"):
-        read_card(tmp_path / "none.json")
+        read_backbone_card(tmp_path / "none.json")
 
 
 @pytest.mark.parametrize(
@@ -192,7 +194,7 @@ def test_cards_of_another_kind_and_lost_files_are_refused(tmp_path: Path) -> Non
 )
 def test_a_backbone_whose_files_changed_is_refused_where_steps_load_it(name: str, tmp_path: Path) -> None:
     card = tiny.prepare("llama", tmp_path)
-    backbone.require_unharmed(card)
+    require_unharmed(card)
     content = bytearray((card.folder / name).read_bytes())
     content[len(content) // 2] ^= 1
     (card.folder / name).write_bytes(content)
@@ -205,11 +207,11 @@ def test_a_card_that_is_not_as_its_record_says_is_refused_too(tmp_path: Path) ->
     record = {"command": ["prepare_backbone.py"], "inputs": {}, "outputs": {card.path.name: sha256_file(card.path)}}
     before, seconds = card.path.read_bytes(), card.path.stat().st_mtime
     write_json(card.path.parent / "provenance" / "card.json", record)
-    backbone.require_unharmed(card)
+    require_unharmed(card)
     card.path.write_bytes(before.replace(b"random:", b"randon:"))  # of no use to the steps that load it
     os.utime(card.path, (seconds, seconds))
     with pytest.raises(CheckpointError, match=r"delete .*card\.json and run prepare_backbone again"):
-        backbone.require_unharmed(card)
+        require_unharmed(card)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])

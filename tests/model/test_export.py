@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 from clara.config.model import RANDOM_FAMILIES
 from clara.errors import CheckpointError, ConfigError, ResourceError
 from clara.files import read_json
-from clara.model import backbone, checkpoint
+from clara.model import backbone, backbone_folder, checkpoint
 from clara.model import export as exporting
 from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
 from clara.model.backbone import LoadedBackbone
@@ -85,7 +85,7 @@ def test_a_merged_compressor_and_its_own_rows_give_the_memories(
 def test_an_exported_model_is_a_backbone_with_its_template_and_ends_its_turns(model: Any, tmp_path: Path) -> None:
     model.eval()
     export(tiny.save(model, tmp_path / "checkpoint"), GENERATOR, tmp_path / "plain")
-    card = backbone.prepare(
+    card = backbone_folder.prepare(
         str(tmp_path / "plain"), tmp_path / "card.json", seed=0, revision=None, trust_remote_code=False
     )
     again = backbone.load(card, dtype="float32")

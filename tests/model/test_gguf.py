@@ -10,7 +10,7 @@ import pytest
 import torch
 from gguf import GGUFWriter
 
-from clara.model import backbone
+from clara.model import backbone, backbone_folder
 from clara.model.adapters import COMPRESSOR, GENERATOR
 from clara.model.backbone import LoadedBackbone
 from clara.model.export import export
@@ -77,7 +77,7 @@ def _add_tokenizer(writer: Any, tokenizer: Any) -> None:
 def converted(backbones: Callable[[str], LoadedBackbone], tmp_path_factory: pytest.TempPathFactory) -> LoadedBackbone:
     folder = tmp_path_factory.mktemp("gguf")
     file = write_gguf(backbones("llama"), folder / "tiny.gguf")
-    card = backbone.prepare(str(file), folder / "card.json", seed=0, revision=None, trust_remote_code=False)
+    card = backbone_folder.prepare(str(file), folder / "card.json", seed=0, revision=None, trust_remote_code=False)
     return backbone.load(card, dtype="float32")
 
 

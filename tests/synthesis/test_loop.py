@@ -18,9 +18,9 @@ from clara.synthesis.engine import Message, Reply, Request, Sampling
 from clara.synthesis.engine_scripted import ScriptedEngine
 from clara.synthesis.requests import Drawing
 from clara.synthesis.rows import Outcome
-from clara.synthesis.tasks import Plan, Steps, steps
+from clara.synthesis.tasks import Steps, TaskPlan, steps
 
-PLAN = Plan(("model",), 2, 2, True, Drawing(0.7, 0.95, 64, 1))
+PLAN = TaskPlan(("model",), 2, 2, True, Drawing(0.7, 0.95, 64, 1))
 HERE = Path(__file__).parent
 
 

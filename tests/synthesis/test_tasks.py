@@ -14,9 +14,9 @@ from clara.synthesis.engine import Reply, Request, failure
 from clara.synthesis.engine_scripted import ScriptedEngine
 from clara.synthesis.requests import Drawing
 from clara.synthesis.rows import Outcome
-from clara.synthesis.tasks import ATTEMPTS, Plan, steps
+from clara.synthesis.tasks import ATTEMPTS, TaskPlan, steps
 
-PLAN = Plan(("model",), 3, 2, True, Drawing(0.7, 0.95, 64, 1))
+PLAN = TaskPlan(("model",), 3, 2, True, Drawing(0.7, 0.95, 64, 1))
 Script = Callable[[Request], str | Reply]
 
 
@@ -49,7 +49,7 @@ def script(**replies: str | list[str]) -> Script:
 
 @pytest.fixture
 def run(tmp_path: Path, town: Passage) -> Callable[..., tuple[Outcome, list[str]]]:
-    def run_one(kind: str, told: Script, plan: Plan = PLAN) -> tuple[Outcome, list[str]]:
+    def run_one(kind: str, told: Script, plan: TaskPlan = PLAN) -> tuple[Outcome, list[str]]:
         engine = ScriptedEngine(told)
         cache = ReplyCache(tmp_path)
         outcome = loop.run([steps(town, kind, plan)], engine, cache).outcomes[0]  # type: ignore[arg-type]

@@ -15,8 +15,8 @@ from clara.model.generator import TargetLosses
 from clara.model.topk import gumbel_noise, top_k
 from clara.training import optim
 from clara.training.joint import NOISE, RankingObjective, ScoredPools
-from clara.training.loop import optimizer_step
 from clara.training.objectives import Totals
+from clara.training.step import optimizer_step
 from tests import tiny
 from tests.training.test_objectives import Memories, joint, who_learned
 

@@ -14,11 +14,13 @@ from clara.config.training import Optimization
 from clara.errors import ConfigError, DataError, ResourceError
 from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
 from clara.model.clara import ClaraModel
-from clara.training import loop, optim, state
+from clara.training import optim, state
 from clara.training.examples import Example, instruction_examples
-from clara.training.loop import optimizer_step, train
+from clara.training.loop import train
 from clara.training.objectives import CompressionObjective, Objective, Outcome, Totals
 from clara.training.sampling import Sampler
+from clara.training.step import optimizer_step
+from clara.training.stopping import stop_requested
 from tests import tiny
 from tests.training.test_objectives import joint
 
@@ -264,7 +266,7 @@ def test_the_launchers_end_of_a_process_that_lost_another_does_not_cut_its_sente
 
     before = signal.signal(signal.SIGTERM, end)
     try:
-        with pytest.raises(ResourceError), loop._stop_requested(launched=launched):
+        with pytest.raises(ResourceError), stop_requested(launched=launched):
             lose()
         if launched:
             terminate()  # passes by

@@ -9,12 +9,15 @@ import pytest
 import torch
 from accelerate import Accelerator
 
+from clara.errors import DataError
 from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
 from clara.model.clara import ClaraModel
-from clara.training import loop, optim
+from clara.training import optim
 from clara.training.examples import instruction_examples
+from clara.training.finite import GradientWatch
 from clara.training.joint import JointObjective, RankingObjective
 from clara.training.objectives import CompressionObjective, Objective, TextObjective
+from clara.training.step import optimizer_step
 from tests import tiny
 
 
@@ -43,7 +46,7 @@ def test_a_step_reads_nothing_from_the_device(
     kind: str, form: str, make_model: Callable[..., ClaraModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outcome = step(make_model(form=form, dropout=0.1), kind, monkeypatch)
-    watch = loop._Watch()
+    watch = GradientWatch()
     watch.see(1, [], outcome["grad_norm"])
     with pytest.raises(RuntimeError, match="meta"):
         watch.check()  # this is where it waits
@@ -74,7 +77,7 @@ def step(model: ClaraModel, kind: str, monkeypatch: pytest.MonkeyPatch, **plan: 
     learns = {"compression": [COMPRESSOR, GENERATOR], "ranking": [QUERY_REASONER], "text": [GENERATOR]}
     parameters = model.set_learning(learns.get(kind, [QUERY_REASONER, GENERATOR]))
     optimizer = optim.build(parameters, learning_rate=1e-3, weight_decay=0.0)
-    outcome = loop.optimizer_step(
+    outcome = optimizer_step(
         model, objective(model, kind), examples, optimizer, parameters, 1, tiny.plan(**plan), 5, Accelerator(cpu=True)
     )
     assert {value.device.type for value in outcome.values()} == {"meta"}
@@ -84,9 +87,9 @@ def step(model: ClaraModel, kind: str, monkeypatch: pytest.MonkeyPatch, **plan: 
 def test_a_fault_between_two_logged_steps_is_named_with_its_step(
     make_model: Callable[..., ClaraModel], tmp_path: Path
 ) -> None:
-    watch = loop._Watch()
+    watch = GradientWatch()
     examples = tiny.pair_examples(make_model())
     for step, norm in enumerate([1.0, float("nan"), float("inf"), 2.0], start=1):
         watch.see(step, examples[step : step + 1], torch.tensor(norm))
-    with pytest.raises(loop.DataError, match=f"step 2: the gradient is not finite; its examples are {examples[2].key}"):
+    with pytest.raises(DataError, match=f"step 2: the gradient is not finite; its examples are {examples[2].key}"):
         watch.check()

@@ -15,7 +15,7 @@ from clara.model import checkpoint
 from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
 from clara.model.clara import ClaraModel
 from clara.records import Pair, Question
-from clara.training import stages
+from clara.training import stage_run, stages
 from clara.training.joint import JointObjective
 from clara.training.objectives import CompressionObjective
 from tests import tiny
@@ -191,7 +191,7 @@ def handed_over(monkeypatch: pytest.MonkeyPatch, stage: Callable[[], object]) ->
         found.update(options, objective=objective, model=model)
         raise InterruptedError
 
-    monkeypatch.setattr(stages, "train", train)
+    monkeypatch.setattr(stage_run, "train", train)
     with pytest.raises(InterruptedError):
         stage()
     return found
@@ -239,14 +239,14 @@ def test_no_row_is_held_while_pretraining_learns(
     model: ClaraModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pairs, left = Counted(tiny.pairs()), list[int]()
-    stages_train = stages.train
+    stages_train = stage_run.train
 
     def train(*given: Any, **options: Any) -> Any:
         gc.collect()
         left.append(len(pairs.alive))
         return stages_train(*given, **options)
 
-    monkeypatch.setattr(stages, "train", train)
+    monkeypatch.setattr(stage_run, "train", train)
     for qa_target in ("list", "answer"):
         pretrain(model.backbone.card.path, tmp_path / qa_target, pairs=pairs, qa_target=qa_target)
     assert left == [0, 0]
@@ -264,7 +264,7 @@ def test_a_process_that_is_not_the_main_one_reads_no_rows_and_takes_over_what_th
     backbone = model.backbone.card.path
     first = handed_over(monkeypatch, lambda: pretrain(backbone, tmp_path))
     assert list((tmp_path / "state").glob("examples-*"))  # an interrupted run finds them
-    monkeypatch.setattr(stages, "join_launch", Second)
+    monkeypatch.setattr(stage_run, "join_launch", Second)
     second = handed_over(monkeypatch, lambda: pretrain(backbone, tmp_path, pairs=never()))
     assert second["validation"] == first["validation"]
     assert torch.equal(second["model"].salience, first["model"].salience)

@@ -17,6 +17,7 @@ from clara import program
 from clara.errors import ConfigError
 from clara.model import backbone
 from clara.model.backbone import LoadedBackbone
+from clara.model.backbone_card import read_backbone_card
 from clara.model.clara import ClaraModel
 from clara.training import state
 from clara.training.processes import join_launch
@@ -65,7 +66,7 @@ def again(folder: Path) -> None:
 
 
 def begin(folder: Path) -> tuple[Accelerator, LoadedBackbone]:
-    return join_launch(), backbone.load(backbone.read_card(folder / "backbone" / "card.json"), dtype="float32")
+    return join_launch(), backbone.load(read_backbone_card(folder / "backbone" / "card.json"), dtype="float32")
 
 
 def save(model: ClaraModel, path: Path, accelerator: Accelerator) -> None:

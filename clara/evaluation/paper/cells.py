@@ -9,7 +9,7 @@ from clara.evaluation.paper.values import PaperValue, Place
 from clara.evaluation.ratios import Effective
 
 
-class Cell(NamedTuple):
+class PaperCell(NamedTuple):
     """A number of ours beside the paper's; either may be missing."""
 
     place: Place
@@ -45,7 +45,7 @@ class Line(NamedTuple):
     label: str
     system: str
     """Empty for a peer that is not run here."""
-    cells: dict[tuple[str, str, str], Cell]
+    cells: dict[tuple[str, str, str], PaperCell]
     """(setting, benchmark, metric) → cell."""
 
     @property

@@ -6,10 +6,10 @@ from typing import Any
 from clara.config import merge
 from clara.config.measurements import is_papers_encoder, is_papers_spacy
 from clara.evaluation.labels import RELEASED, system_label
-from clara.evaluation.paper.cells import Cell, Filled, Line
+from clara.evaluation.paper.cells import Filled, Line, PaperCell
 from clara.evaluation.paper.commands import GAPS, Run, command_for, obstacle, pools_for, stated_by
 from clara.evaluation.paper.measured import Found, spread
-from clara.evaluation.paper.specs import SOURCES, Row, Table
+from clara.evaluation.paper.specs import SOURCES, RowSpec, Table
 from clara.evaluation.paper.values import Place, Values
 
 
@@ -40,12 +40,12 @@ def fill(
             holder = row.held_by or equal.get(lines[-1].system, lines[-1].system)
             files.append(holder.format(ratio=ratio or run.ratios[0]))
     for system in sorted(name for name in ours if table.released and name.startswith(RELEASED)):
-        lines.append(_line(table, Row(label=system_label(system), system=system), 0, values, measured, equal))
+        lines.append(_line(table, RowSpec(label=system_label(system), system=system), 0, values, measured, equal))
         files.append(system)
     return _with_commands(Filled(table, run, backbone, lines), files)
 
 
-def _line(table: Table, row: Row, ratio: int, values: Values, measured: Found, equal: Mapping[str, str]) -> Line:
+def _line(table: Table, row: RowSpec, ratio: int, values: Values, measured: Found, equal: Mapping[str, str]) -> Line:
     system = (row.system or "").format(ratio=ratio)
     name = row.value_name.format(ratio=ratio)
     cells = {}
@@ -58,7 +58,7 @@ def _line(table: Table, row: Row, ratio: int, values: Values, measured: Found, e
                     measured.get(place._replace(metric=counted)) if system else None
                     for counted in (metric, f"{metric}_first")
                 )
-                cells[setting, benchmark, metric] = Cell(place, ours, paper, first=first)
+                cells[setting, benchmark, metric] = PaperCell(place, ours, paper, first=first)
     label = row.label.format(ratio=ratio)
     if system in equal:
         label += f" (the settings of {equal[system].rpartition('-')[2]})"

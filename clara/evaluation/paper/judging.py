@@ -6,14 +6,14 @@ from typing import Literal, NamedTuple
 from clara.evaluation.bootstrap import Estimate
 from clara.evaluation.labels import benchmark_label
 from clara.evaluation.paper.claims import Claim
-from clara.evaluation.paper.measuring import Measured, SystemScores, measure
+from clara.evaluation.paper.measuring import Difference, SystemScores, measure
 from clara.evaluation.paper.values import Place, Values
 from clara.evaluation.scoring import AVERAGE, Resampling
 
 Verdict = Literal["holds", "fails", "undecided", "not run"]
 
 
-class Finding(NamedTuple):
+class JudgedClaim(NamedTuple):
     """A claim and what a run says of it."""
 
     claim: Claim
@@ -21,7 +21,7 @@ class Finding(NamedTuple):
     """The systems compared; empty where none of them was run."""
     needed: list[str]
     """The systems that it speaks of; empty where the run's settings make both the same."""
-    measured: Measured | None
+    measured: Difference | None
     """None where it was not run."""
     paper: float | None
     """The same difference of the paper's own numbers, in points; None where it prints none."""
@@ -63,7 +63,7 @@ def judge(
     resampling: Resampling,
     equal: Mapping[str, str] | None = None,
     seeds: Sequence[int] = (),
-) -> list[Finding]:
+) -> list[JudgedClaim]:
     """Every claim with its measured difference.
 
     Args:
@@ -95,7 +95,7 @@ def judge(
         )
         paper, paper_at = _paper_difference(claim, list(asked), values.get(claim.values or "", {}))
         needed = list(dict.fromkeys(name for names in differ.values() for name in names))
-        findings.append(Finding(claim, compared, needed, measured, paper, paper_at))
+        findings.append(JudgedClaim(claim, compared, needed, measured, paper, paper_at))
     return findings
 
 

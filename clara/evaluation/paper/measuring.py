@@ -19,7 +19,7 @@ SystemScores = Mapping[tuple[str, str, str], QuestionScores]
 _PERCENT = 100.0
 
 
-class Measured(NamedTuple):
+class Difference(NamedTuple):
     """`first` minus `second`, in points."""
 
     estimate: Estimate
@@ -40,7 +40,7 @@ def measure(
     seeds: Sequence[int],
     resampling: Resampling,
     equal: Mapping[str, str],
-) -> Measured:
+) -> Difference:
     """Each question's mean over ratios and seeds, compared by a paired bootstrap that knows how the seeds scatter.
 
     Args:
@@ -76,7 +76,7 @@ def measure(
         generator=generator_for(resampling.seed, claim.name),
         of_trainings=[value / _PERCENT for value in by_seed.values()],
     )
-    return Measured(
+    return Difference(
         Estimate(_PERCENT * share.value, _PERCENT * share.low, _PERCENT * share.high, share.n),
         {
             name: _PERCENT * sum(first[name][id_] - second[name][id_] for id_ in first[name]) / len(first[name])

@@ -9,7 +9,7 @@ from typing import Any
 
 from clara.evaluation.comparisons import by_metric
 from clara.evaluation.paper.commands import Run, command_for, obstacle, pools_for
-from clara.evaluation.paper.judging import Finding, Verdict
+from clara.evaluation.paper.judging import JudgedClaim, Verdict
 from clara.evaluation.paper.measuring import SystemScores
 from clara.evaluation.paper.writing import BACKBONES
 from clara.evaluation.scoring import check
@@ -47,7 +47,7 @@ def read_question_scores(files: Iterable[Path], recall_cuts: Sequence[int]) -> S
 
 
 def as_json(
-    findings: Sequence[Finding], *, run: Run, backbone: str, confidence: float, departures: str = ""
+    findings: Sequence[JudgedClaim], *, run: Run, backbone: str, confidence: float, departures: str = ""
 ) -> dict[str, Any]:
     """The content of `scorecard.json`; `departures` says where the run's base is not the paper's."""
     counts = Counter(finding.verdict for finding in findings)
@@ -62,18 +62,18 @@ def as_json(
     }
 
 
-def _completing(findings: Sequence[Finding], run: Run) -> str:
+def _completing(findings: Sequence[JudgedClaim], run: Run) -> str:
     """The command that makes all that was not run and can be, and the scorecard with it; empty where nothing can."""
     makeable = [found for found in findings if _wanted(found) and not _obstacle(found, run)]
     return _command_for(makeable, run) if makeable else ""
 
 
-def _wanted(finding: Finding) -> list[str]:
+def _wanted(finding: JudgedClaim) -> list[str]:
     """The systems that a claim lacks: both where it was not run, else those under further seeds."""
     return finding.needed if finding.measured is None else finding.measured.lacking
 
 
-def _command_for(findings: Sequence[Finding], run: Run) -> str:
+def _command_for(findings: Sequence[JudgedClaim], run: Run) -> str:
     """What makes both cells of each, at the run's ratios or the least that the claim allows, and the scorecard."""
     settings: dict[str, Any] = {}
     for finding in findings:
@@ -83,12 +83,12 @@ def _command_for(findings: Sequence[Finding], run: Run) -> str:
     return command_for([*targets, f"results/{run.name}/paper/scorecard.csv"], run.name, settings=settings)
 
 
-def _obstacle(finding: Finding, run: Run) -> str:
+def _obstacle(finding: JudgedClaim, run: Run) -> str:
     """Why nothing makes one of the claim's cells; empty where a command does."""
     return next(filter(None, (obstacle(name, run) for name in _wanted(finding))), "")
 
 
-def _row(finding: Finding, run: Run) -> dict[str, Any]:
+def _row(finding: JudgedClaim, run: Run) -> dict[str, Any]:
     claim, estimate, measured = finding.claim, finding.estimate, finding.measured
     by_seed = measured.by_seed if measured else {}
     return {

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from clara.errors import DataError
-from clara.evaluation.paper.cells import Cell, Filled, Line
+from clara.evaluation.paper.cells import Filled, Line, PaperCell
 from clara.evaluation.paper.commands import Run
 from clara.evaluation.paper.measured import Measured
 from clara.evaluation.paper.specs import Table, read_table
@@ -114,7 +114,7 @@ def _read(path: Path, table: Table, scorecard: Scorecard) -> Filled:
     return Filled(table, Run(scorecard.run, []), scorecard.backbone, list(lines.values()))
 
 
-def _cell(row: Mapping[str, str]) -> Cell:
+def _cell(row: Mapping[str, str]) -> PaperCell:
     def number(name: str) -> float | None:
         return float(row[name]) if row[name] else None
 
@@ -125,7 +125,7 @@ def _cell(row: Mapping[str, str]) -> Cell:
     paper = number("paper")
     place = Place(row["system"], row["setting"], row["benchmark"], row["metric"])
     papers = None if paper is None else PaperValue(paper, row["note"])
-    return Cell(place, ours, papers, row["command"], likened)
+    return PaperCell(place, ours, papers, row["command"], likened)
 
 
 def _complete(table: Table, line: Line) -> None:
@@ -134,4 +134,4 @@ def _complete(table: Table, line: Line) -> None:
         for benchmark in table.benchmarks:
             for metric in table.metrics:
                 place = Place(line.system, setting, benchmark, metric)
-                line.cells.setdefault((setting, benchmark, metric), Cell(place, None, None))
+                line.cells.setdefault((setting, benchmark, metric), PaperCell(place, None, None))

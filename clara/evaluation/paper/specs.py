@@ -32,7 +32,7 @@ def chosen(ratios: Iterable[int], at: Sequence[int]) -> list[int]:
     return [ratio for ratio in ratios if ratio in at] or ratios
 
 
-class Row(Strict):
+class RowSpec(Strict):
     """A system, or with `{ratio}` in its name one at every ratio."""
 
     label: Text
@@ -47,7 +47,7 @@ class Row(Strict):
     """Ratios of the paper's row, where they are others than the table's."""
 
     @model_validator(mode="after")
-    def _names_something(self) -> "Row":
+    def _names_something(self) -> "RowSpec":
         if self.system is None and self.paper is None:
             raise ValueError("should name `system`, `paper` or both")
         return self
@@ -107,7 +107,7 @@ class Table(Strict):
     """Metrics that are shown where the run has them, and asked for nowhere."""
     at: At = Field(default_factory=list)
     """Ratios of the paper's table; empty: as many as the run has."""
-    rows: list[Row] = Field(min_length=1)
+    rows: list[RowSpec] = Field(min_length=1)
     released: bool = False
     """Whether checkpoints of the released code stand below its rows, each that the run answers by."""
     note: Text | None = None
@@ -144,7 +144,7 @@ class Table(Strict):
         """Where it is from, as a sentence's beginning."""
         return f"{self.place} of the paper" if self.table.startswith("table_") else self.place
 
-    def ratios_asked(self, row: Row, ratios: Iterable[int]) -> list[int]:
+    def ratios_asked(self, row: RowSpec, ratios: Iterable[int]) -> list[int]:
         """The ratios at which a run that has these is asked for a row."""
         return chosen(ratios, row.at or self.at)
 
@@ -158,7 +158,7 @@ class Table(Strict):
         ratios = [*ratios]
         return self._spelled((row, self.ratios_asked(row, ratios)) for row in self.rows)
 
-    def _spelled(self, rows: Iterable[tuple[Row, list[int]]]) -> list[str]:
+    def _spelled(self, rows: Iterable[tuple[RowSpec, list[int]]]) -> list[str]:
         names = [(name, ratios) for row, ratios in rows for name in (row.system, row.held_by) if name]
         spelled = [name.format(ratio=ratio) for name, ratios in names for ratio in (ratios if "{" in name else [0])]
         return list(dict.fromkeys(spelled))

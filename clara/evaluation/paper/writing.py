@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from clara.evaluation.labels import benchmark_label, metric_label, setting_label
-from clara.evaluation.paper.cells import Cell, Filled, Line
+from clara.evaluation.paper.cells import Filled, Line, PaperCell
 from clara.evaluation.paper.measured import ALL, Measured
 from clara.evaluation.paper.specs import Table
 from clara.evaluation.ratios import sentence
@@ -88,7 +88,7 @@ def _model(filled: Filled) -> str:
     return "" if own else BACKBONES[filled.backbone]
 
 
-def panels(filled: Filled) -> Iterator[tuple[str, list[str], list[tuple[Line, list[Cell]]]]]:
+def panels(filled: Filled) -> Iterator[tuple[str, list[str], list[tuple[Line, list[PaperCell]]]]]:
     """(caption, heads, rows) of each part: columns are benchmarks; metrics where there is but one benchmark."""
     table, metrics = filled.table, filled.metrics
 
@@ -107,7 +107,7 @@ def panels(filled: Filled) -> Iterator[tuple[str, list[str], list[tuple[Line, li
             yield caption, heads, [(line, cells) for line, cells in rows if line.system or any(c.paper for c in cells)]
 
 
-def _shown(cell: Cell, line: Line, table: Table) -> str:
+def _shown(cell: PaperCell, line: Line, table: Table) -> str:
     decimals = table.digits(cell.place.metric)
     paper = f"{cell.paper.value:.{decimals}f}" if cell.paper else ""
     if line.quoted:
@@ -167,7 +167,7 @@ def latex(filled: Filled) -> str:
     return "\n".join([*out[:-1], r"\end{table}", ""])
 
 
-def _latex(cell: Cell, line: Line, decimals: int) -> str:
+def _latex(cell: PaperCell, line: Line, decimals: int) -> str:
     paper = f"{cell.paper.value:.{decimals}f}" if cell.paper else ""
     if line.quoted:
         return rf"\textit{{{paper}}}" if paper else ""

@@ -10,7 +10,7 @@ from clara.evaluation.bootstrap import Estimate
 from clara.evaluation.paper import scorecard
 from clara.evaluation.paper.claims import Claim, read_claims, systems_of
 from clara.evaluation.paper.commands import Run
-from clara.evaluation.paper.judging import Finding, judge, verdict
+from clara.evaluation.paper.judging import JudgedClaim, judge, verdict
 from clara.evaluation.paper.measuring import under
 from clara.evaluation.paper.values import PaperValue, Place
 from clara.evaluation.scoring import Resampling
@@ -27,7 +27,7 @@ def claim(**changes: Any) -> Claim:
     return Claim.model_validate(given | {"first": "a", "second": "b"} | changes)
 
 
-def found(*, ratios: tuple[int, ...] = (4, 16), made: Claim | None = None, **systems: Values) -> Finding:
+def found(*, ratios: tuple[int, ...] = (4, 16), made: Claim | None = None, **systems: Values) -> JudgedClaim:
     """The finding of one claim; each system a benchmark's values in the order of questions."""
     scores = {
         (name.replace("_", "-"), "oracle", "em"): {
@@ -102,7 +102,7 @@ def seeded(
     ratios: tuple[int, ...] = (4,),
     equal: dict[str, str] | None = None,
     **systems: Values | list[float],
-) -> Finding:
+) -> JudgedClaim:
     """The finding over `seeds` of a claim on these systems' values, of NQ where no benchmark is named."""
     scores = {
         (name.replace("__", "-"), "oracle", "em"): {
