@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
-from clara.errors import CheckpointError
+from clara.errors import CheckpointError, ConfigError
 from clara.prompts import render
 
 MARK = "clara-fill-{}-7e1f"
+FOUND_MARK = re.compile(MARK.format(r"(\d+)"))
 """Stands for user text or ids while a prompt and its chat template are rendered."""
 
 _reading = Lock()
@@ -149,14 +150,18 @@ class Encoder:
         """Ids of a chat prompt in which each mark in `user` is replaced by the ids in `fills`."""
         key = ((system or "", user),)
         if key not in self._pieces:
-            self._pieces[key] = self._template_pieces(system, user)
+            self._pieces[key] = self._template_pieces(system, user, len(fills))
         ids: list[int] = []
         for piece in self._pieces[key]:
             ids += fills[piece] if isinstance(piece, int) else piece
         return ids
 
-    def _template_pieces(self, system: str | None, user: str) -> list[list[int] | int]:
-        """Ids of the template's own text, in turn with the numbers of the fills."""
+    def _template_pieces(self, system: str | None, user: str, fills: int) -> list[list[int] | int]:
+        """Ids of the template's own text, in turn with the numbers of the fills.
+
+        Raises:
+            ConfigError: one of the fills has no place, or several.
+        """
         text = apply_chat_template(self.tokenizer, system, user)
         pieces: list[list[int] | int] = []
         bos = self.tokenizer.bos_token_id
@@ -164,12 +169,16 @@ class Encoder:
             opens = self.tokenizer.chat_template is None and bos is not None and bos in self.tokenizer.encode("")
         if opens:
             pieces.append([bos])  # a chat template writes its own; base models that expect one do poorly without
-        number = 0
-        while (mark := MARK.format(number)) in text:
-            head, text = text.split(mark, 1)
+        parts = FOUND_MARK.split(text)  # in the order of the rendered text, whichever the template shows first
+        numbers = [int(number) for number in parts[1::2]]
+        if sorted(numbers) != list(range(fills)):
+            raise ConfigError(
+                f"a prompt template must show each of its {fills} variables once; the rendered prompt shows "
+                f"{len(numbers)} of them: {user!r}"
+            )
+        for head, number in zip(parts[::2], numbers, strict=False):
             pieces += [self._template_ids(head), number]
-            number += 1
-        pieces.append(self._template_ids(text))
+        pieces.append(self._template_ids(parts[-1]))
         return pieces
 
     def _template_ids(self, text: str) -> list[int]:

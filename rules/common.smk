@@ -38,11 +38,7 @@ try:
     merged = configuration.overridden(merged, workflow.config_settings.config)
     configuration.validate(merged)
     configuration.require_below(merged, workflow.overwrite_configfiles)
-    LEFT_OUT = configuration.without_rows(merged)
-    merged["variants"] = {
-        name: each for name, each in merged["variants"].items() if name not in LEFT_OUT
-    }
-    merged = configuration.with_seeds(merged)
+    merged, LEFT_OUT = configuration.completed(merged)
 except ClaraError as error:
     raise WorkflowError(str(error)) from None
 config.clear()

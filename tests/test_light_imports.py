@@ -31,6 +31,14 @@ def test_light_modules_import_no_heavy_library(module: str) -> None:
     assert loaded == []
 
 
+def test_importing_the_model_changes_no_other_library() -> None:
+    code = (
+        "from transformers import masking_utils; before = masking_utils.find_packed_sequence_indices; "
+        "import clara.serving; assert masking_utils.find_packed_sequence_indices is before"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_answering_loads_no_compiler() -> None:
     # vLLM on a CPU looks through all loaded modules for kernels, and stumbles over llvmlite's, which bm25s brings.
     code = (

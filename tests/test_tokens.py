@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from tokenizers import AddedToken
 
+from clara import tokens
+from clara.errors import ConfigError
 from clara.model import random_backbone
 from clara.tokens import AddedIds, Encoder, apply_chat_template, end_of_turn_id
 
@@ -152,6 +154,25 @@ def test_the_parts_of_a_prompt_stand_in_order(encoder: Encoder) -> None:
     text = encoder.tokenizer.decode(encoder.answer_prompt("Who left?", ["North is second.", "South is first."]))
     places = [text.index(part) for part in ("system", "North is", "\n\nSouth is", "Question: Who left?", "assistant")]
     assert places == sorted(places)
+
+
+def test_a_template_may_ask_before_it_shows_the_background(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = "Question: {question} Background: {background}"
+    monkeypatch.setattr(tokens, "render", lambda name, **values: shown.format(**values) if values else "Answer.")
+    ids = encoder.answer_prompt("Where is the city?", 1)
+    asked = encoder.text("Where is the city?")
+    place = next(i for i in range(len(ids)) if ids[i : i + len(asked)] == asked)
+    assert encoder.added.slot not in ids[:place]
+    assert ids[place + len(asked) :].count(encoder.added.slot) == 4
+
+
+@pytest.mark.parametrize("shown", ["Background: {background}", "{question} {background} {question}"])
+def test_a_template_that_shows_a_variable_never_or_twice_is_refused(
+    shown: str, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokens, "render", lambda name, **values: shown.format(**values) if values else "Answer.")
+    with pytest.raises(ConfigError, match="must show each of its 2 variables once"):
+        encoder.answer_prompt("Where is the city?", 1)
 
 
 def test_no_documents_leave_out_the_background(encoder: Encoder) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from clara import config as configuration
 from clara import program
+from clara.evaluation.paper.equal import Equals
 from clara.plan import STAGES, Plan
 from clara.runs import explain
 from clara.runs.jobs import planned
@@ -40,7 +41,7 @@ def main(argv: list[str] | None = None) -> None:
         return
     jobs = planned(rest)
     site = Site(node_gpus=max((job.resources["gpu"] for job in jobs), default=0))
-    sizes = Sizes(plan.variants, site)
+    sizes = Sizes(Equals(config, Path.cwd()).plan.variants, site)  # a target may name a variant of configs/*.yaml
     found = explain.explain(jobs, lambda job: job_size(sizes, job.rule, job.wildcards), plan.modules)
     print(json.dumps(explain.plain(found), indent=2) if given.as_json else explain.text(found))
     whole = explain.totals(found)

@@ -25,7 +25,7 @@ def main(argv: list[str] | None = None) -> None:
     settings = parse_settings(MeasureEfficiency, given.settings)
 
     from clara.bench import efficiency
-    from clara.evaluation.predict import read_pools
+    from clara.evaluation.answering import read_pools
     from clara.model import backbone, checkpoint
     from clara.model.backbone_card import read_backbone_card
     from clara.model.store import MemoryStore

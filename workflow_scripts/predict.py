@@ -27,9 +27,10 @@ def main(argv: list[str] | None = None) -> None:
     settings = parse_settings(Predict, given.settings)
 
     from clara.evaluation import predict
+    from clara.evaluation.answering import read_pools
     from clara.model import checkpoint
 
-    pools = predict.read_pools(given.candidates)
+    pools = read_pools(given.candidates)
     loaded = checkpoint.load(given.checkpoint, **settings.backbone.loading(), inference=True)
     rows = predict.with_memories(
         given.system,

@@ -29,11 +29,12 @@ def main(argv: list[str] | None = None) -> None:
     settings = parse_settings(Predict, given.settings)
 
     from clara.evaluation import predict
+    from clara.evaluation.answering import read_pools
     from clara.model import backbone, checkpoint
     from clara.model.adapters import GENERATOR
     from clara.model.backbone_card import read_backbone_card
 
-    pools = predict.read_pools(given.candidates)
+    pools = read_pools(given.candidates)
     merged: AbstractContextManager[object] = nullcontext()
     generation = settings.generation
     if given.baseline == "text_rag_tuned":

@@ -30,11 +30,11 @@ def main(argv: list[str] | None = None) -> None:
             f"--predictions names {len(given.predictions)} files for {len(settings.by_k)} values of k; name one each"
         )
 
-    from clara.evaluation import predict
+    from clara.evaluation.answering import read_pools
     from clara.measurements.by_k import predict_by_k
     from clara.model import checkpoint
 
-    pools = predict.read_pools(given.candidates)
+    pools = read_pools(given.candidates)
     loaded = checkpoint.load(given.checkpoint, **settings.backbone.loading(), inference=True)
     found = predict_by_k(
         given.system,

@@ -26,10 +26,11 @@ def main(argv: list[str] | None = None) -> None:
     settings = parse_settings(PredictCompressedText, given.settings)
 
     from clara.evaluation import hard_compression, predict
+    from clara.evaluation.answering import read_pools
     from clara.model import backbone
     from clara.model.backbone_card import read_backbone_card
 
-    pools = predict.read_pools(given.candidates)
+    pools = read_pools(given.candidates)
     tasks = predict.select_with_bm25(pools, top_k=settings.top_k)
     loaded = backbone.load(read_backbone_card(given.backbone), **settings.backbone.loading())
     tasks = hard_compression.shortened(tasks, given.method, given.ratio, loaded, settings)

@@ -26,10 +26,11 @@ def main(argv: list[str] | None = None) -> None:
     settings = parse_settings(Predict, given.settings)
 
     from clara.evaluation import predict
+    from clara.evaluation.answering import read_pools
     from clara.model import checkpoint
     from clara.model.store import MemoryStore
 
-    pools = predict.read_pools(given.candidates)
+    pools = read_pools(given.candidates)
     loaded = checkpoint.load(given.checkpoint, **settings.backbone.loading(), inference=True)
     tasks = predict.select_given(pools, top_k=settings.top_k)
     rows = predict.from_memories(

@@ -32,6 +32,7 @@ def main(argv: list[str] | None = None) -> None:
     released = settings.released[given.name]
 
     from clara.evaluation import predict
+    from clara.evaluation.answering import read_pools
     from clara.model import checkpoint
     from clara.model.compression import build_store
     from clara.model.released import import_released
@@ -46,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
         f"released_{given.name}",
         loaded,
         store,
-        predict.read_pools(given.candidates),
+        read_pools(given.candidates),
         top_k=settings.top_k,
         generation=settings.generation,
         state=given.state,

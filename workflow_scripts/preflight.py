@@ -12,7 +12,7 @@ from pathlib import Path
 
 from clara import config as configuration
 from clara import program
-from clara.plan import Plan
+from clara.evaluation.paper.equal import Equals
 from clara.runs import preflight
 from clara.runs.jobs import planned
 from clara.runs.preflight_disk import disk_checks
@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> None:
     profile = preflight.read_profile(given.profile)
     jobs = planned([*rest, "--profile", given.profile])
     sizes = Sizes(
-        Plan(config, Path.cwd()).variants, Site(node_gpus=max((job.resources["gpu"] for job in jobs), default=0))
+        Equals(config, Path.cwd()).plan.variants, Site(node_gpus=max((job.resources["gpu"] for job in jobs), default=0))
     )
     run = preflight.Run(config, profile, jobs, lambda job: job_size(sizes, job.rule, job.wildcards), sys.executable)
     checks = preflight.local_checks(run) + disk_checks(run)

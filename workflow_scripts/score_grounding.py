@@ -12,7 +12,8 @@ kept in --state; its key is read from $OPENAI_API_KEY.
 from clara import program
 from clara.config.rules import ScoreGrounding, parse_settings
 from clara.environment import record
-from clara.evaluation.questions import read_pools
+from clara.evaluation.answering import read_pools
+from clara.evaluation.questions import by_id
 from clara.evaluation.scoring import Resampling
 from clara.files import write_json
 from clara.records import Prediction
@@ -36,7 +37,7 @@ def main(argv: list[str] | None = None) -> None:
         judge = ServedJudge(asked.judge.base_url, asked.judge.model, replies=given.state / "replies.jsonl")
     found = grounding.measure(
         read_rows(Prediction, given.predictions),
-        read_pools(given.candidates),
+        by_id(read_pools(given.candidates)),
         Resampling(plan.bootstrap_samples, plan.confidence, settings.seed),
         judge=judge,
         judged=asked.questions,

@@ -19,7 +19,7 @@ from clara.bench.throughput import ON_CPU, ON_GPU, Throughput, shaped, throughpu
 from clara.bench.works import BATCH_TOKENS, Bench, pretraining_examples, works
 from clara.config.evaluation import Generation
 from clara.environment import describe
-from clara.evaluation.predict import read_pools
+from clara.evaluation.answering import read_pools
 from clara.files import write_json, write_text
 from clara.model import backbone as backbones
 from clara.model import checkpoint

@@ -95,6 +95,13 @@ def with_seeds(values: dict[str, Any]) -> dict[str, Any]:
     return values | {"variants": variants}
 
 
+def completed(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """`values` with the variants of a run, under all its seeds; and those left out, as `without_rows` gives them."""
+    left_out = without_rows(values)
+    kept = {name: overrides for name, overrides in values["variants"].items() if name not in left_out}
+    return with_seeds(values | {"variants": kept}), left_out
+
+
 def overridden(values: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """`values`, into which Snakemake has merged `--config`, with the numbers of `given` as numbers.
 
@@ -186,18 +193,24 @@ def _checked(values: dict[str, Any], prefix: str, faults: list[str]) -> Config |
 
 
 def of_command_line(arguments: Sequence[str], default: Path = Path("config.yaml")) -> dict[str, Any]:
-    """The configuration that Snakemake's arguments name: the default file and what follows --configfile.
+    """The configuration that Snakemake's arguments name, with a run's variants (`completed`).
+
+    It is the default file with what follows --configfile and --config laid over it.
 
     Raises:
-        ConfigError: as `load` and `validate`.
+        ConfigError: as `load`, `overridden` and `validate`.
     """
-    merged, taking = load(default), False
+    merged, taking = load(default), ""
+    given: dict[str, Any] = {}
     for word in arguments:
+        value = word
         if word.startswith("-"):
-            flag, _, value = word.partition("=")
-            taking = flag in ("--configfile", "--configfiles")
-            merged = merge(merged, load(Path(value))) if taking and value else merged
-        elif taking:
-            merged = merge(merged, load(Path(word)))
+            taking, _, value = word.partition("=")
+        if value and taking in ("--configfile", "--configfiles"):
+            merged = merge(merged, load(Path(value)))
+        elif "=" in value and taking in ("--config", "-C"):
+            key, _, text = value.partition("=")
+            given = _laid_over(given, {key: from_command_line(text)})
+    merged = overridden(merged, given)
     validate(merged)
-    return merged
+    return completed(merged)[0]

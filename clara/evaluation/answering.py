@@ -1,5 +1,6 @@
 """The loop that answers tasks in batches and keeps what is done, so that an interrupted run goes on."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -7,9 +8,13 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from clara.errors import DataError
 from clara.files import append_lines
 from clara.progress import Progress
 from clara.records import Prediction, Question
+from clara.row_files import read_rows
+
+_POOL = re.compile(r"(?P<benchmark>[^.]+)\.[^.]+\.(?P<setting>oracle|normal)\.jsonl(\.gz)?")
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,23 @@ class Task:
     ranking: list[int] | None
     scores: list[float] | None
     selected: list[int]
+
+
+def read_pools(paths: Iterable[Path]) -> list[Pool]:
+    """The candidate files `{benchmark}.{split}.{setting}.jsonl`.
+
+    Raises:
+        DataError: a file has another name, or its rows are no questions.
+    """
+    pools = []
+    for path in paths:
+        match = _POOL.fullmatch(Path(path).name)
+        if match is None:
+            raise DataError(
+                f"the candidates file {path} must be named BENCHMARK.test.oracle.jsonl or BENCHMARK.test.normal.jsonl"
+            )
+        pools.append(Pool(match["benchmark"], match["setting"], read_rows(Question, path)))
+    return pools
 
 
 AnswerTasks = Callable[[Sequence[Task]], list[str]]

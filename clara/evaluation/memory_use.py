@@ -145,6 +145,8 @@ def _others(right: Sequence[tuple[str, ...]], number: int) -> list[tuple[str, ..
     own = right[number]
     found: list[str] = []
     for step in range(1, len(right)):
+        if len(found) >= DRAWS * len(own):
+            break
         for text in right[(number + step) % len(right)]:
             if text not in own and text not in found:
                 found.append(text)

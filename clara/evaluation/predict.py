@@ -1,6 +1,5 @@
 """Predictions: what CLaRa and the baselines answer, written before anything is scored."""
 
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import torch
 
 from clara.config.evaluation import Generation
 from clara.data.candidates import rank_candidates
-from clara.errors import CheckpointError, DataError
+from clara.errors import CheckpointError
 from clara.evaluation import writers
 from clara.evaluation.answering import Pool, Task, predictions
 from clara.files import text_id
@@ -19,31 +18,12 @@ from clara.model.clara import ClaraModel
 from clara.model.compression import compress
 from clara.model.scoring import pad_pools
 from clara.model.store import MemoryStore
-from clara.records import Prediction, Question
-from clara.row_files import read_rows
+from clara.records import Prediction
 from clara.tokens import AddedIds, Encoder
 
 QUERY_BATCH_TOKENS = 4096
 SCORED_TOGETHER = 16
 """Questions whose pools are scored together; 20 documents of 64 vectors of 4,096 are 10 MB in bfloat16."""
-
-
-def read_pools(paths: Sequence[Path]) -> list[Pool]:
-    """The candidate files `{benchmark}.{split}.{setting}.jsonl`.
-
-    Raises:
-        DataError: a file has another name, or its rows are no questions.
-    """
-    pools = []
-    for path in paths:
-        match = re.fullmatch(r"([^.]+)\.[^.]+\.(oracle|normal)\.jsonl", path.name)
-        if match is None:
-            raise DataError(
-                f"the candidates file {path} must be named BENCHMARK.test.oracle.jsonl or BENCHMARK.test.normal.jsonl"
-            )
-        benchmark, setting = match.groups()
-        pools.append(Pool(benchmark, setting, read_rows(Question, path)))
-    return pools
 
 
 def select_with_reasoner(model: ClaraModel, store: MemoryStore, pools: Sequence[Pool], *, top_k: int) -> list[Task]:

@@ -1,11 +1,10 @@
 """The question browser's content: each question with every system's answer and the documents it read."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from clara.errors import DataError
+from clara.evaluation.answering import Pool
 from clara.evaluation.labels import (
     benchmark_label,
     benchmark_order,
@@ -15,12 +14,9 @@ from clara.evaluation.labels import (
 )
 from clara.evaluation.metrics import answer_scores
 from clara.records import Prediction, Question
-from clara.row_files import read_rows
 
 RANKS_SHOWN = 5
 """Best documents listed of a system that only ranks."""
-
-_POOL = re.compile(r"(?P<benchmark>\w+)\.test\.(?P<setting>\w+)\.jsonl(\.gz)?")
 
 Pools = Mapping[tuple[str, str], Mapping[str, Question]]
 """(benchmark, setting) → question id → question with its pool."""
@@ -84,21 +80,9 @@ class Section(NamedTuple):
     questions: list[Asked]
 
 
-def read_pools(files: Iterable[Path]) -> Pools:
-    """The test questions with their pools.
-
-    Raises:
-        DataError: a file's name does not say benchmark and setting.
-    """
-    pools = {}
-    for path in files:
-        match = _POOL.fullmatch(Path(path).name)
-        if match is None:
-            raise DataError(
-                f"{path} is not named BENCHMARK.test.SETTING.jsonl; give the pools that make_candidates wrote"
-            )
-        pools[match["benchmark"], match["setting"]] = {row.id: row for row in read_rows(Question, path)}
-    return pools
+def by_id(pools: Iterable[Pool]) -> Pools:
+    """The questions of pools, to be looked up."""
+    return {(pool.benchmark, pool.setting): {row.id: row for row in pool.questions} for pool in pools}
 
 
 def sections(predictions: Mapping[str, Sequence[Prediction]], pools: Pools, *, shown: int | None) -> list[Section]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from clara.errors import DataError
 from clara.evaluation import page, seeds, tables
+from clara.evaluation.answering import read_pools
 from clara.evaluation.comparisons import Comparison, compare, random_order
 from clara.evaluation.costs import read_costs, read_energy
 from clara.evaluation.figure_style import Palette
@@ -16,7 +17,7 @@ from clara.evaluation.grids import Grid, comparison_grids, main_grids, memory_us
 from clara.evaluation.labels import MAIN_METRICS, is_main, system_name, system_order
 from clara.evaluation.paper.shown import read_scorecard, read_tables
 from clara.evaluation.provenance import seen_documents
-from clara.evaluation.questions import read_pools, sections
+from clara.evaluation.questions import by_id, sections
 from clara.evaluation.ratios import read_effective
 from clara.evaluation.results import (
     CheckpointUse,
@@ -118,7 +119,7 @@ def build_report(inputs: Inputs, outputs: Outputs, options: Options) -> Site:
     scores, uses = read_scores(inputs.metrics), read_memory_use(inputs.memory_use)
     histories = read_histories(inputs.histories)
     predictions = _read_predictions(inputs.predictions)
-    shown = sections(predictions, read_pools(inputs.candidates), shown=options.questions_shown)
+    shown = sections(predictions, by_id(read_pools(inputs.candidates)), shown=options.questions_shown)
     reports = read_json(inputs.corpus_report), read_json(inputs.synthesis_report)
     chance = random_order([row for rows in predictions.values() for row in rows], options.recall_cuts)
     compared = compare(predictions, options.recall_cuts, options.resampling)

@@ -57,9 +57,11 @@ def aggregate(scores: Iterable[SystemScore], seed: int, seeds: Sequence[int]) ->
         if system not in seeded:
             continue
         if by_seed.keys() != wanted:
-            lacking = ", ".join(map(str, sorted(wanted - by_seed.keys())))
+            other = sorted(wanted ^ by_seed.keys())
             raise DataError(
-                f"{system} has no {benchmark} {setting} {metric} under seed {lacking}; score it under every seed"
+                f"{system} has {benchmark} {setting} {metric} under seeds {_listed(by_seed)}, the run is of seeds "
+                f"{_listed(wanted)}: {_listed(other)} differ; score it under every seed, or leave out the scores of "
+                "others"
             )
         values = [by_seed[number].score.value for number in sorted(by_seed)]
         first = by_seed[seed].score
@@ -114,3 +116,7 @@ def read_seeds(files: Iterable[Path]) -> list[OverSeeds]:
                 f"{path} holds no scores over seeds ({error!r}); run the step that makes it again"
             ) from error
     return rows
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(numbers)))

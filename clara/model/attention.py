@@ -35,9 +35,6 @@ def _packed(position_ids: Any) -> Any:
     return None if _blocks.open else _packed_texts(position_ids)
 
 
-masking_utils.find_packed_sequence_indices = _packed
-
-
 @contextmanager
 def one_text_a_row() -> Iterator[None]:
     """Runs the block knowing that no row of a batch holds several texts.
@@ -100,17 +97,18 @@ def attend(
     return mixed.view(batch, heads, positions, dim).transpose(1, 2).contiguous(), None
 
 
-AttentionInterface.register(NAME, attend)
-AttentionMaskInterface.register(NAME, sdpa_mask)
-
-
 def settle(model: Any) -> None:
     """Gives a model this attention where it applies: on a CPU, where the model's attention has no extras.
+
+    Transformers learns of it here, and not when this module is imported, which must change no other library.
 
     On a GPU, takes cuDNN's from those that torch chooses among, for the whole process. On a recent GPU torch (2.11)
     prefers it, and cuDNN makes a plan for every new shape: half a second forward and as much backward, as users report
     (modelscope/FunASR, issue 3704). Here almost every batch has a length of its own, and in writing every token.
     """
+    AttentionInterface.register(NAME, attend)
+    AttentionMaskInterface.register(NAME, sdpa_mask)
+    masking_utils.find_packed_sequence_indices = _packed
     if model.device.type == "cuda":
         torch.backends.cuda.enable_cudnn_sdp(False)
     config = model.config.get_text_config()

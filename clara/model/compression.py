@@ -61,23 +61,26 @@ def build_store(
     """
     if not documents:
         raise DataError("there is no document to compress; the documents file holds no rows")
-    size = require_room(loaded.model, len(documents), dtype, manifest.parent)
+    parts = [documents[first : first + shard_documents] for first in range(0, len(documents), shard_documents)]
+    files = [state / f"{_origin(loaded.compressor_hash, dtype, part)}.safetensors" for part in parts]
+    size = require_room(loaded.model, len(documents), dtype, state, made=files)
+    if _disk(state) != _disk(manifest.parent):  # where links are none, and finished files are copied
+        require_room(loaded.model, len(documents), dtype, manifest.parent)
     print(f"the store of {len(documents):,} documents will take {size / 2**20:,.1f} MiB as {dtype}", file=sys.stderr)
     kept = previous or _last_build(state, loaded.compressor_hash)
     if kept is not None and (kept.manifest.compressor_hash, kept.manifest.dtype) != (loaded.compressor_hash, dtype):
         kept = None
     shards = []
     with Progress("compressing", total=len(documents), unit="documents") as progress:
-        for start in range(0, len(documents), shard_documents):
-            part = documents[start : start + shard_documents]
-            origin = _origin(loaded.compressor_hash, dtype, part)
-            file = state / f"{origin}.safetensors"
+        done = 0
+        for part, file in zip(parts, files, strict=True):
             if not _finished(file):
                 tensors = _tensors(loaded.model, part, kept, dtype=dtype, batch_tokens=batch_tokens, progress=progress)
                 with atomic_path(file) as temporary:
                     save_file(tensors, temporary)
                 write_json(file.with_suffix(".json"), {"sha256": sha256_file(file)})
-            progress.update(start + len(part))
+            done += len(part)
+            progress.update(done)
             shards.append(Shard(file.name, len(part), str(read_json(file.with_suffix(".json"))["sha256"])))
     write_documents(state / DOCUMENTS, documents)
     result = Manifest(
@@ -94,21 +97,40 @@ def build_store(
     return _publish(state, result, manifest)
 
 
-def require_room(model: ClaraModel, documents: int, dtype: StoreType, folder: Path) -> int:
+def require_room(
+    model: ClaraModel, documents: int, dtype: StoreType, folder: Path, *, made: Sequence[Path] = ()
+) -> int:
     """Bytes that the memories of so many documents take on the disk.
 
+    Args:
+        model: the compressor.
+        documents: how many.
+        dtype: of the stored memories.
+        folder: where they go.
+        made: files of them that may lie there already, which need no room again.
+
     Raises:
-        ResourceError: the disk that holds `folder` has less room.
+        ResourceError: the disk that holds `folder` has less room than is lacking.
     """
-    wanted = documents * bytes_per_document(model.shape.num_memory, model.backbone.hidden_size, dtype)
-    there = next(path for path in [folder, *folder.absolute().parents] if path.exists())
-    free = shutil.disk_usage(there).free
-    if wanted > free:
+    size = documents * bytes_per_document(model.shape.num_memory, model.backbone.hidden_size, dtype)
+    lacking = size - sum(file.stat().st_size for file in made if file.exists())
+    free = shutil.disk_usage(_existing(folder)).free
+    if lacking > free:
         raise ResourceError(
-            f"the store of {documents:,} documents takes {wanted / 1e9:.1f} GB as {dtype}, {folder} has room for "
-            f"{free / 1e9:.1f} GB; choose a smaller type (compression.dtype) or another disk"
+            f"the store of {documents:,} documents takes {size / 1e9:.1f} GB as {dtype}, of which {lacking / 1e9:.1f} "
+            f"are not yet there, {folder} has room for {free / 1e9:.1f} GB; choose a smaller type (compression.dtype) "
+            "or another disk"
         )
-    return wanted
+    return size
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest above it that exists."""
+    return next(path for path in [folder, *folder.absolute().parents] if path.exists())
+
+
+def _disk(folder: Path) -> int:
+    return _existing(folder).stat().st_dev
 
 
 def _tensors(

@@ -189,7 +189,12 @@ def _none(questions: int) -> Found:
 def _merge(best: Found, scores: Tensor, first: int, k: int) -> Found:
     """The k best of what was found and of a block that begins at document `first`; among equals the first."""
     if scores.shape[1] > 4 * k:
-        order = scores.topk(k, dim=-1).indices.sort(dim=-1).values
+        top = scores.topk(k + 1, dim=-1)
+        order = top.indices[:, :k].sort(dim=-1).values
+        tied = (top.values[:, k - 1] == top.values[:, k]).nonzero()[:, 0]  # there topk takes any of the equals
+        if len(tied):
+            best_first = torch.sort(scores[tied], dim=-1, descending=True, stable=True).indices[:, :k]
+            order[tied] = best_first.sort(dim=-1).values
     else:
         order = torch.arange(scores.shape[1]).expand(len(scores), -1)
     rows = torch.cat([best.rows, order + first], dim=1)

@@ -1,8 +1,10 @@
 """`--config` as Snakemake reads it: numbers within lists and mappings come as text."""
 
+from pathlib import Path
+
 import pytest
 
-from clara.config import overridden
+from clara.config import of_command_line, overridden
 from clara.errors import ConfigError
 
 
@@ -32,3 +34,15 @@ def test_a_benchmark_that_null_took_away_stays_away() -> None:
 def test_a_value_that_is_no_yaml_is_refused() -> None:
     with pytest.raises(ConfigError, match="--config holds a value that is no YAML"):
         overridden({}, {"ratios": ["[1"]})
+
+
+def test_programs_that_plan_know_the_variants_that_a_run_makes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path(__file__).parents[2]
+    monkeypatch.chdir(root)
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text("variants: {longer: {seed: 7}, rewritten: {pretraining: {kinds: [complex]}}}\n")
+    arguments = ["report", "--configfile", str(overlay), "--config", "seeds=[43]", "benchmarks={nq: null}", "-n"]
+    config = of_command_line(arguments)
+    assert set(config["variants"]) == {"base", "longer", "base_seed43", "longer_seed43"}  # complex: no rows
+    assert config["seeds"] == [43]
+    assert "nq" not in config["benchmarks"]

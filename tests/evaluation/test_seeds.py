@@ -32,8 +32,10 @@ def test_a_system_is_put_together_with_its_seeds_and_others_are_left_out() -> No
 
 def test_a_seed_that_lacks_a_score_is_named() -> None:
     scores = [score("instruction-cr4-base", 10.0), score("instruction-cr4-base_seed2", 14.0)]
-    with pytest.raises(DataError, match="instruction-cr4-base has no nq oracle f1 under seed 3"):
+    with pytest.raises(DataError, match="under seeds 1, 2, the run is of seeds 1, 2, 3: 3 differ"):
         aggregate(scores, 1, [2, 3])
+    with pytest.raises(DataError, match="under seeds 1, 2, the run is of seeds 1: 2 differ"):
+        aggregate(scores, 1, [])
 
 
 def test_what_was_written_is_read_and_another_file_refused(tmp_path: Path) -> None:

@@ -171,3 +171,22 @@ def test_a_store_that_does_not_fit_the_disk_is_refused_before_any_work(
         ResourceError, match=r"the store of 6 documents takes 0\.0 GB as float32.*choose a smaller type"
     ):
         tiny.store(loaded, tmp_path)
+
+
+def test_a_build_that_goes_on_needs_room_for_what_is_lacking_alone(
+    loaded: LoadedCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = MemoryStore(tiny.store(loaded, tmp_path, shard_documents=2))
+    size = sum((store.folder / shard.file).stat().st_size for shard in store.manifest.shards)
+
+    def room_for(free: int) -> None:
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1, 1, free))  # type: ignore[attr-defined]
+
+    made = sorted((tmp_path / "state").rglob("*.safetensors"))
+    made[0].unlink()
+    room_for(size // 3 + 1000)
+    tiny.store(loaded, tmp_path, shard_documents=2)
+    made[0].unlink()
+    made[1].unlink()
+    with pytest.raises(ResourceError, match="not yet there"):
+        tiny.store(loaded, tmp_path, shard_documents=2)

@@ -45,6 +45,13 @@ def test_an_exact_search_in_blocks_is_a_sort_of_all_scores(world: tuple[MemorySt
     assert found.rows[:, 0].tolist() == NEAR
 
 
+def test_among_equals_the_first_is_found() -> None:
+    chance = torch.Generator().manual_seed(3)
+    scores = torch.randint(0, 4, (50, 64), generator=chance).float()  # with ties at every cut
+    wanted = torch.sort(scores, dim=-1, descending=True, stable=True).indices[:, :5]
+    assert torch.equal(search._merge(search._none(50), scores, 0, 5).rows, wanted)
+
+
 def test_the_index_finds_what_the_exact_search_finds(world: tuple[MemoryStore, torch.Tensor]) -> None:
     store, questions = world
     build_index(store, width=16)

@@ -17,6 +17,8 @@ SystemScores = Mapping[tuple[str, str, str], QuestionScores]
 """(system, setting, metric) → its questions."""
 
 _PERCENT = 100.0
+_RIGHT = 1e-9
+"""What rounding leaves of an interval without width."""
 
 
 class Difference(NamedTuple):
@@ -76,6 +78,8 @@ def measure(
         generator=generator_for(resampling.seed, claim.name),
         of_trainings=[value / _PERCENT for value in by_seed.values()],
     )
+    if share.high - share.low < _RIGHT:
+        share = _widened(share, resampling.confidence)
     return Difference(
         Estimate(_PERCENT * share.value, _PERCENT * share.low, _PERCENT * share.high, share.n),
         {
@@ -96,6 +100,16 @@ def under(pairs: Sequence[Pair], seed: int, equal: Mapping[str, str]) -> list[Pa
         return equal.get(seeded, seeded)
 
     return [(named(first), named(second)) for first, second in pairs]
+
+
+def _widened(share: Estimate, confidence: float) -> Estimate:
+    """An interval of questions that all differ alike, which resampling cannot tell from a certainty.
+
+    By the rule of three: where n were alike, so many of others may be unlike that n alike had a chance of
+    1 - `confidence`, and these may differ by all that a score can.
+    """
+    unlike = 1 - (1 - confidence) ** (1 / share.n)
+    return share._replace(low=max(-1.0, share.low - unlike), high=min(1.0, share.high + unlike))
 
 
 def _macro(scores: QuestionScores) -> float:

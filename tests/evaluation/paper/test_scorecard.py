@@ -53,8 +53,17 @@ def test_intervals_are_paired_by_question() -> None:
     values = [0.1 * (number % 10) for number in range(40)]
     finding = found(a={"nq": [value + 0.1 for value in values]}, b={"nq": values})
     assert finding.estimate is not None
-    assert finding.estimate[:3] == pytest.approx((10, 10, 10))
+    unlike = 100 * (1 - 0.05 ** (1 / 40))  # all differ alike: the rule of three, 7.2 points
+    assert finding.estimate[:3] == pytest.approx((10, 10 - unlike, 10 + unlike))
     assert finding.verdict == "holds"
+
+
+def test_questions_that_all_differ_alike_are_no_certainty() -> None:
+    loses_little = claim(margin=-5.0)
+    few = {"nq": [1, 0] * 7}
+    many = {"nq": [1, 0] * 100}
+    assert found(made=loses_little, a=few, b=few).verdict == "undecided"
+    assert found(made=loses_little, a=many, b=many).verdict == "holds"
 
 
 @pytest.mark.parametrize(
@@ -76,7 +85,7 @@ def test_a_verdict_is_where_the_interval_lies(low: float, high: float, margin: f
 def test_that_little_is_lost_is_undecided_where_there_is_no_more_to_lose() -> None:
     nothing = {"nq": [0.0, 0.0]}
     assert found(made=claim(margin=-5), a=nothing, b=nothing).verdict == "undecided"
-    assert found(made=claim(margin=-5), a={"nq": [1.0, 1.0]}, b={"nq": [1.0, 1.0]}).verdict == "holds"
+    assert found(made=claim(margin=-5), a={"nq": [1.0] * 99}, b={"nq": [1.0] * 99}).verdict == "holds"
     assert found(made=claim(), a={"nq": [1.0, 1.0]}, b=nothing).verdict == "holds"
 
 
@@ -118,36 +127,37 @@ def seeded(
 def test_over_seeds_a_question_counts_by_its_mean_and_the_interval_spans_their_scatter() -> None:
     # At every question 10, 20 and 30 points: no spread over questions, 10 points of standard deviation over seeds.
     under_each: dict[str, Values | list[float]] = {
-        "instruction__cr4__base": [0.1] * 9,
-        "instruction__cr4__base_seed43": [0.2] * 9,
-        "instruction__cr4__base_seed44": [0.3] * 9,
+        "instruction__cr4__base": [0.1] * 99,
+        "instruction__cr4__base_seed43": [0.2] * 99,
+        "instruction__cr4__base_seed44": [0.3] * 99,
     }
-    finding = seeded(43, 44, bm25=[0.0] * 9, **under_each)
+    finding = seeded(43, 44, bm25=[0.0] * 99, **under_each)
     assert finding.measured is not None
     assert finding.measured.by_seed == pytest.approx({7: 10.0, 43: 20.0, 44: 30.0})
     value, low, high, questions = finding.measured.estimate
-    assert (value, questions) == (pytest.approx(20.0), 9)
+    assert (value, questions) == (pytest.approx(20.0), 99)
     # Student's t with two degrees of freedom: 4.303 standard errors of 10 / sqrt(3) points.
     assert value - low == pytest.approx(24.84, rel=0.05)
     assert high - value == pytest.approx(24.84, rel=0.05)
     assert finding.verdict == "undecided"
-    assert seeded(bm25=[0.0] * 9, **under_each).verdict == "holds"
+    assert seeded(bm25=[0.0] * 99, **under_each).verdict == "holds"
 
 
 def test_benchmarks_and_ratios_count_alike_under_every_seed() -> None:
     made = claim(first="instruction-cr{ratio}-base", second="bm25", margin=-5)
     systems: dict[str, Values | list[float]] = {
-        "bm25": {"nq": [0.5, 0.5], "2wiki": [0.5]},
-        "instruction__cr4__base": {"nq": [1.0, 1.0], "2wiki": [0.5]},
-        "instruction__cr16__base": {"nq": [0.5, 0.5], "2wiki": [0.5]},
-        "instruction__cr4__base_seed43": {"nq": [0.5, 0.5], "2wiki": [1.0]},
-        "instruction__cr16__base_seed43": {"nq": [0.5, 0.5], "2wiki": [0.5]},
+        "bm25": {"nq": [0.5] * 80, "2wiki": [0.5] * 40},
+        "instruction__cr4__base": {"nq": [1.0] * 80, "2wiki": [0.5] * 40},
+        "instruction__cr16__base": {"nq": [0.5] * 80, "2wiki": [0.5] * 40},
+        "instruction__cr4__base_seed43": {"nq": [0.5] * 80, "2wiki": [1.0] * 40},
+        "instruction__cr16__base_seed43": {"nq": [0.5] * 80, "2wiki": [0.5] * 40},
     }
     finding = seeded(43, made=made, ratios=(4, 16), **systems)
     assert finding.measured is not None
     assert finding.measured.by_seed == pytest.approx({7: 12.5, 43: 12.5})
     assert finding.measured.by_benchmark == pytest.approx({"nq": 12.5, "2wiki": 12.5})
-    assert finding.measured.estimate[:3] == pytest.approx((12.5, 12.5, 12.5))  # the seeds agree, so do the questions
+    unlike = 100 * (1 - 0.05 ** (1 / 120))  # the seeds agree, so do the questions
+    assert finding.measured.estimate[:3] == pytest.approx((12.5, 12.5 - unlike, 12.5 + unlike))
     assert finding.verdict == "holds"
 
 
@@ -244,7 +254,7 @@ def test_files_tell_verdict_numbers_and_what_to_run() -> None:
         "--profile profiles/local --configfile configs/small.yaml"
     ]
     assert content["command"] == second["commands"][0]
-    assert "| It is so | **holds** | +100.0 | [100.0, 100.0] |  | `em, oracle: a - b > 0` | Table 1 |" in (
+    assert "| It is so | **holds** | +100.0 | [36.8, 100.0] |  | `em, oracle: a - b > 0` | Table 1 |" in (
         scorecard.as_markdown(content)
     )
     assert (
@@ -252,7 +262,7 @@ def test_files_tell_verdict_numbers_and_what_to_run() -> None:
         in scorecard.as_csv(content)
     )
     latex = scorecard.as_latex(content)
-    assert r"It is so & holds & +100.0 {\scriptsize [100.0, 100.0]} & -- \\" in latex
+    assert r"It is so & holds & +100.0 {\scriptsize [36.8, 100.0]} & -- \\" in latex
     assert r"So is that & not run & -- & -- \\" in latex
     assert latex.count("{tabular}") == 2
     assert scorecard.as_metrics(content) == {"c": {"verdict": "holds", "difference": 100.0}}
