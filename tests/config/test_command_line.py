@@ -40,7 +40,9 @@ def test_programs_that_plan_know_the_variants_that_a_run_makes(tmp_path: Path, m
     root = Path(__file__).parents[2]
     monkeypatch.chdir(root)
     overlay = tmp_path / "overlay.yaml"
-    overlay.write_text("variants: {longer: {seed: 7}, rewritten: {pretraining: {kinds: [complex]}}}\n")
+    overlay.write_text(
+        "synthesis: {kinds: [simple]}\nvariants: {longer: {seed: 7}, complex: {pretraining: {kinds: [complex]}}}\n"
+    )
     arguments = ["report", "--configfile", str(overlay), "--config", "seeds=[43]", "benchmarks={nq: null}", "-n"]
     config = of_command_line(arguments)
     assert set(config["variants"]) == {"base", "longer", "base_seed43", "longer_seed43"}  # complex: no rows
