@@ -33,9 +33,11 @@ class Pooled(Layout):
 
     id: Name | None = None
     question: str
-    golden_answers: Texts = Field(validation_alias=AliasChoices("golden_answers", "answer", "gold_answer"))
+    golden_answers: Texts = Field(validation_alias=AliasChoices("golden_answers", "gold_answer", "answer"))
+    """Where rows have both (the released instruction data), `answer` is a teacher's sentence."""
     docs: Texts = Field(validation_alias=AliasChoices("docs", "context", "content"))
-    pos_index: list[int]
+    pos_index: list[int] = Field(default_factory=list)
+    """Empty where the files do not say which documents are gold."""
     type: Name = ""
 
 

@@ -110,13 +110,17 @@ def test_nq_open_takes_what_is_marked_gold_else_what_has_the_answer():
     assert from_nq(row(OPEN, ctxs=contexts)).pos_index == [1]
 
 
+def test_the_released_instruction_rows_name_no_gold_documents_and_two_answers() -> None:
+    question = from_rows(row(ROWS, pos_index=..., golden_answers=..., gold_answer=["42"], answer="It is forty-two."))
+    assert (question.golden_answers, question.pos_index) == (["42"], [])
+
+
 @pytest.mark.parametrize(
     ("parser", "values", "changes", "message"),
     [
         (from_rows, ROWS, {"question": ...}, "f line 7 is no pooled row: field question: field required, there are id"),
         (from_rows, ROWS, {"question": None}, "field question: field required"),
         (from_rows, ROWS, {"question": ["Who?"]}, r"field question: input should be a valid string, found \['Who\?'\]"),
-        (from_rows, ROWS, {"pos_index": ...}, "field pos_index: field required"),
         (from_rows, ROWS, {"pos_index": "1"}, "field pos_index: input should be a valid list, found '1'"),
         (from_rows, ROWS, {"pos_index": [2]}, r"pos_index holds 2, but docs has 2 entries"),
         (from_rows, ROWS, {"pos_index": [-1]}, r"pos_index holds -1"),

@@ -59,6 +59,19 @@ def test_the_marginal_gradient_is_the_probability_path_of_the_papers_analysis() 
     assert scores.grad[0, 0] < 0  # the document that helps gains
 
 
+def test_what_is_left_of_a_mask_reaches_the_loss(make_model: Make) -> None:
+    """The released mask, which leaves something of a taken document, at a temperature where that something counts."""
+    model = make_model()
+    objective = joint(model, tau=2.0)
+    objective.selection = "soft"
+    examples = tiny.question_examples(model)
+    losses = []
+    for objective.mask_epsilon in (0.0, 0.5):
+        loss = objective(examples, Totals.of(examples), progress=0.0, seed=1).loss
+        losses.append(float(loss.detach()))
+    assert abs(losses[0] - losses[1]) > 1e-5
+
+
 def test_absent_documents_take_no_part_in_a_marginal_loss() -> None:
     scores = torch.tensor([[0.5, 0.1, 0.0]], requires_grad=True)
     prior = scores.masked_fill(torch.tensor([[False, False, True]]), -torch.inf).log_softmax(-1)
