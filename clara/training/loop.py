@@ -6,7 +6,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
@@ -19,7 +18,8 @@ from clara.training.finite import GradientWatch, finite_numbers
 from clara.training.micro_batches import micro_batches, padding
 from clara.training.objectives import Objective
 from clara.training.prefetch import ahead
-from clara.training.processes import any_process, join_launch, wait_for_all, wait_on_hosts
+from clara.training.processes import any_process, join_launch, wait_on_hosts
+from clara.training.resuming import resume
 from clara.training.runlog import RunLog
 from clara.training.sampling import Sampler
 from clara.training.step import optimizer_step, validate
@@ -66,7 +66,7 @@ def train(
         ConfigError: the state is of an unfinished run with another `identity`, or there are more processes than
             examples a step.
         DataError: a step's loss or gradient is not finite; names the step and its examples.
-        ResourceError: another process of the launch has ended.
+        ResourceError: another process of the launch has ended, or found another state.
     """
     accelerator = join_launch()
     if plan.batch_size < accelerator.num_processes:
@@ -78,7 +78,7 @@ def train(
     optimizer = optim.build(parameters, learning_rate=plan.learning_rate, weight_decay=plan.weight_decay)
     log = RunLog(label=label, steps=plan.steps, quiet=not accelerator.is_main_process)
     watch = GradientWatch()
-    done = _resume(parameters, optimizer, state_folder, identity, log, accelerator)
+    done = resume(parameters, optimizer, state_folder, identity, log, accelerator)
 
     def validate_where_due(step: int, stopping: Callable[[], bool]) -> bool:
         """False where it was cut short; what the history already has is not measured again."""
@@ -133,36 +133,6 @@ def train(
             if step % plan.log_every == 0:
                 started, logged = time.perf_counter(), step
     return log.rows
-
-
-def _resume(
-    parameters: Sequence[nn.Parameter],
-    optimizer: torch.optim.Optimizer,
-    folder: Path,
-    identity: str,
-    log: RunLog,
-    accelerator: Accelerator,
-) -> int:
-    found = state.newest(folder)
-    wait_for_all(accelerator)  # before any of them changes what is there
-    if found is None:
-        return 0
-    if found.identity != identity and not found.finished:
-        raise ConfigError(
-            f"the state in {folder} is of an unfinished run with other settings or inputs; delete it, or name another "
-            "--state"
-        )
-    if found.identity != identity:
-        log.say("the finished run before had other settings or inputs; this one begins anew")
-        if accelerator.is_main_process:
-            state.drop(folder)
-        return 0
-    for number, parameter in enumerate(parameters):
-        parameter.data.copy_(found.parameters[str(number)])
-    state.restore_adam(optimizer, found.moments, step=found.step)
-    log.rows[:] = found.history
-    log.say(f"goes on after step {found.step}")
-    return found.step
 
 
 def _named(parameters: Sequence[nn.Parameter]) -> dict[str, Tensor]:

@@ -97,6 +97,26 @@ def wait_on_hosts(accelerator: Accelerator) -> None:
         _count(False, accelerator)
 
 
+def least_and_most(numbers: Sequence[int], accelerator: Accelerator) -> list[tuple[int, int]]:
+    """Of each number the least and the most among the processes; returns when all have given theirs.
+
+    Args:
+        numbers: as many in every process, of at most 62 bits.
+        accelerator: of the launch.
+
+    Raises:
+        ResourceError: another process has ended.
+    """
+    if accelerator.num_processes == 1:
+        return [(number, number) for number in numbers]
+    found = torch.tensor([[number, -number] for number in numbers])
+    try:
+        torch.distributed.all_reduce(found, op=torch.distributed.ReduceOp.MAX, group=_hosts())
+    except RuntimeError as error:
+        raise _lost(accelerator) from error
+    return [(-least, most) for most, least in found.tolist()]
+
+
 def _count(flag: bool, accelerator: Accelerator) -> float:
     """In how many processes the flag is up.
 

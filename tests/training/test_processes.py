@@ -22,7 +22,7 @@ from clara.model.clara import ClaraModel
 from clara.training import processes
 from clara.training.examples import instruction_examples
 from clara.training.objectives import CompressionObjective
-from clara.training.processes import any_process, await_main, join_launch, wait_for_all, wait_on_hosts
+from clara.training.processes import any_process, await_main, join_launch, least_and_most, wait_for_all, wait_on_hosts
 from tests import tiny
 from tests.training.counted import Second
 from tests.training.test_joint import ranking
@@ -114,6 +114,27 @@ def test_two_processes_make_the_update_of_one(stage: str, two: Launches, make_mo
 
 def test_fewer_examples_than_processes_are_refused(two: Launches) -> None:
     assert "batch_size = 1 leaves some of 2 processes without examples" in (two.folder / "refusal.txt").read_text()
+
+
+def test_processes_that_find_different_states_do_not_train(two: Launches) -> None:
+    for place, step in enumerate((6, 0)):
+        absent, other = (two.folder / f"apart-{place}.txt").read_text().splitlines()
+        assert f"different states in {two.folder}" in absent
+        assert f"(this one has that of step {step}, hash" in absent
+        assert "all together have those of steps 0 to 6, 0 being none)" in absent
+        assert "all together have those of steps 6 to 6, 0 being none)" in other
+
+
+def test_the_least_and_the_most_of_a_number_are_found_between_the_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+    large = 2**60 - 1
+
+    def other_process_has_these(value: torch.Tensor, op: Any, group: object) -> None:
+        assert op == torch.distributed.ReduceOp.MAX
+        value.copy_(torch.maximum(value, torch.tensor([[4, -4], [large - 1, 1 - large]])))
+
+    monkeypatch.setattr(processes, "_hosts", lambda: None)
+    monkeypatch.setattr(torch.distributed, "all_reduce", other_process_has_these)
+    assert least_and_most([2, large], Second()) == [(2, 4), (large - 1, large)]  # type: ignore[arg-type]
 
 
 def test_a_process_that_finds_no_others_does_not_train_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
