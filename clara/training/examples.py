@@ -194,35 +194,29 @@ def narrowed(question: Question, most: int | None) -> Question:
     return question.model_copy(update={"docs": docs, "pos_index": gold, "bm25": None})
 
 
-def hold_out(examples: Sequence[Example], *, count: int, seed: int) -> tuple[list[int], list[int]]:
+def held_out(groups: Sequence[str] | Sequence[int], *, count: int, seed: int) -> tuple[list[int], list[int]]:
     """Numbers of training and of validation examples, no group in both; at most a fifth of all is held out.
+
+    Args:
+        groups: of each example the name of its group, or a number by which groups are sorted as by their names.
+        count: examples to hold out.
+        seed: of the choice.
 
     Raises:
         DataError: there are fewer than two groups.
     """
-    return held_out([example.group for example in examples], count=count, seed=seed)
-
-
-def held_out(names: Sequence[str], *, count: int, seed: int) -> tuple[list[int], list[int]]:
-    """The same of the examples' groups alone.
-
-    Raises:
-        DataError: as `hold_out`.
-    """
-    groups = sorted(set(names))
-    if len(groups) < 2:
-        raise DataError(
-            f"training needs examples of at least two documents or questions, found {len(groups)}; add data"
-        )
-    random.Random(f"{seed}-hold-out").shuffle(groups)
-    limit = max(1, min(count, len(names) // 5))
-    sizes = Counter(names)
-    held: set[str] = set()
+    names: list[str] | list[int] = sorted(set(groups))  # type: ignore[type-var, assignment]
+    if len(names) < 2:
+        raise DataError(f"training needs examples of at least two documents or questions, found {len(names)}; add data")
+    random.Random(f"{seed}-hold-out").shuffle(names)
+    limit = max(1, min(count, len(groups) // 5))
+    sizes = Counter[str | int](groups)
+    held: set[str | int] = set()
     number = 0
-    for group in groups[:-1]:
+    for name in names[:-1]:
         if number >= limit:
             break
-        held.add(group)
-        number += sizes[group]
-    validation = [index for index, name in enumerate(names) if name in held]
-    return [index for index, name in enumerate(names) if name not in held], validation[: max(limit, 1)]
+        held.add(name)
+        number += sizes[name]
+    validation = [index for index, group in enumerate(groups) if group in held]
+    return [index for index, group in enumerate(groups) if group not in held], validation[: max(limit, 1)]

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy
 import torch
 
 from clara import lease
@@ -15,7 +16,7 @@ from clara.errors import ConfigError
 from clara.model import checkpoint
 from clara.model.clara import ClaraModel, Shape
 from clara.training.example_file import FOLDER, ExampleFile, drop, on_disk, whole
-from clara.training.examples import Example, hold_out, tokenized
+from clara.training.examples import Example, held_out, tokenized
 from clara.training.loop import train
 from clara.training.objectives import Objective
 from clara.training.processes import await_main, join_launch, wait_for_all
@@ -71,10 +72,8 @@ def run_stage(
         examples = ExampleFile(folder)
         if examples.salience is not None and model.salience is not None:
             model.salience.copy_(examples.salience)
-        for example in examples:  # before the first step, not at the step that draws the longest
-            length = len(example.prompt) + len(example.target)
-            model.backbone.require_room(length, f"the prompt of {example.key} with its target")
-        training, validation = hold_out(examples, count=plan.validation_examples, seed=settings.seed)
+        _require_room(model, examples)
+        training, validation = held_out(examples.groups, count=plan.validation_examples, seed=settings.seed)
         rows = train(
             model,
             objective,
@@ -109,6 +108,19 @@ def _weighed(model: ClaraModel, weigh: Callable[[], None] | None) -> torch.Tenso
         return None
     weigh()
     return model.salience
+
+
+def _require_room(model: ClaraModel, examples: ExampleFile) -> None:
+    """Refuses the first example that is too long, before the first step and not at the step that draws it.
+
+    Raises:
+        ConfigError: names it.
+    """
+    if model.backbone.context is not None:
+        lengths = examples.lengths
+        for number in numpy.flatnonzero(lengths > model.backbone.context)[:1]:
+            name = f"the prompt of {examples[int(number)].key} with its target"
+            model.backbone.require_room(int(lengths[number]), name)
 
 
 def _identity(settings: Any, shape: Shape, inputs: list[Path]) -> str:

@@ -11,19 +11,14 @@ from clara.model.clara import ClaraModel
 from clara.records import Pair
 from clara.tokens import AddedIds, Encoder
 from clara.training.examples import (
-    Example,
     _list_target,
-    hold_out,
+    held_out,
     instruction_examples,
     joint_examples,
     narrowed,
     pretraining_examples,
 )
 from tests import tiny
-
-
-def example(key: str, group: str) -> Example:
-    return Example(key, group, ("text",), [1], [2])
 
 
 def written(model: ClaraModel, ids: Sequence[int]) -> str:
@@ -180,20 +175,20 @@ def test_fewer_candidates_are_the_gold_ones_and_the_first_others(
 
 
 def test_no_group_is_both_learned_and_held_out() -> None:
-    examples = [example(f"{group}{n}", group) for group in "abcdefghij" for n in range(3)]
-    training, validation = hold_out(examples, count=6, seed=1)
+    groups = [group for group in "abcdefghij" for _ in range(3)]
+    training, validation = held_out(groups, count=6, seed=1)
     assert len(validation) == 6
-    assert not {examples[index].group for index in training} & {examples[index].group for index in validation}
+    assert not {groups[index] for index in training} & {groups[index] for index in validation}
     assert len(training) == 24
-    assert hold_out(examples, count=6, seed=1) == (training, validation)
-    assert hold_out(examples, count=6, seed=2) != (training, validation)
+    assert held_out(groups, count=6, seed=1) == (training, validation)
+    assert held_out(groups, count=6, seed=2) != (training, validation)
 
 
 def test_at_most_a_fifth_is_held_out_and_at_least_one() -> None:
-    assert len(hold_out([example(str(n), str(n)) for n in range(20)], count=99, seed=0)[1]) == 4
-    assert len(hold_out([example(str(n), str(n)) for n in range(2)], count=99, seed=0)[1]) == 1
+    assert len(held_out([str(number) for number in range(20)], count=99, seed=0)[1]) == 4
+    assert len(held_out(["a", "b"], count=99, seed=0)[1]) == 1
 
 
 def test_one_group_is_too_few() -> None:
     with pytest.raises(DataError, match="at least two documents or questions, found 1"):
-        hold_out([example("a", "x"), example("b", "x")], count=1, seed=0)
+        held_out(["x", "x"], count=1, seed=0)
