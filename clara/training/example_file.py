@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from clara.folders import atomic_folder
-from clara.training.example_arrays import GROUPS, LENGTHS, PLACES, TEXTS, TOKENS, write
-from clara.training.examples import Example
+from clara.training.example_arrays import GROUPS, LENGTHS, PLACES, SHORTENED, TEXTS, TOKENS, Shortened, write
+from clara.training.examples import Example, Lost
 
 FOLDER = "examples-"
 """How the names of the folders begin, in a stage's state folder."""
@@ -25,7 +25,8 @@ class ExampleFile(Sequence[Example]):
     `tokens.npy` holds the ids of all examples in turn (int32: prompt, target, then the texts to read), `texts.npy` a
     line of JSON for each (UTF-8), `places.npy` where each ends in both, `salience.npy` weights of tokens (float32) or
     nothing. What is asked of all of them at once stands apart, since reading six million takes half an hour:
-    `lengths.npy` the tokens of prompt and target, `groups.npy` the group by its place among the sorted names (int32).
+    `lengths.npy` the tokens of prompt and target, `groups.npy` the group by its place among the sorted names (int32),
+    `shortened.json` what they have to do without.
     """
 
     def __init__(self, folder: Path, numbers: "range | numpy.ndarray[Any, Any] | None" = None) -> None:
@@ -57,7 +58,8 @@ class ExampleFile(Sequence[Example]):
             ids = ids[length:]
         prompt, target, *read = parts
         documents, gold = tuple(content.pop("documents")), tuple(content.pop("gold"))
-        return Example(documents=documents, prompt=prompt, target=target, gold=gold, read=tuple(read), **content)
+        given = {"documents": documents, "gold": gold, "lost": Lost(*content.pop("lost", ()))}
+        return Example(prompt=prompt, target=target, read=tuple(read), **given, **content)
 
     @property
     def lengths(self) -> "numpy.ndarray[Any, numpy.dtype[numpy.int32]]":
@@ -70,6 +72,11 @@ class ExampleFile(Sequence[Example]):
         """Of each example the number of its group; they are sorted as the groups' names are."""
         found: list[int] = self._groups[numpy.asarray(self._numbers)].tolist()
         return found
+
+    @property
+    def shortened(self) -> Shortened:
+        """What all examples of the folder have to do without."""
+        return Shortened(**json.loads((self.folder / SHORTENED).read_text(encoding="utf-8")))
 
     @property
     def salience(self) -> Tensor | None:
@@ -89,7 +96,7 @@ def groups_of(examples: Sequence[Example]) -> Sequence[str] | Sequence[int]:
 
 def whole(folder: Path) -> bool:
     """Whether the examples of a folder have all been written, by this version: it takes its name at the end."""
-    return all((folder / name).exists() for name in (TOKENS, TEXTS, PLACES, LENGTHS, GROUPS, SALIENCE))
+    return all((folder / name).exists() for name in (TOKENS, TEXTS, PLACES, LENGTHS, GROUPS, SHORTENED, SALIENCE))
 
 
 def on_disk(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate, takewhile
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from clara.errors import DataError
 from clara.records import Pair, Prediction, Question
@@ -18,6 +18,20 @@ READ_AGAIN = 64
 """Texts whose ids are kept while examples are tokenized: neighbours share documents."""
 SURELY_FIT = 4
 """Letters a token, up to which a list is tokenized as a whole before anything else: it will most likely fit."""
+
+
+class Lost(NamedTuple):
+    """What an example has to do without, since the settings bound its length."""
+
+    texts: int = 0
+    """Of the texts to read, those without their end."""
+    target: int = 0
+    """1 where the target is without its end, or without pairs."""
+    pairs: int = 0
+    """Pairs of a list that are left out whole."""
+
+
+NOTHING = Lost()
 
 
 @dataclass(frozen=True)
@@ -37,6 +51,7 @@ class Example:
     """Indices of the documents that answer the question, where that is known; joint training logs recall by them."""
     read: tuple[list[int], ...] = ()
     """Ids of what is read, where it is tokenized already: the documents, in joint training the question."""
+    lost: Lost = NOTHING
 
     def to_compress(self, tokens: Encoder) -> list[CompressorInput]:
         """What the compressor reads."""
@@ -65,25 +80,33 @@ def pretraining_examples(
     """
     for pair, lines in units(pairs, kinds=kinds, qa_target=qa_target):
         if lines:
-            prompt, target = tokens.pairs_prompt(1), _list_target(lines, tokens, max_target_tokens)
+            prompt, (target, lost) = tokens.pairs_prompt(1), _list_target(lines, tokens, max_target_tokens)
         else:
-            target = tokens.target(pair.answer, max_tokens=max_target_tokens)
+            target, lost = _target(pair.answer, tokens, max_target_tokens)
             alone = pair.kind == "paraphrase"
             prompt = tokens.paraphrase_prompt(1) if alone else tokens.answer_prompt(pair.question, 1)
-        yield Example(pair.id, pair.document_id, (pair.document,), prompt, target)
+        yield Example(pair.id, pair.document_id, (pair.document,), prompt, target, lost=lost)
 
 
 def tokenized(
-    examples: Iterable[Example], tokens: Encoder, *, read: Literal["documents", "question"]
+    examples: Iterable[Example], tokens: Encoder, *, read: Literal["documents", "question", "prompt"]
 ) -> Iterator[Example]:
-    """The same examples with what is read of them, their documents or their question, as ids too."""
+    """The same examples with what is read of them besides the prompt, documents or question, as ids too."""
     ids_of = lru_cache(READ_AGAIN)(tokens.text)
     for example in examples:
-        texts = example.documents if read == "documents" else (example.question,)
-        yield replace(example, read=tuple(ids_of(text) for text in texts))
+        texts = {"documents": example.documents, "question": (example.question,), "prompt": ()}[read]
+        ids = tuple(ids_of(text) for text in texts)
+        cut = sum(len(whole) > tokens.document_max_tokens for whole in ids)
+        yield replace(example, read=ids, lost=example.lost._replace(texts=cut))
 
 
-def _list_target(lines: Sequence[str], tokens: Encoder, max_tokens: int) -> list[int]:
+def _target(text: str, tokens: Encoder, max_tokens: int) -> tuple[list[int], Lost]:
+    """Ids of a target, and whether it lost its end."""
+    whole = tokens.text(text)
+    return tokens.ended(whole, max_tokens=max_tokens), Lost(target=int(len(whole) >= max_tokens))
+
+
+def _list_target(lines: Sequence[str], tokens: Encoder, max_tokens: int) -> tuple[list[int], Lost]:
     """Question and answer lines; as many whole pairs as fit, at least the first.
 
     A token may reach over the end of a pair, so that only the ids of the joined text tell its length; those of single
@@ -98,7 +121,9 @@ def _list_target(lines: Sequence[str], tokens: Encoder, max_tokens: int) -> list
             number += 1
         while number > 1 and len(joined(number)) > room:
             number -= 1
-    return [*joined(number)[:room], tokens.end_of_turn]
+    left = len(lines) - number
+    lost = Lost(target=int(left > 0 or len(joined(number)) > room), pairs=left)
+    return tokens.ended(joined(number), max_tokens=max_tokens), lost
 
 
 def shown_documents(question: Question, *, top_k: int, seed: int) -> list[int]:
@@ -139,8 +164,8 @@ def instruction_examples(
         chosen = shown_documents(question, top_k=top_k, seed=seed)
         documents = tuple(question.docs[index] for index in chosen)
         prompt = tokens.answer_prompt(question.question, documents if as_text else len(documents))
-        target = tokens.target(question.golden_answers[0], max_tokens=max_target_tokens)
-        examples.append(Example(question.id, question.id, documents, prompt, target, question.question))
+        target, lost = _target(question.golden_answers[0], tokens, max_target_tokens)
+        examples.append(Example(question.id, question.id, documents, prompt, target, question.question, lost=lost))
     return examples
 
 
@@ -169,18 +194,15 @@ def joint_examples(
     questions: Sequence[Question], tokens: Encoder, *, top_k: int, max_target_tokens: int
 ) -> list[Example]:
     """Examples of joint training (section 3): a question, its whole pool, its answer; the model chooses top_k."""
-    return [
-        Example(
-            question.id,
-            question.id,
-            tuple(question.docs),
-            tokens.answer_prompt(question.question, min(top_k, len(question.docs))),
-            tokens.target(question.golden_answers[0], max_tokens=max_target_tokens),
-            question.question,
-            tuple(question.pos_index),
+    examples = []
+    for question in questions:
+        prompt = tokens.answer_prompt(question.question, min(top_k, len(question.docs)))
+        target, lost = _target(question.golden_answers[0], tokens, max_target_tokens)
+        documents, gold = tuple(question.docs), tuple(question.pos_index)
+        examples.append(
+            Example(question.id, question.id, documents, prompt, target, question.question, gold, lost=lost)
         )
-        for question in questions
-    ]
+    return examples
 
 
 def narrowed(question: Question, most: int | None) -> Question:

@@ -29,7 +29,7 @@ class Sampler:
         self.together = together
         self._epoch = -1
         self._order: list[int] = []
-        groups: dict[str | int, list[int]] = defaultdict(list)
+        groups: dict[object, list[int]] = defaultdict(list)
         for index, group in enumerate(groups_of(examples)):
             groups[group].append(index)
         self._groups = list(groups.values())

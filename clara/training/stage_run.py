@@ -1,6 +1,7 @@
 """What every stage ends with: its examples on disk, the training, the checkpoint with its record."""
 
 import hashlib
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -43,7 +44,7 @@ def run_stage(
     inputs: list[Path],
     parent: str | None,
     together: int = 1,
-    read: Literal["documents", "question"] = "documents",
+    read: Literal["documents", "question", "prompt"] = "documents",
     fetch: Callable[[Sequence[Example]], None] | None = None,
     weigh: Callable[[], None] | None = None,
 ) -> None:
@@ -51,7 +52,11 @@ def run_stage(
 
     The main process alone makes the examples, and weighs tokens by `weigh` where there is one; the others wait, and
     read what it left. When the checkpoint is written, the examples are deleted.
+
+    Args:
+        read: what of an example is read besides its prompt.
     """
+    label = f"{stage} {card.parent.name}"
     if plan.gradient_checkpointing:
         if model.backbone.compiled:
             raise ConfigError(
@@ -73,6 +78,9 @@ def run_stage(
         if examples.salience is not None and model.salience is not None:
             model.salience.copy_(examples.salience)
         _require_room(model, examples)
+        if launch.is_main_process and any(examples.shortened[2:]):
+            texts = "questions" if read == "question" else "documents"
+            print(f"{label}: {examples.shortened.sentence(texts)}", file=sys.stderr, flush=True)
         training, validation = held_out(examples.groups, count=plan.validation_examples, seed=settings.seed)
         rows = train(
             model,
@@ -86,7 +94,7 @@ def run_stage(
             seed=settings.seed,
             state_folder=state,
             identity=identity,
-            label=f"{stage} {card.parent.name}",
+            label=label,
             fetch=fetch,
         )
         del examples  # and the maps of its files

@@ -56,6 +56,7 @@ def tune_text_rag(
         card=card,
         inputs=inputs,
         parent=None,
+        read="prompt",
     )
 
 

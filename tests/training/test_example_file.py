@@ -9,8 +9,9 @@ import torch
 from clara.errors import ConfigError
 from clara.model.backbone import LoadedBackbone
 from clara.model.clara import ClaraModel
+from clara.training.example_arrays import Shortened
 from clara.training.example_file import ExampleFile, drop, on_disk, whole
-from clara.training.examples import Example, held_out, tokenized
+from clara.training.examples import Example, Lost, held_out, tokenized
 from clara.training.sampling import Sampler
 from clara.training.stage_run import _require_room
 from tests import tiny
@@ -46,6 +47,14 @@ def test_the_files_are_those_that_numpy_saves(model: ClaraModel, tmp_path: Path)
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
 
 
+def test_what_examples_lost_is_kept_with_them_and_summed(tmp_path: Path) -> None:
+    lost = [Lost(), Lost(2, 1, 0), Lost(0, 1, 5), Lost(1, 0, 0)]
+    made = [Example(str(n), str(n), ("a",), [1], [2], read=([3], [4]), lost=one) for n, one in enumerate(lost)]
+    found = on_disk(tmp_path / "examples", made)
+    assert [item.lost for item in found] == lost
+    assert found.shortened == Shortened(examples=4, read=8, texts=3, targets=2, pairs=5)
+
+
 def test_weights_of_tokens_are_kept_with_the_examples_and_worked_out_once(model: ClaraModel, tmp_path: Path) -> None:
     made = tiny.pair_examples(model)[:2]
     weights = on_disk(tmp_path / "examples", made, salience=lambda: torch.tensor([1.0, 0.5])).salience
@@ -55,7 +64,9 @@ def test_weights_of_tokens_are_kept_with_the_examples_and_worked_out_once(model:
     assert on_disk(tmp_path / "plain", made).salience is None
 
 
-@pytest.mark.parametrize("name", ["tokens.npy", "texts.npy", "places.npy", "lengths.npy", "groups.npy", "salience.npy"])
+@pytest.mark.parametrize(
+    "name", ["tokens.npy", "texts.npy", "places.npy", "lengths.npy", "groups.npy", "shortened.json", "salience.npy"]
+)
 def test_a_folder_that_lacks_a_file_is_written_anew(name: str, model: ClaraModel, tmp_path: Path) -> None:
     made = tiny.pair_examples(model)[:2]
     on_disk(tmp_path / "examples", [])

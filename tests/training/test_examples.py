@@ -11,12 +11,14 @@ from clara.model.clara import ClaraModel
 from clara.records import Pair
 from clara.tokens import AddedIds, Encoder
 from clara.training.examples import (
+    Lost,
     _list_target,
     held_out,
     instruction_examples,
     joint_examples,
     narrowed,
     pretraining_examples,
+    tokenized,
 )
 from tests import tiny
 
@@ -70,14 +72,15 @@ TRICKY = [
 """Questions and answers of five lists, at whose ends tokens merge, or whose text looks like what stands between."""
 
 
-def plain_target(lines: Sequence[str], tokens: Encoder, max_tokens: int) -> list[int]:
+def plain_target(lines: Sequence[str], tokens: Encoder, max_tokens: int) -> tuple[list[int], Lost]:
     """The same by trying every number of pairs in turn."""
-    text = lines[0]
+    text, left = lines[0], len(lines) - 1
     for line in lines[1:]:
         if len(tokens.text(f"{text}\n{line}")) >= max_tokens:
             break
-        text = f"{text}\n{line}"
-    return tokens.target(text, max_tokens=max_tokens)
+        text, left = f"{text}\n{line}", left - 1
+    target = tokens.target(text, max_tokens=max_tokens)
+    return target, Lost(0, int(target[:-1] != tokens.text("\n".join(lines))), left)
 
 
 @pytest.mark.parametrize("cut", ["bytes", "words and line breaks", "not at all"])
@@ -97,7 +100,8 @@ def test_a_list_has_the_tokens_of_its_text_however_they_merge_between_pairs(cut:
         whole = tokens.text("\n".join(lines))
         merged += len(whole) != sum(parts) + (len(lines) - 1) * len(tokens.text("\n"))
         for limit in range(8, len(whole) + 4):
-            assert _list_target(lines, tokens, limit) == plain_target(lines, tokens, limit), (lines, limit)
+            target, lost = _list_target(lines, tokens, limit)
+            assert (target, lost) == plain_target(lines, tokens, limit), (lines, limit)
     assert cut == "bytes" or merged  # or the test would say little
 
 
@@ -115,6 +119,37 @@ def test_a_first_pair_that_is_too_long_loses_its_tail_not_its_end(model: ClaraMo
     found = tiny.pair_examples(model, kinds=["simple"], qa_target="list", max_target_tokens=8)
     assert len(found[0].target) == 8
     assert "Question: Where is Aro?".startswith(written(model, found[0].target))
+
+
+def test_examples_say_what_they_lost(model: ClaraModel) -> None:
+    (asked,), tokens = tiny.questions()[1:2], model.tokens  # the answer is 1887
+    whole = len(tokens.text("1887")) + 1
+    for limit, lost in ((whole, 0), (whole - 1, 1)):
+        options = {"top_k": 2, "max_target_tokens": limit}
+        for found in (
+            *instruction_examples([asked], tokens, seed=0, **options),
+            *joint_examples([asked], tokens, **options),
+        ):
+            assert found.lost == Lost(0, lost, 0)
+            assert len(found.target) == limit
+    pairs = tiny.pair_examples(model, kinds=["simple"], max_target_tokens=len(tokens.text("Aro")) + 1)
+    assert [item.lost.target for item in pairs[:2]] == [1, 0]  # Aro is a city in the north., Aro
+
+
+def test_texts_beyond_the_limit_are_counted_among_those_that_are_read(model: ClaraModel) -> None:
+    made = tiny.question_examples(model)
+    limit = sorted(len(model.tokens.text(text)) for text in made[2].documents)[1]
+    object.__setattr__(model.tokens, "document_max_tokens", limit)
+    lost = {
+        read: [item.lost.texts for item in tokenized(made, model.tokens, read=read)]  # type: ignore[arg-type]
+        for read in ("documents", "question", "prompt")
+    }
+    assert lost["documents"] == [
+        sum(model.tokens.to_compress(text).cut > 0 for text in item.documents) for item in made
+    ]
+    assert lost["documents"][2] > 0
+    assert lost["question"] == [int(model.tokens.to_compress(item.question).cut > 0) for item in made]
+    assert lost["prompt"] == [0, 0, 0, 0]
 
 
 def test_paraphrases_and_questions_come_together(model: ClaraModel) -> None:

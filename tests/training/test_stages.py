@@ -235,6 +235,28 @@ def test_a_prompt_beyond_the_models_context_is_refused_before_the_first_step(
     assert not list((tmp_path / "state").glob("step-*"))
 
 
+def test_what_a_training_shortens_is_said_in_one_line(
+    model: ClaraModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    backbone = model.backbone.card.path
+    handed_over(monkeypatch, lambda: pretrain(backbone, tmp_path / "whole", max_target_tokens=500))
+    assert "longer than" not in capsys.readouterr().err
+    short: dict[str, Any] = {"memory": {"document_max_tokens": 16}, "qa_target": "list", "max_target_tokens": 30}
+    cut = sum(len(model.tokens.text(text)) > 16 for text in tiny.TEXTS)
+    assert 0 < cut < 6
+    sentence = (
+        f"pretraining pretrained: its 6 examples read 6 documents, of which {cut} are longer than "
+        "memory.document_max_tokens and lose their ends; of their targets 6 are longer than max_target_tokens and are "
+        "shortened, lists by 6 whole pairs"
+    )
+    for state in ("first", "first", "second process"):  # the counts lie with the examples
+        if state == "second process":
+            monkeypatch.setattr(stage_run, "join_launch", Second)
+        handed_over(monkeypatch, lambda: pretrain(backbone, tmp_path / "cut", kinds=["simple"], **short))
+        said = [line for line in capsys.readouterr().err.splitlines() if "longer than" in line]
+        assert said == ([] if state == "second process" else [sentence])
+
+
 def test_no_row_is_held_while_pretraining_learns(
     model: ClaraModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
