@@ -58,8 +58,15 @@ class ExampleFile(Sequence[Example]):
             ids = ids[length:]
         prompt, target, *read = parts
         documents, gold = tuple(content.pop("documents")), tuple(content.pop("gold"))
-        given = {"documents": documents, "gold": gold, "lost": Lost(*content.pop("lost", ()))}
-        return Example(prompt=prompt, target=target, read=tuple(read), **given, **content)
+        return Example(
+            documents=documents,
+            prompt=prompt,
+            target=target,
+            gold=gold,
+            read=tuple(read),
+            lost=Lost(*content.pop("lost", ())),
+            **content,
+        )
 
     @property
     def lengths(self) -> "numpy.ndarray[Any, numpy.dtype[numpy.int32]]":

@@ -1,7 +1,6 @@
 """Records to examples: what is compressed, what is asked, what must be written."""
 
 import random
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +9,7 @@ from itertools import accumulate, takewhile
 from typing import Literal, NamedTuple
 
 from clara.errors import DataError
-from clara.records import Pair, Prediction, Question
+from clara.records import Pair
 from clara.tokens import CompressorInput, Encoder
 from clara.training.rows import units
 
@@ -82,7 +81,7 @@ def pretraining_examples(
         if lines:
             prompt, (target, lost) = tokens.pairs_prompt(1), _list_target(lines, tokens, max_target_tokens)
         else:
-            target, lost = _target(pair.answer, tokens, max_target_tokens)
+            target, lost = target_of(pair.answer, tokens, max_target_tokens)
             alone = pair.kind == "paraphrase"
             prompt = tokens.paraphrase_prompt(1) if alone else tokens.answer_prompt(pair.question, 1)
         yield Example(pair.id, pair.document_id, (pair.document,), prompt, target, lost=lost)
@@ -100,7 +99,7 @@ def tokenized(
         yield replace(example, read=ids, lost=example.lost._replace(texts=cut))
 
 
-def _target(text: str, tokens: Encoder, max_tokens: int) -> tuple[list[int], Lost]:
+def target_of(text: str, tokens: Encoder, max_tokens: int) -> tuple[list[int], Lost]:
     """Ids of a target, and whether it lost its end."""
     whole = tokens.text(text)
     return tokens.ended(whole, max_tokens=max_tokens), Lost(target=int(len(whole) >= max_tokens))
@@ -124,96 +123,6 @@ def _list_target(lines: Sequence[str], tokens: Encoder, max_tokens: int) -> tupl
     left = len(lines) - number
     lost = Lost(target=int(left > 0 or len(joined(number)) > room), pairs=left)
     return tokens.ended(joined(number), max_tokens=max_tokens), lost
-
-
-def shown_documents(question: Question, *, top_k: int, seed: int) -> list[int]:
-    """Indices of the documents that instruction tuning shows with a question, in their order.
-
-    The gold documents come first into the choice, the rest are distractors of the pool; their order is shuffled.
-    """
-    choose = random.Random(f"{seed}-{question.id}")
-    gold = list(question.pos_index)
-    others = [index for index in range(len(question.docs)) if index not in gold]
-    choose.shuffle(others)
-    chosen = (gold + others)[:top_k]
-    choose.shuffle(chosen)
-    return chosen
-
-
-def instruction_examples(
-    questions: Sequence[Question],
-    tokens: Encoder,
-    *,
-    top_k: int,
-    max_target_tokens: int,
-    seed: int,
-    as_text: bool = False,
-) -> list[Example]:
-    """Examples of instruction tuning (section 2.3): a question, top_k of its documents, its answer.
-
-    Args:
-        questions: with gold documents.
-        tokens: encoder of the model.
-        top_k: documents a question.
-        max_target_tokens: of an answer.
-        seed: of the choice and the order of the documents.
-        as_text: show the documents' text instead of their memories.
-    """
-    examples = []
-    for question in questions:
-        chosen = shown_documents(question, top_k=top_k, seed=seed)
-        documents = tuple(question.docs[index] for index in chosen)
-        prompt = tokens.answer_prompt(question.question, documents if as_text else len(documents))
-        target, lost = _target(question.golden_answers[0], tokens, max_target_tokens)
-        examples.append(Example(question.id, question.id, documents, prompt, target, question.question, lost=lost))
-    return examples
-
-
-def answered_by_teacher(questions: Sequence[Question], answers: Sequence[Prediction]) -> list[Question]:
-    """The questions with a teacher's answer in place of the gold ones; those without a word of it are left out.
-
-    Raises:
-        DataError: the teacher was not asked one of the questions, or answered none.
-    """
-    found = {row.id: (row.prediction or "").strip() for row in answers}
-    if missing := [question.id for question in questions if question.id not in found]:
-        raise DataError(
-            f"the teacher has no answer to {len(missing)} of {len(questions)} questions, first {missing[0]}; run "
-            "answer_as_teacher again"
-        )
-    kept = [question.model_copy(update={"golden_answers": [found[question.id]]}) for question in questions]
-    kept = [question for question in kept if question.golden_answers[0]]
-    if not kept:
-        raise DataError("the teacher answered no question with a word; use instruction.answers: gold")
-    if left := len(questions) - len(kept):
-        print(f"the teacher said nothing to {left} of {len(questions)} questions; left out", file=sys.stderr)
-    return kept
-
-
-def joint_examples(
-    questions: Sequence[Question], tokens: Encoder, *, top_k: int, max_target_tokens: int
-) -> list[Example]:
-    """Examples of joint training (section 3): a question, its whole pool, its answer; the model chooses top_k."""
-    examples = []
-    for question in questions:
-        prompt = tokens.answer_prompt(question.question, min(top_k, len(question.docs)))
-        target, lost = _target(question.golden_answers[0], tokens, max_target_tokens)
-        documents, gold = tuple(question.docs), tuple(question.pos_index)
-        examples.append(
-            Example(question.id, question.id, documents, prompt, target, question.question, gold, lost=lost)
-        )
-    return examples
-
-
-def narrowed(question: Question, most: int | None) -> Question:
-    """The question with `most` of its candidates, in their order: the gold ones first, then the first of the others."""
-    if most is None or len(question.docs) <= most:
-        return question
-    others = [number for number in range(len(question.docs)) if number not in question.pos_index]
-    kept = sorted([*question.pos_index, *others][:most])
-    gold = [place for place, number in enumerate(kept) if number in question.pos_index]
-    docs = [question.docs[number] for number in kept]
-    return question.model_copy(update={"docs": docs, "pos_index": gold, "bm25": None})
 
 
 def held_out(groups: Sequence[str] | Sequence[int], *, count: int, seed: int) -> tuple[list[int], list[int]]:

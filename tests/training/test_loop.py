@@ -15,9 +15,10 @@ from clara.errors import ConfigError, DataError, ResourceError
 from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
 from clara.model.clara import ClaraModel
 from clara.training import optim, state
-from clara.training.examples import Example, instruction_examples
+from clara.training.examples import Example
 from clara.training.loop import train
 from clara.training.objectives import CompressionObjective, Objective, Outcome, Totals
+from clara.training.question_examples import instruction_examples
 from clara.training.sampling import Sampler
 from clara.training.step import optimizer_step
 from clara.training.stopping import stop_requested
