@@ -144,7 +144,11 @@ class Encoder:
 
     def target(self, text: str, *, max_tokens: int) -> list[int]:
         """Ids of what the assistant must write, its end included; longer texts lose their tail, never the end."""
-        return [*self.text(text)[: max_tokens - 1], self.end_of_turn]
+        return self.ended(self.text(text), max_tokens=max_tokens)
+
+    def ended(self, whole: list[int], *, max_tokens: int) -> list[int]:
+        """The same for a text given as ids."""
+        return [*whole[: max_tokens - 1], self.end_of_turn]
 
     def chat(self, system: str | None, user: str, fills: list[list[int]]) -> list[int]:
         """Ids of a chat prompt in which each mark in `user` is replaced by the ids in `fills`."""

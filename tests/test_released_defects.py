@@ -23,10 +23,11 @@ from clara.model.backbone import LoadedBackbone
 from clara.model.clara import ClaraModel
 from clara.model.topk import top_k
 from clara.records import Pair
-from clara.training.examples import Example, joint_examples, pretraining_examples
+from clara.training.examples import Example, pretraining_examples
 from clara.training.joint import JointObjective, score_pools
 from clara.training.loop import train
 from clara.training.objectives import CompressionObjective, Totals
+from clara.training.question_examples import joint_examples
 from clara.training.sampling import Sampler
 from tests import tiny
 
@@ -164,7 +165,7 @@ def test_logged_recall_is_that_of_the_evaluation(make_model: MakeModel) -> None:
     model = joint_model(make_model).eval()
     golds: list[list[int]] = [[0, 1, 3], [], [3, 0], [2]]  # of several, two at most can be among the best two
     questions = [row.model_copy(update={"pos_index": gold}) for row, gold in zip(tiny.questions(), golds, strict=True)]
-    examples = joint_examples(questions, model.tokens, top_k=2, max_target_tokens=12)
+    examples = list(joint_examples(questions, model.tokens, top_k=2, max_target_tokens=12))
     with torch.no_grad():
         logged = joint(model)(examples, Totals.of(examples), progress=0.0, seed=0).metrics["recall@2"]
         asked = [model.tokens.to_compress(question.question) for question in questions]

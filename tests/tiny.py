@@ -18,7 +18,8 @@ from clara.model.checkpoint import LoadedCheckpoint
 from clara.model.clara import ClaraModel, Shape
 from clara.model.compression import build_store
 from clara.records import Pair, Passage, Question, document_id, text_id
-from clara.training.examples import Example, joint_examples, pretraining_examples
+from clara.training.examples import Example, pretraining_examples
+from clara.training.question_examples import joint_examples
 
 TEXTS = [
     "Aro\nAro is a city in the north.",
@@ -147,7 +148,7 @@ def pair_examples(made: ClaraModel, **changes: Any) -> list[Example]:
 
 def question_examples(made: ClaraModel, *, top_k: int = 2) -> list[Example]:
     """Joint examples of `questions`."""
-    return joint_examples(questions(), made.tokens, top_k=top_k, max_target_tokens=12)
+    return list(joint_examples(questions(), made.tokens, top_k=top_k, max_target_tokens=12))
 
 
 def plan(**changes: Any) -> Optimization:

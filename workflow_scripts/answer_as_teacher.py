@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> None:
     from clara.evaluation.answering import Pool, Task
     from clara.model import backbone
     from clara.model.backbone_card import read_backbone_card
-    from clara.training.examples import shown_documents
+    from clara.training.question_examples import shown_documents
 
     loaded = backbone.load(read_backbone_card(given.backbone), **settings.backbone.loading())
     tasks = []

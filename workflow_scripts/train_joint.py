@@ -12,7 +12,7 @@ Makes a checkpoint in the card's folder; goes on from --state after an interrupt
 from clara import program
 from clara.config.rules import TrainJoint, parse_settings
 from clara.records import Question
-from clara.row_files import read_rows
+from clara.row_files import Rows
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -22,7 +22,6 @@ def main(argv: list[str] | None = None) -> None:
     program.add_paths(flags, "--checkpoint", "--store", "--state", "--card", many=("--candidates",))
     given = flags.parse_args(argv)
     settings = parse_settings(TrainJoint, given.settings)
-    questions = [row for path in given.candidates for row in read_rows(Question, path)]
 
     from clara.training import stages
 
@@ -30,7 +29,7 @@ def main(argv: list[str] | None = None) -> None:
         settings,
         start=given.checkpoint,
         store=given.store,
-        questions=questions,
+        questions=Rows(Question, *given.candidates),
         state=given.state,
         card=given.card,
         inputs=[given.checkpoint, given.store, *given.candidates],

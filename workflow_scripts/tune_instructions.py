@@ -8,12 +8,13 @@
 Makes a checkpoint in the card's folder; goes on from --state after an interruption.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from clara import program
 from clara.config.rules import TuneInstructions, parse_settings
 from clara.records import Prediction, Question
-from clara.row_files import read_rows
+from clara.row_files import Rows
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -24,13 +25,12 @@ def main(argv: list[str] | None = None) -> None:
     program.add_paths(flags, "--checkpoint", "--state", "--card", many=("--candidates",))
     given = flags.parse_args(argv)
     settings = parse_settings(TuneInstructions, given.settings)
-    questions = [row for path in given.candidates for row in read_rows(Question, path)]
+    questions: Iterable[Question] = Rows(Question, *given.candidates)
 
-    from clara.training import examples, stages
+    from clara.training import question_examples, stages
 
     if given.teacher:
-        answers = [row for path in given.teacher for row in read_rows(Prediction, path)]
-        questions = examples.answered_by_teacher(questions, answers)
+        questions = question_examples.answered_by_teacher(questions, Rows(Prediction, *given.teacher))
 
     stages.tune_instructions(
         settings,

@@ -10,7 +10,7 @@ Makes a checkpoint in the card's folder; goes on from --state after an interrupt
 from clara import program
 from clara.config.rules import TuneTextRag, parse_settings
 from clara.records import Question
-from clara.row_files import read_rows
+from clara.row_files import Rows
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -20,14 +20,13 @@ def main(argv: list[str] | None = None) -> None:
     program.add_paths(flags, "--backbone", "--state", "--card", many=("--candidates",))
     given = flags.parse_args(argv)
     settings = parse_settings(TuneTextRag, given.settings)
-    questions = [row for path in given.candidates for row in read_rows(Question, path)]
 
     from clara.training.text_rag import tune_text_rag
 
     tune_text_rag(
         settings,
         backbone=given.backbone,
-        questions=questions,
+        questions=Rows(Question, *given.candidates),
         state=given.state,
         card=given.card,
         inputs=[given.backbone, *given.candidates],

@@ -20,9 +20,10 @@ from clara.model.clara import ClaraModel
 from clara.model.compression import compress
 from clara.model.store import MemoryStore
 from clara.records import Passage, Question
-from clara.training.examples import Example, joint_examples
+from clara.training.examples import Example
 from clara.training.joint import JointObjective
 from clara.training.objectives import CompressionObjective, Objective, Totals
+from clara.training.question_examples import joint_examples
 from clara.training.sampling import Sampler
 
 BATCH_TOKENS = 4096
@@ -146,7 +147,7 @@ def pretraining_examples(model: ClaraModel, questions: Sequence[Question]) -> li
 def joint(model: ClaraModel, bench: Bench) -> Work:
     """Forward and backward pass of one joint step."""
     asked = bench.questions[: bench.joint_questions]
-    examples = joint_examples(asked, model.tokens, top_k=bench.top_k, max_target_tokens=32)
+    examples = list(joint_examples(asked, model.tokens, top_k=bench.top_k, max_target_tokens=32))
     objective = JointObjective(
         model,
         store=MemoryStore(bench.store),

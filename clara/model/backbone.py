@@ -74,7 +74,9 @@ class LoadedBackbone:
         return None if limit is None else int(limit)
 
     def require_room(self, tokens: int, what: str) -> None:
-        """Refuses what does not fit the model's context: nothing is ever cut in silence.
+        """Refuses what does not fit the model's context; nothing is ever cut to it.
+
+        Documents and targets were cut before to the lengths of the settings; trainings and compressions say how many.
 
         Args:
             tokens: tokens to read and to write, together.

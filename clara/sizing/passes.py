@@ -91,7 +91,7 @@ def examples_disk_mb(rule: str, config: dict[str, Any], section: dict[str, Any],
     """
     document, k = config["memory"]["document_max_tokens"], section.get("top_k", 1)
     pools = config["candidates"]["train_size"] or config["candidates"]["size"]
-    read = 0 if rule == "train_joint" else k * document
+    read = 0 if rule in ("train_joint", "tune_text_rag") else k * document
     slots = round(k * shown) if rule == "tune_text_rag" else k * _memory(config, ratio)
     ids = PROMPT_TOKENS + slots + section["max_target_tokens"] / 2 + read
     return examples_mb(rule, config, ids, pools if rule == "train_joint" else k)

@@ -2,22 +2,21 @@
 
 import json
 import shutil
-from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, overload
+from typing import Any, overload
 
 import numpy
 import torch
 from torch import Tensor
 
 from clara.folders import atomic_folder
-from clara.training.examples import Example
+from clara.training.example_arrays import GROUPS, LENGTHS, PLACES, SHORTENED, TEXTS, TOKENS, Shortened, write
+from clara.training.examples import Example, Lost
 
 FOLDER = "examples-"
 """How the names of the folders begin, in a stage's state folder."""
-TOKENS, TEXTS, PLACES, SALIENCE = "tokens.npy", "texts.npy", "places.npy", "salience.npy"
+SALIENCE = "salience.npy"
 
 
 class ExampleFile(Sequence[Example]):
@@ -25,7 +24,9 @@ class ExampleFile(Sequence[Example]):
 
     `tokens.npy` holds the ids of all examples in turn (int32: prompt, target, then the texts to read), `texts.npy` a
     line of JSON for each (UTF-8), `places.npy` where each ends in both, `salience.npy` weights of tokens (float32) or
-    nothing.
+    nothing. What is asked of all of them at once stands apart, since reading six million takes half an hour:
+    `lengths.npy` the tokens of prompt and target, `groups.npy` the group by its place among the sorted names (int32),
+    `shortened.json` what they have to do without.
     """
 
     def __init__(self, folder: Path, numbers: "range | numpy.ndarray[Any, Any] | None" = None) -> None:
@@ -33,6 +34,8 @@ class ExampleFile(Sequence[Example]):
         self._tokens = numpy.load(folder / TOKENS, mmap_mode="r")
         self._texts = numpy.load(folder / TEXTS, mmap_mode="r")
         self._places = numpy.load(folder / PLACES, mmap_mode="r")
+        self._lengths = numpy.load(folder / LENGTHS, mmap_mode="r")
+        self._groups = numpy.load(folder / GROUPS, mmap_mode="r")
         self._numbers = range(len(self._places) - 1) if numbers is None else numbers
 
     def __len__(self) -> int:
@@ -55,7 +58,32 @@ class ExampleFile(Sequence[Example]):
             ids = ids[length:]
         prompt, target, *read = parts
         documents, gold = tuple(content.pop("documents")), tuple(content.pop("gold"))
-        return Example(documents=documents, prompt=prompt, target=target, gold=gold, read=tuple(read), **content)
+        return Example(
+            documents=documents,
+            prompt=prompt,
+            target=target,
+            gold=gold,
+            read=tuple(read),
+            lost=Lost(*content.pop("lost", ())),
+            **content,
+        )
+
+    @property
+    def lengths(self) -> "numpy.ndarray[Any, numpy.dtype[numpy.int32]]":
+        """Of each example the tokens of its prompt and target."""
+        found: numpy.ndarray[Any, numpy.dtype[numpy.int32]] = self._lengths[numpy.asarray(self._numbers)]
+        return found
+
+    @property
+    def groups(self) -> list[int]:
+        """Of each example the number of its group; they are sorted as the groups' names are."""
+        found: list[int] = self._groups[numpy.asarray(self._numbers)].tolist()
+        return found
+
+    @property
+    def shortened(self) -> Shortened:
+        """What all examples of the folder have to do without."""
+        return Shortened(**json.loads((self.folder / SHORTENED).read_text(encoding="utf-8")))
 
     @property
     def salience(self) -> Tensor | None:
@@ -68,9 +96,14 @@ class ExampleFile(Sequence[Example]):
         return ExampleFile(self.folder, numpy.asarray(self._numbers)[numpy.asarray(indices, dtype=numpy.int64)])
 
 
+def groups_of(examples: Sequence[Example]) -> Sequence[str] | Sequence[int]:
+    """Names or numbers of the examples' groups; for those on disk none of them is read."""
+    return examples.groups if isinstance(examples, ExampleFile) else [example.group for example in examples]
+
+
 def whole(folder: Path) -> bool:
-    """Whether the examples of a folder have all been written: it takes its name at the end."""
-    return all((folder / name).exists() for name in (TOKENS, TEXTS, PLACES, SALIENCE))
+    """Whether the examples of a folder have all been written, by this version: it takes its name at the end."""
+    return all((folder / name).exists() for name in (TOKENS, TEXTS, PLACES, LENGTHS, GROUPS, SHORTENED, SALIENCE))
 
 
 def on_disk(
@@ -88,7 +121,7 @@ def on_disk(
         with atomic_folder(folder, alone=True) as temporary:
             kept = torch.empty(0) if weights is None else weights.cpu()
             numpy.save(temporary / SALIENCE, kept.numpy())
-            _write(temporary, examples)
+            write(temporary, examples)
     return ExampleFile(folder)
 
 
@@ -96,49 +129,3 @@ def drop(state: Path) -> None:
     """Deletes all examples in a stage's state folder, those too that a kill left half written."""
     for folder in [*state.glob(f"{FOLDER}*"), *state.glob(f".{FOLDER}*")]:
         shutil.rmtree(folder, ignore_errors=True)  # NFS keeps what another process has open until it is closed
-
-
-def _write(folder: Path, examples: Iterable[Example]) -> None:
-    ends = array("q", (0, 0))  # sixteen bytes an example
-    with (
-        _array(folder / TOKENS, numpy.dtype(numpy.int32)) as tokens,
-        _array(folder / TEXTS, numpy.dtype(numpy.uint8)) as texts,
-    ):
-        for example in examples:
-            parts = [example.prompt, example.target, *example.read]
-            content = {
-                "key": example.key,
-                "group": example.group,
-                "documents": example.documents,
-                "question": example.question,
-                "gold": example.gold,
-                "lengths": [len(part) for part in parts],
-            }
-            ids = numpy.array([token for part in parts for token in part], dtype=numpy.int32)
-            line = json.dumps(content, ensure_ascii=False).encode() + b"\n"
-            tokens.write(ids.tobytes())
-            texts.write(line)
-            ends.extend((ends[-2] + len(ids), ends[-1] + len(line)))
-    numpy.save(folder / PLACES, numpy.array(ends).reshape(-1, 2))
-
-
-@contextmanager
-def _array(path: Path, kind: "numpy.dtype[Any]") -> Iterator[BinaryIO]:
-    """A file whose values, written one after the other, become the array that `numpy.load` gives.
-
-    A copy with the right header would take the disk twice. numpy leaves room in a header for the number to grow.
-    """
-    with path.open("wb") as file:
-        _header(file, kind, 0)
-        start = file.tell()
-        yield file
-        count = (file.tell() - start) // kind.itemsize
-        file.seek(0)
-        _header(file, kind, count)
-        assert file.tell() == start
-
-
-def _header(file: BinaryIO, kind: "numpy.dtype[Any]", count: int) -> None:
-    layout: Any = numpy.lib.format  # without types
-    content = {"descr": layout.dtype_to_descr(kind), "fortran_order": False, "shape": (count,)}
-    layout.write_array_header_1_0(file, content)

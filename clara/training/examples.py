@@ -1,16 +1,15 @@
 """Records to examples: what is compressed, what is asked, what must be written."""
 
 import random
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate, takewhile
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from clara.errors import DataError
-from clara.records import Pair, Prediction, Question
+from clara.records import Pair
 from clara.tokens import CompressorInput, Encoder
 from clara.training.rows import units
 
@@ -18,6 +17,20 @@ READ_AGAIN = 64
 """Texts whose ids are kept while examples are tokenized: neighbours share documents."""
 SURELY_FIT = 4
 """Letters a token, up to which a list is tokenized as a whole before anything else: it will most likely fit."""
+
+
+class Lost(NamedTuple):
+    """What an example has to do without, since the settings bound its length."""
+
+    texts: int = 0
+    """Of the texts to read, those without their end."""
+    target: int = 0
+    """1 where the target is without its end, or without pairs."""
+    pairs: int = 0
+    """Pairs of a list that are left out whole."""
+
+
+NOTHING = Lost()
 
 
 @dataclass(frozen=True)
@@ -37,6 +50,7 @@ class Example:
     """Indices of the documents that answer the question, where that is known; joint training logs recall by them."""
     read: tuple[list[int], ...] = ()
     """Ids of what is read, where it is tokenized already: the documents, in joint training the question."""
+    lost: Lost = NOTHING
 
     def to_compress(self, tokens: Encoder) -> list[CompressorInput]:
         """What the compressor reads."""
@@ -65,25 +79,33 @@ def pretraining_examples(
     """
     for pair, lines in units(pairs, kinds=kinds, qa_target=qa_target):
         if lines:
-            prompt, target = tokens.pairs_prompt(1), _list_target(lines, tokens, max_target_tokens)
+            prompt, (target, lost) = tokens.pairs_prompt(1), _list_target(lines, tokens, max_target_tokens)
         else:
-            target = tokens.target(pair.answer, max_tokens=max_target_tokens)
+            target, lost = target_of(pair.answer, tokens, max_target_tokens)
             alone = pair.kind == "paraphrase"
             prompt = tokens.paraphrase_prompt(1) if alone else tokens.answer_prompt(pair.question, 1)
-        yield Example(pair.id, pair.document_id, (pair.document,), prompt, target)
+        yield Example(pair.id, pair.document_id, (pair.document,), prompt, target, lost=lost)
 
 
 def tokenized(
-    examples: Iterable[Example], tokens: Encoder, *, read: Literal["documents", "question"]
+    examples: Iterable[Example], tokens: Encoder, *, read: Literal["documents", "question", "prompt"]
 ) -> Iterator[Example]:
-    """The same examples with what is read of them, their documents or their question, as ids too."""
+    """The same examples with what is read of them besides the prompt, documents or question, as ids too."""
     ids_of = lru_cache(READ_AGAIN)(tokens.text)
     for example in examples:
-        texts = example.documents if read == "documents" else (example.question,)
-        yield replace(example, read=tuple(ids_of(text) for text in texts))
+        texts = {"documents": example.documents, "question": (example.question,), "prompt": ()}[read]
+        ids = tuple(ids_of(text) for text in texts)
+        cut = sum(len(whole) > tokens.document_max_tokens for whole in ids)
+        yield replace(example, read=ids, lost=example.lost._replace(texts=cut))
 
 
-def _list_target(lines: Sequence[str], tokens: Encoder, max_tokens: int) -> list[int]:
+def target_of(text: str, tokens: Encoder, max_tokens: int) -> tuple[list[int], Lost]:
+    """Ids of a target, and whether it lost its end."""
+    whole = tokens.text(text)
+    return tokens.ended(whole, max_tokens=max_tokens), Lost(target=int(len(whole) >= max_tokens))
+
+
+def _list_target(lines: Sequence[str], tokens: Encoder, max_tokens: int) -> tuple[list[int], Lost]:
     """Question and answer lines; as many whole pairs as fit, at least the first.
 
     A token may reach over the end of a pair, so that only the ids of the joined text tell its length; those of single
@@ -98,131 +120,34 @@ def _list_target(lines: Sequence[str], tokens: Encoder, max_tokens: int) -> list
             number += 1
         while number > 1 and len(joined(number)) > room:
             number -= 1
-    return [*joined(number)[:room], tokens.end_of_turn]
+    left = len(lines) - number
+    lost = Lost(target=int(left > 0 or len(joined(number)) > room), pairs=left)
+    return tokens.ended(joined(number), max_tokens=max_tokens), lost
 
 
-def shown_documents(question: Question, *, top_k: int, seed: int) -> list[int]:
-    """Indices of the documents that instruction tuning shows with a question, in their order.
-
-    The gold documents come first into the choice, the rest are distractors of the pool; their order is shuffled.
-    """
-    choose = random.Random(f"{seed}-{question.id}")
-    gold = list(question.pos_index)
-    others = [index for index in range(len(question.docs)) if index not in gold]
-    choose.shuffle(others)
-    chosen = (gold + others)[:top_k]
-    choose.shuffle(chosen)
-    return chosen
-
-
-def instruction_examples(
-    questions: Sequence[Question],
-    tokens: Encoder,
-    *,
-    top_k: int,
-    max_target_tokens: int,
-    seed: int,
-    as_text: bool = False,
-) -> list[Example]:
-    """Examples of instruction tuning (section 2.3): a question, top_k of its documents, its answer.
+def held_out(groups: Sequence[str] | Sequence[int], *, count: int, seed: int) -> tuple[list[int], list[int]]:
+    """Numbers of training and of validation examples, no group in both; at most a fifth of all is held out.
 
     Args:
-        questions: with gold documents.
-        tokens: encoder of the model.
-        top_k: documents a question.
-        max_target_tokens: of an answer.
-        seed: of the choice and the order of the documents.
-        as_text: show the documents' text instead of their memories.
-    """
-    examples = []
-    for question in questions:
-        chosen = shown_documents(question, top_k=top_k, seed=seed)
-        documents = tuple(question.docs[index] for index in chosen)
-        prompt = tokens.answer_prompt(question.question, documents if as_text else len(documents))
-        target = tokens.target(question.golden_answers[0], max_tokens=max_target_tokens)
-        examples.append(Example(question.id, question.id, documents, prompt, target, question.question))
-    return examples
-
-
-def answered_by_teacher(questions: Sequence[Question], answers: Sequence[Prediction]) -> list[Question]:
-    """The questions with a teacher's answer in place of the gold ones; those without a word of it are left out.
-
-    Raises:
-        DataError: the teacher was not asked one of the questions, or answered none.
-    """
-    found = {row.id: (row.prediction or "").strip() for row in answers}
-    if missing := [question.id for question in questions if question.id not in found]:
-        raise DataError(
-            f"the teacher has no answer to {len(missing)} of {len(questions)} questions, first {missing[0]}; run "
-            "answer_as_teacher again"
-        )
-    kept = [question.model_copy(update={"golden_answers": [found[question.id]]}) for question in questions]
-    kept = [question for question in kept if question.golden_answers[0]]
-    if not kept:
-        raise DataError("the teacher answered no question with a word; use instruction.answers: gold")
-    if left := len(questions) - len(kept):
-        print(f"the teacher said nothing to {left} of {len(questions)} questions; left out", file=sys.stderr)
-    return kept
-
-
-def joint_examples(
-    questions: Sequence[Question], tokens: Encoder, *, top_k: int, max_target_tokens: int
-) -> list[Example]:
-    """Examples of joint training (section 3): a question, its whole pool, its answer; the model chooses top_k."""
-    return [
-        Example(
-            question.id,
-            question.id,
-            tuple(question.docs),
-            tokens.answer_prompt(question.question, min(top_k, len(question.docs))),
-            tokens.target(question.golden_answers[0], max_tokens=max_target_tokens),
-            question.question,
-            tuple(question.pos_index),
-        )
-        for question in questions
-    ]
-
-
-def narrowed(question: Question, most: int | None) -> Question:
-    """The question with `most` of its candidates, in their order: the gold ones first, then the first of the others."""
-    if most is None or len(question.docs) <= most:
-        return question
-    others = [number for number in range(len(question.docs)) if number not in question.pos_index]
-    kept = sorted([*question.pos_index, *others][:most])
-    gold = [place for place, number in enumerate(kept) if number in question.pos_index]
-    docs = [question.docs[number] for number in kept]
-    return question.model_copy(update={"docs": docs, "pos_index": gold, "bm25": None})
-
-
-def hold_out(examples: Sequence[Example], *, count: int, seed: int) -> tuple[list[int], list[int]]:
-    """Numbers of training and of validation examples, no group in both; at most a fifth of all is held out.
+        groups: of each example the name of its group, or a number by which groups are sorted as by their names.
+        count: examples to hold out.
+        seed: of the choice.
 
     Raises:
         DataError: there are fewer than two groups.
     """
-    return held_out([example.group for example in examples], count=count, seed=seed)
-
-
-def held_out(names: Sequence[str], *, count: int, seed: int) -> tuple[list[int], list[int]]:
-    """The same of the examples' groups alone.
-
-    Raises:
-        DataError: as `hold_out`.
-    """
-    groups = sorted(set(names))
-    if len(groups) < 2:
-        raise DataError(
-            f"training needs examples of at least two documents or questions, found {len(groups)}; add data"
-        )
-    random.Random(f"{seed}-hold-out").shuffle(groups)
-    limit = max(1, min(count, len(names) // 5))
-    sizes = Counter(names)
-    held: set[str] = set()
+    names: list[str] | list[int] = sorted(set(groups))  # type: ignore[type-var, assignment]
+    if len(names) < 2:
+        raise DataError(f"training needs examples of at least two documents or questions, found {len(names)}; add data")
+    random.Random(f"{seed}-hold-out").shuffle(names)
+    limit = max(1, min(count, len(groups) // 5))
+    sizes = Counter[str | int](groups)
+    held: set[str | int] = set()
     number = 0
-    for group in groups[:-1]:
+    for name in names[:-1]:
         if number >= limit:
             break
-        held.add(group)
-        number += sizes[group]
-    validation = [index for index, name in enumerate(names) if name in held]
-    return [index for index, name in enumerate(names) if name not in held], validation[: max(limit, 1)]
+        held.add(name)
+        number += sizes[name]
+    validation = [index for index, group in enumerate(groups) if group in held]
+    return [index for index, group in enumerate(groups) if group not in held], validation[: max(limit, 1)]

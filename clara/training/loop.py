@@ -6,7 +6,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
@@ -19,7 +18,8 @@ from clara.training.finite import GradientWatch, finite_numbers
 from clara.training.micro_batches import micro_batches, padding
 from clara.training.objectives import Objective
 from clara.training.prefetch import ahead
-from clara.training.processes import any_process, join_launch, wait_for_all, wait_on_hosts
+from clara.training.processes import any_process, join_launch, wait_on_hosts
+from clara.training.resuming import resume
 from clara.training.runlog import RunLog
 from clara.training.sampling import Sampler
 from clara.training.step import optimizer_step, validate
@@ -46,7 +46,8 @@ def train(
 
     Continues from the newest intact state in `state_folder`, unless that is of a finished run with another `identity`.
     The result is that of an uninterrupted run, because order, dropout and learning rate are functions of the seed and
-    the step. On SIGTERM the step is finished, the state saved, and the program exits with 143.
+    the step. On SIGTERM the step is finished, the state saved, and the program exits with 143: who sends it may kill
+    half a minute later. A validation is cut short for it, or waits; the run that goes on makes it first.
 
     Args:
         model: its roles in `learns` are trained.
@@ -65,7 +66,7 @@ def train(
         ConfigError: the state is of an unfinished run with another `identity`, or there are more processes than
             examples a step.
         DataError: a step's loss or gradient is not finite; names the step and its examples.
-        ResourceError: another process of the launch has ended.
+        ResourceError: another process of the launch has ended, or found another state.
     """
     accelerator = join_launch()
     if plan.batch_size < accelerator.num_processes:
@@ -77,9 +78,19 @@ def train(
     optimizer = optim.build(parameters, learning_rate=plan.learning_rate, weight_decay=plan.weight_decay)
     log = RunLog(label=label, steps=plan.steps, quiet=not accelerator.is_main_process)
     watch = GradientWatch()
-    done = _resume(parameters, optimizer, state_folder, identity, log, accelerator)
-    if done == 0:
-        log.add(0, "validation", validate(model, objective, validation, plan))
+    done = resume(parameters, optimizer, state_folder, identity, log, accelerator)
+
+    def validate_where_due(step: int, stopping: Callable[[], bool]) -> bool:
+        """False where it was cut short; what the history already has is not measured again."""
+        made = any((row["step"], row["split"]) == (step, "validation") for row in log.rows)
+        if made or (step % plan.validate_every and step != plan.steps):
+            return True
+        if (numbers := validate(model, objective, validation, plan, stopping=stopping)) is None:
+            return False
+        log.add(step, "validation", numbers)
+        return True
+
+    validate_where_due(done, lambda: False)  # of an interrupted run, what it had to leave out
 
     def load(step: int) -> tuple[int, list[Example]]:
         examples = sampler.step(step)
@@ -91,6 +102,10 @@ def train(
     with stop_requested(launched=accelerator.num_processes > 1) as stopped, closing(steps):
         started, logged = time.perf_counter(), done
         log.begin(done)
+
+        def told() -> bool:
+            return any_process(bool(stopped), accelerator)
+
         for step, chosen in steps:
             for group in optimizer.param_groups:
                 group["lr"] = _rate(step, plan)
@@ -102,9 +117,7 @@ def train(
                 each = (time.perf_counter() - started) / (step - logged)
                 log.add(step, "train", numbers | {"learning_rate": _rate(step, plan), "seconds": round(each, 3)})
             last = step == plan.steps
-            stopping = any_process(bool(stopped), accelerator)
-            if step % plan.validate_every == 0 or last:
-                log.add(step, "validation", validate(model, objective, validation, plan))
+            stopping = told() or not validate_where_due(step, told)
             if (step % plan.save_every == 0 or last or stopping) and accelerator.is_main_process:
                 watch.check()
                 state.save(
@@ -113,43 +126,13 @@ def train(
                         step, identity, _named(parameters), state.adam_moments(optimizer), log.rows, finished=last
                     ),
                 )
-            if stopping and not last:
+            if stopping:
                 wait_on_hosts(accelerator)  # the launcher gives process 0, which saves, 30 s once another one has ended
                 log.say(f"stopped after step {step}; run again to go on from there")
                 raise SystemExit(EXIT_TERMINATED)
             if step % plan.log_every == 0:
                 started, logged = time.perf_counter(), step
     return log.rows
-
-
-def _resume(
-    parameters: Sequence[nn.Parameter],
-    optimizer: torch.optim.Optimizer,
-    folder: Path,
-    identity: str,
-    log: RunLog,
-    accelerator: Accelerator,
-) -> int:
-    found = state.newest(folder)
-    wait_for_all(accelerator)  # before any of them changes what is there
-    if found is None:
-        return 0
-    if found.identity != identity and not found.finished:
-        raise ConfigError(
-            f"the state in {folder} is of an unfinished run with other settings or inputs; delete it, or name another "
-            "--state"
-        )
-    if found.identity != identity:
-        log.say("the finished run before had other settings or inputs; this one begins anew")
-        if accelerator.is_main_process:
-            state.drop(folder)
-        return 0
-    for number, parameter in enumerate(parameters):
-        parameter.data.copy_(found.parameters[str(number)])
-    state.restore_adam(optimizer, found.moments, step=found.step)
-    log.rows[:] = found.history
-    log.say(f"goes on after step {found.step}")
-    return found.step
 
 
 def _named(parameters: Sequence[nn.Parameter]) -> dict[str, Tensor]:

@@ -1,6 +1,7 @@
 """Several processes on one training run: each takes its share of a step, and what is small is summed."""
 
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -97,6 +98,26 @@ def wait_on_hosts(accelerator: Accelerator) -> None:
         _count(False, accelerator)
 
 
+def least_and_most(numbers: Sequence[int], accelerator: Accelerator) -> list[tuple[int, int]]:
+    """Of each number the least and the most among the processes; returns when all have given theirs.
+
+    Args:
+        numbers: as many in every process, of at most 62 bits.
+        accelerator: of the launch.
+
+    Raises:
+        ResourceError: another process has ended.
+    """
+    if accelerator.num_processes == 1:
+        return [(number, number) for number in numbers]
+    found = torch.tensor([[number, -number] for number in numbers])
+    try:
+        torch.distributed.all_reduce(found, op=torch.distributed.ReduceOp.MAX, group=_hosts())
+    except RuntimeError as error:
+        raise _lost(accelerator) from error
+    return [(-least, most) for most, least in found.tolist()]
+
+
 def _count(flag: bool, accelerator: Accelerator) -> float:
     """In how many processes the flag is up.
 
@@ -117,6 +138,35 @@ def wait_for_all(accelerator: Accelerator) -> None:
         ResourceError: another process has ended.
     """
     float(total(torch.zeros((), device=accelerator.device), accelerator))  # on a GPU, reading it is what waits
+
+
+def by_main(work: Callable[[], object], accelerator: Accelerator) -> None:
+    """Does `work`, which may take hours, in the main process alone; all processes return when it is done.
+
+    They ask one another again and again, so that no exchange lasts and a lost one is noticed at once. The work is done
+    in a thread, which must be able to run beside that: reading and hashing files is.
+
+    Raises:
+        ResourceError: another process has ended, or the main one's work failed, whose error that one raises.
+    """
+    if accelerator.num_processes == 1:
+        work()
+        return
+    failures: list[Exception] = []
+
+    def guarded() -> None:
+        try:
+            work()
+        except Exception as error:
+            failures.append(error)
+
+    at_work = threading.Thread(target=guarded, daemon=True)
+    if accelerator.is_main_process:
+        at_work.start()
+    while any_process(at_work.is_alive(), accelerator):
+        time.sleep(POLL_SECONDS)
+    if any_process(bool(failures), accelerator):
+        raise failures[0] if failures else _lost(accelerator)
 
 
 def await_main(done: Callable[[], bool], accelerator: Accelerator, *, beat: Path) -> None:

@@ -4,6 +4,7 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
+from clara.training.example_file import groups_of
 from clara.training.examples import Example
 
 
@@ -28,9 +29,9 @@ class Sampler:
         self.together = together
         self._epoch = -1
         self._order: list[int] = []
-        groups: dict[str, list[int]] = defaultdict(list)
-        for index, example in enumerate(examples):
-            groups[example.group].append(index)
+        groups: dict[object, list[int]] = defaultdict(list)
+        for index, group in enumerate(groups_of(examples)):
+            groups[group].append(index)
         self._groups = list(groups.values())
 
     def step(self, step: int) -> list[Example]:

@@ -1,12 +1,14 @@
 """What every stage ends with: its examples on disk, the training, the checkpoint with its record."""
 
 import hashlib
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy
 import torch
 
 from clara import lease
@@ -15,7 +17,7 @@ from clara.errors import ConfigError
 from clara.model import checkpoint
 from clara.model.clara import ClaraModel, Shape
 from clara.training.example_file import FOLDER, ExampleFile, drop, on_disk, whole
-from clara.training.examples import Example, hold_out, tokenized
+from clara.training.examples import Example, held_out, tokenized
 from clara.training.loop import train
 from clara.training.objectives import Objective
 from clara.training.processes import await_main, join_launch, wait_for_all
@@ -42,7 +44,7 @@ def run_stage(
     inputs: list[Path],
     parent: str | None,
     together: int = 1,
-    read: Literal["documents", "question"] = "documents",
+    read: Literal["documents", "question", "prompt"] = "documents",
     fetch: Callable[[Sequence[Example]], None] | None = None,
     weigh: Callable[[], None] | None = None,
 ) -> None:
@@ -50,7 +52,11 @@ def run_stage(
 
     The main process alone makes the examples, and weighs tokens by `weigh` where there is one; the others wait, and
     read what it left. When the checkpoint is written, the examples are deleted.
+
+    Args:
+        read: what of an example is read besides its prompt.
     """
+    label = f"{stage} {card.parent.name}"
     if plan.gradient_checkpointing:
         if model.backbone.compiled:
             raise ConfigError(
@@ -71,10 +77,11 @@ def run_stage(
         examples = ExampleFile(folder)
         if examples.salience is not None and model.salience is not None:
             model.salience.copy_(examples.salience)
-        for example in examples:  # before the first step, not at the step that draws the longest
-            length = len(example.prompt) + len(example.target)
-            model.backbone.require_room(length, f"the prompt of {example.key} with its target")
-        training, validation = hold_out(examples, count=plan.validation_examples, seed=settings.seed)
+        _require_room(model, examples)
+        if launch.is_main_process and any(examples.shortened[2:]):
+            texts = "questions" if read == "question" else "documents"
+            print(f"{label}: {examples.shortened.sentence(texts)}", file=sys.stderr, flush=True)
+        training, validation = held_out(examples.groups, count=plan.validation_examples, seed=settings.seed)
         rows = train(
             model,
             objective,
@@ -87,7 +94,7 @@ def run_stage(
             seed=settings.seed,
             state_folder=state,
             identity=identity,
-            label=f"{stage} {card.parent.name}",
+            label=label,
             fetch=fetch,
         )
         del examples  # and the maps of its files
@@ -109,6 +116,19 @@ def _weighed(model: ClaraModel, weigh: Callable[[], None] | None) -> torch.Tenso
         return None
     weigh()
     return model.salience
+
+
+def _require_room(model: ClaraModel, examples: ExampleFile) -> None:
+    """Refuses the first example that is too long, before the first step and not at the step that draws it.
+
+    Raises:
+        ConfigError: names it.
+    """
+    if model.backbone.context is not None:
+        lengths = examples.lengths
+        for number in numpy.flatnonzero(lengths > model.backbone.context)[:1]:
+            name = f"the prompt of {examples[int(number)].key} with its target"
+            model.backbone.require_room(int(lengths[number]), name)
 
 
 def _identity(settings: Any, shape: Shape, inputs: list[Path]) -> str:

@@ -1,13 +1,12 @@
 """The three stages: from settings and records to a checkpoint folder."""
 
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from clara.config.rules import Pretrain, TrainJoint, TuneInstructions
-from clara.errors import ConfigError, DataError
+from clara.errors import ConfigError
 from clara.model import backbone as backbones
 from clara.model import checkpoint
 from clara.model.adapters import COMPRESSOR, GENERATOR
@@ -15,10 +14,18 @@ from clara.model.backbone_card import read_backbone_card
 from clara.model.clara import ClaraModel, Shape
 from clara.model.store import MemoryStore
 from clara.records import Pair, Question
-from clara.training.examples import Example, instruction_examples, joint_examples, narrowed, pretraining_examples
+from clara.training.examples import Example, pretraining_examples
 from clara.training.joint import JointObjective, RankingObjective
 from clara.training.objectives import CompressionObjective, Objective
 from clara.training.prefetch import AheadStore
+from clara.training.processes import by_main, join_launch
+from clara.training.question_examples import (
+    distinct_questions,
+    instruction_examples,
+    joint_examples,
+    narrowed,
+    rankable,
+)
 from clara.training.rows import chosen_rows, distinct
 from clara.training.stage_run import run_stage
 
@@ -87,12 +94,15 @@ def tune_instructions(
     settings: TuneInstructions,
     *,
     start: Path,
-    questions: Sequence[Question],
+    questions: Iterable[Question],
     state: Path,
     card: Path,
     inputs: list[Path],
 ) -> None:
-    """Trains on answering questions from several documents' memories (section 2.3) and writes the checkpoint."""
+    """Trains on answering questions from several documents' memories (section 2.3) and writes the checkpoint.
+
+    The main process alone goes through `questions`, once, and holds none of them afterwards.
+    """
     loaded = checkpoint.load(start, **settings.backbone.loading())
     model = loaded.model
     if settings.instruction.reset_generator:
@@ -128,35 +138,33 @@ def train_joint(
     *,
     start: Path,
     store: Path,
-    questions: Sequence[Question],
+    questions: Iterable[Question],
     state: Path,
     card: Path,
     inputs: list[Path],
 ) -> None:
     """Trains query reasoner and generator through the differentiable top-k (section 3) and writes the checkpoint.
 
-    With the objective `ranking` the query reasoner alone learns, from relevance labels.
+    With the objective `ranking` the query reasoner alone learns, from relevance labels. The main process alone goes
+    through `questions`, once, and through the bytes of the store.
 
     Raises:
         DataError: a question's id stands twice, or no question can be learned from.
-        CheckpointError: the store is of another compressor.
+        CheckpointError: the store is of another compressor, or not as it was written.
     """
     joint = settings.joint
     loaded = checkpoint.load(start, **settings.backbone.loading())
     model = loaded.model
     stored = MemoryStore(store)
     stored.require(loaded.compressor_hash)
-    stored.require_unharmed()
     memories = AheadStore(stored)
     if not model.has_query_reasoner:
         maps = {"question_map": joint.question_map, "document_map": joint.document_map}
         model.add_query_reasoner(joint.reasoner_init, seed=settings.seed, **maps)
-    _require_distinct(questions)
-    questions = [narrowed(question, joint.candidates) for question in questions]
+    by_main(stored.require_unharmed, join_launch())
     tau = (joint.temperature, joint.temperature_end)
     objective: Objective
     if joint.objective == "ranking":
-        questions = _rankable(questions)
         objective = RankingObjective(model, store=memories, top_k=joint.top_k, temperature=tau)
     else:
         objective = JointObjective(
@@ -168,7 +176,12 @@ def train_joint(
             mask_epsilon=joint.mask_epsilon,
         )
     slots = 1 if joint.selection == "marginal" else joint.top_k
-    examples = partial(joint_examples, questions, model.tokens, top_k=slots, max_target_tokens=joint.max_target_tokens)
+
+    def examples() -> Iterator[Example]:
+        chosen = (narrowed(question, joint.candidates) for question in distinct_questions(questions))
+        kept = rankable(chosen) if joint.objective == "ranking" else chosen
+        return joint_examples(kept, model.tokens, top_k=slots, max_target_tokens=joint.max_target_tokens)
+
     run_stage(
         "joint",
         model,
@@ -188,30 +201,3 @@ def train_joint(
 
 def _backbone(card: Path, settings: Any) -> backbones.LoadedBackbone:
     return backbones.load(read_backbone_card(card), **settings.backbone.loading())
-
-
-def _require_distinct(questions: Sequence[Question]) -> None:
-    seen: set[str] = set()
-    for question in questions:
-        if question.id in seen:
-            raise DataError(
-                f"the question id {question.id} stands on two rows of the candidates; give every row its own"
-            )
-        seen.add(question.id)
-
-
-def _rankable(questions: Sequence[Question]) -> list[Question]:
-    """Questions with gold documents and with others; says how many are left out.
-
-    Raises:
-        DataError: there are none.
-    """
-    kept = [question for question in questions if 0 < len(question.pos_index) < len(question.docs)]
-    if not kept:
-        raise DataError(
-            f"none of {len(questions)} questions has both gold and other documents among its candidates, so no ranking "
-            "can be learned; use candidates whose pos_index names the gold ones"
-        )
-    if left := len(questions) - len(kept):
-        print(f"{left} of {len(questions)} questions lack gold or other documents; left out", file=sys.stderr)
-    return kept

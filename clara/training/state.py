@@ -1,5 +1,6 @@
 """State to resume training from: whole or absent, checked when read, never a pickle."""
 
+import hashlib
 import json
 import shutil
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ class TrainingState:
     """All logged rows so far."""
     finished: bool = False
     """Whether the run's last step is made: another run that finds it here loses nothing by beginning anew."""
+    digest: str = ""
+    """SHA-256 of its card, which holds those of its files; of one that is read."""
 
 
 def save(folder: Path, state: TrainingState) -> None:
@@ -79,13 +82,15 @@ def _saved(folder: Path) -> list[Path]:
 
 def _read(path: Path) -> TrainingState | None:
     try:
-        card = json.loads((path / "card.json").read_text(encoding="utf-8"))
+        written = (path / "card.json").read_bytes()
+        card = json.loads(written)
         if any(sha256_file(path / name) != value for name, value in card["files"].items()):
             return None
         parameters = load_file(path / "parameters.safetensors")
         moments = load_file(path / "moments.safetensors")
         finished = card.get("finished", False)  # states of earlier versions do not say
-        return TrainingState(card["step"], card["identity"], parameters, moments, card["history"], finished)
+        digest = hashlib.sha256(written).hexdigest()
+        return TrainingState(card["step"], card["identity"], parameters, moments, card["history"], finished, digest)
     except (ClaraError, OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError):
         return None
 

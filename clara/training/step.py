@@ -1,6 +1,6 @@
 """One optimizer step and one validation."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from accelerate import Accelerator
@@ -54,13 +54,24 @@ def optimizer_step(
 
 @torch.no_grad()
 def validate(
-    model: ClaraModel, objective: Objective, examples: Sequence[Example], plan: Optimization
-) -> dict[str, float]:
-    """Loss and metrics over the held-out examples, without dropout."""
+    model: ClaraModel,
+    objective: Objective,
+    examples: Sequence[Example],
+    plan: Optimization,
+    *,
+    stopping: Callable[[], bool],
+) -> dict[str, float] | None:
+    """Loss and metrics over the held-out examples, without dropout.
+
+    None where `stopping`, asked before each micro-batch, said that there is no time for it. Every process of a launch
+    goes through all of them, and all are told the same.
+    """
     model.eval()
     totals = Totals.of(examples)
     sums: dict[str, Tensor] = {}
     for part in micro_batches(examples, plan, objective):
+        if stopping():
+            return None
         with model.backbone.autocast():
             outcome = objective(part, totals, progress=1.0, seed=0)
         for name, value in {"loss": outcome.loss, **outcome.metrics}.items():

@@ -1,7 +1,7 @@
 """The fair baseline: the backbone, tuned by LoRA to answer from the documents' text on CLaRa's own questions."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -12,8 +12,8 @@ from clara.model.adapters import GENERATOR
 from clara.model.backbone_card import read_backbone_card
 from clara.model.clara import ClaraModel, Shape
 from clara.records import Question
-from clara.training.examples import instruction_examples
 from clara.training.objectives import TextObjective
+from clara.training.question_examples import instruction_examples
 from clara.training.stage_run import run_stage
 
 
@@ -21,7 +21,7 @@ def tune_text_rag(
     settings: TuneTextRag,
     *,
     backbone: Path,
-    questions: Sequence[Question],
+    questions: Iterable[Question],
     state: Path,
     card: Path,
     inputs: list[Path],
@@ -29,7 +29,8 @@ def tune_text_rag(
     """Trains the generator's adapter alone, on text, and writes a checkpoint whose compressor is untrained.
 
     The questions, the documents shown with them and the targets are those of instruction tuning; the rank is CLaRa's;
-    as many examples are seen as instruction tuning and joint training see together (`budget`).
+    as many examples are seen as instruction tuning and joint training see together (`budget`). The main process alone
+    goes through `questions`, once.
     """
     instruction, lora = settings.instruction, settings.lora
     loaded = backbones.load(read_backbone_card(backbone), **settings.backbone.loading())
@@ -56,6 +57,7 @@ def tune_text_rag(
         card=card,
         inputs=inputs,
         parent=None,
+        read="prompt",
     )
 
 

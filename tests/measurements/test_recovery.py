@@ -18,7 +18,7 @@ from clara.measurements.bert_score import BertScore
 from clara.model import checkpoint
 from clara.model.clara import ClaraModel
 from clara.records import Prediction, Question, document_id
-from clara.training.examples import hold_out
+from clara.training.examples import held_out
 from tests import tiny
 
 RESAMPLING = Resampling(samples=100, confidence=0.9, seed=1)
@@ -52,7 +52,8 @@ def test_seen_are_the_documents_that_training_kept_and_unseen_those_without_a_ro
 def test_what_is_held_out_here_is_what_training_holds_out(qa_target: str, model: ClaraModel) -> None:
     given, plan = settings(9, qa_target=qa_target), {"kinds": ["simple"], "qa_target": qa_target}
     examples = tiny.pair_examples(model, **plan)
-    training, _ = hold_out(examples, count=given.pretraining.optimization.validation_examples, seed=given.seed)
+    groups, count = [example.group for example in examples], given.pretraining.optimization.validation_examples
+    training, _ = held_out(groups, count=count, seed=given.seed)
     chosen = recovery.choose(tiny.pairs(), asked(["New\nNew."]), given)
     learned = {text for number in training for text in examples[number].documents}
     assert chosen["seen"] == sorted(learned, key=document_id)

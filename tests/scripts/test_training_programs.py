@@ -86,7 +86,7 @@ def test_a_tuned_text_baseline_answers_otherwise_than_the_bare_backbone(world: W
 
 def test_a_student_learns_what_the_teacher_answers_from_text(world: World, tmp_path: Path) -> None:
     from clara.errors import DataError
-    from clara.training.examples import answered_by_teacher, shown_documents
+    from clara.training.question_examples import answered_by_teacher, shown_documents
 
     answers = tmp_path / "answers.jsonl"
     answer_as_teacher.main(
@@ -102,7 +102,9 @@ def test_a_student_learns_what_the_teacher_answers_from_text(world: World, tmp_p
     taught = answered_by_teacher(tiny.questions(), said)
     assert [question.golden_answers for question in taught] == [["said q0"], ["said q1"], ["said q3"]]
     with pytest.raises(DataError, match="no answer to 1 of 4 questions, first q0"):
-        answered_by_teacher(tiny.questions(), rows[1:])
+        list(answered_by_teacher(tiny.questions(), rows[1:]))
+    with pytest.raises(DataError, match="answered no question with a word"):
+        list(answered_by_teacher(tiny.questions(), [row.model_copy(update={"prediction": None}) for row in rows]))
     ours = tmp_path / "ours" / "answers.jsonl"  # not in the folder whose record names the teacher's own
     ours.parent.mkdir()
     write_rows(ours, said)

@@ -6,27 +6,31 @@ from weakref import WeakSet
 
 import torch
 
-from clara.records import Pair
+from clara.records import Pair, Question, Record
 
 
 class Counted:
     """Rows made anew each time that one goes through them, and how many are alive."""
 
-    def __init__(self, rows: Sequence[Pair]) -> None:
+    def __init__(self, rows: Sequence[Record]) -> None:
         self.rows, self.alive, self.most, self.passes = rows, WeakSet[Any](), 0, 0
 
-    def __iter__(self) -> Iterator[Pair]:
+    def __iter__(self) -> Iterator[Any]:
         self.passes += 1
         for row in self.rows:
-            made = _Row(**row.model_dump())
+            made = (_Question if isinstance(row, Question) else _Pair)(**row.model_dump())
             self.alive.add(made)
             self.most = max(self.most, len(self.alive))
             yield made
             del made
 
 
-class _Row(Pair):
+class _Pair(Pair):
     __hash__ = object.__hash__  # a set of them goes by identity
+
+
+class _Question(Question):
+    __hash__ = object.__hash__
 
 
 class Second:

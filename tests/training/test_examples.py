@@ -11,19 +11,13 @@ from clara.model.clara import ClaraModel
 from clara.records import Pair
 from clara.tokens import AddedIds, Encoder
 from clara.training.examples import (
-    Example,
+    Lost,
     _list_target,
-    hold_out,
-    instruction_examples,
-    joint_examples,
-    narrowed,
+    held_out,
     pretraining_examples,
+    tokenized,
 )
 from tests import tiny
-
-
-def example(key: str, group: str) -> Example:
-    return Example(key, group, ("text",), [1], [2])
 
 
 def written(model: ClaraModel, ids: Sequence[int]) -> str:
@@ -75,14 +69,15 @@ TRICKY = [
 """Questions and answers of five lists, at whose ends tokens merge, or whose text looks like what stands between."""
 
 
-def plain_target(lines: Sequence[str], tokens: Encoder, max_tokens: int) -> list[int]:
+def plain_target(lines: Sequence[str], tokens: Encoder, max_tokens: int) -> tuple[list[int], Lost]:
     """The same by trying every number of pairs in turn."""
-    text = lines[0]
+    text, left = lines[0], len(lines) - 1
     for line in lines[1:]:
         if len(tokens.text(f"{text}\n{line}")) >= max_tokens:
             break
-        text = f"{text}\n{line}"
-    return tokens.target(text, max_tokens=max_tokens)
+        text, left = f"{text}\n{line}", left - 1
+    target = tokens.target(text, max_tokens=max_tokens)
+    return target, Lost(0, int(target[:-1] != tokens.text("\n".join(lines))), left)
 
 
 @pytest.mark.parametrize("cut", ["bytes", "words and line breaks", "not at all"])
@@ -102,7 +97,8 @@ def test_a_list_has_the_tokens_of_its_text_however_they_merge_between_pairs(cut:
         whole = tokens.text("\n".join(lines))
         merged += len(whole) != sum(parts) + (len(lines) - 1) * len(tokens.text("\n"))
         for limit in range(8, len(whole) + 4):
-            assert _list_target(lines, tokens, limit) == plain_target(lines, tokens, limit), (lines, limit)
+            target, lost = _list_target(lines, tokens, limit)
+            assert (target, lost) == plain_target(lines, tokens, limit), (lines, limit)
     assert cut == "bytes" or merged  # or the test would say little
 
 
@@ -122,6 +118,27 @@ def test_a_first_pair_that_is_too_long_loses_its_tail_not_its_end(model: ClaraMo
     assert "Question: Where is Aro?".startswith(written(model, found[0].target))
 
 
+def test_a_target_that_lost_its_end_is_told(model: ClaraModel) -> None:
+    pairs = tiny.pair_examples(model, kinds=["simple"], max_target_tokens=len(model.tokens.text("Aro")) + 1)
+    assert [item.lost.target for item in pairs[:2]] == [1, 0]  # Aro is a city in the north., Aro
+
+
+def test_texts_beyond_the_limit_are_counted_among_those_that_are_read(model: ClaraModel) -> None:
+    made = tiny.question_examples(model)
+    limit = sorted(len(model.tokens.text(text)) for text in made[2].documents)[1]
+    object.__setattr__(model.tokens, "document_max_tokens", limit)
+    lost = {
+        read: [item.lost.texts for item in tokenized(made, model.tokens, read=read)]  # type: ignore[arg-type]
+        for read in ("documents", "question", "prompt")
+    }
+    assert lost["documents"] == [
+        sum(model.tokens.to_compress(text).cut > 0 for text in item.documents) for item in made
+    ]
+    assert lost["documents"][2] > 0
+    assert lost["question"] == [int(model.tokens.to_compress(item.question).cut > 0) for item in made]
+    assert lost["prompt"] == [0, 0, 0, 0]
+
+
 def test_paraphrases_and_questions_come_together(model: ClaraModel) -> None:
     found = tiny.pair_examples(model)
     assert len(found) == 18
@@ -139,61 +156,21 @@ def test_a_kind_of_which_there_is_no_row_is_refused(kinds: list[str], model: Cla
         list(pretraining_examples([], model.tokens, kinds=kinds, qa_target="list", max_target_tokens=9))
 
 
-def test_instruction_keeps_the_gold_and_fills_with_others_in_the_seeds_order(model: ClaraModel) -> None:
-    made = [
-        instruction_examples(tiny.questions(), model.tokens, top_k=3, max_target_tokens=9, seed=s) for s in (1, 1, 2)
-    ]
-    assert made[0] == made[1] != made[2]
-    for found in made[0]:
-        asked = next(question for question in tiny.questions() if question.id == found.key)
-        assert len(set(found.documents)) == 3
-        assert asked.docs[asked.pos_index[0]] in found.documents
-        assert found.prompt == model.tokens.answer_prompt(asked.question, 3)
-
-
-def test_small_pools_give_prompts_with_as_many_slots(model: ClaraModel) -> None:
-    small = [tiny.question(0, docs=[1], gold=[0])]
-    for found in (
-        instruction_examples(small, model.tokens, top_k=5, max_target_tokens=9, seed=0)[0],
-        joint_examples(small, model.tokens, top_k=5, max_target_tokens=9)[0],
-    ):
-        assert found.prompt.count(model.added.sep) == 1
-
-
-def test_joint_examples_hold_the_whole_pool_in_order(model: ClaraModel) -> None:
-    found = tiny.question_examples(model)
-    assert [len(item.documents) for item in found] == [4, 3, 6, 4]
-    assert list(found[1].documents) == tiny.questions()[1].docs
-    assert written(model, found[1].target) == "1887"
-
-
-@pytest.mark.parametrize(
-    ("most", "numbers", "gold"),
-    [(None, range(6), [3, 5]), (6, range(6), [3, 5]), (4, [0, 1, 3, 5], [2, 3]), (2, [3, 5], [0, 1]), (1, [3], [0])],
-)
-def test_fewer_candidates_are_the_gold_ones_and_the_first_others(
-    most: int | None, numbers: Sequence[int], gold: list[int]
-) -> None:
-    found = narrowed(tiny.question(0, docs=range(6), gold=[3, 5]), most)
-    assert found.docs == [tiny.TEXTS[number] for number in numbers]
-    assert found.pos_index == gold
-
-
 def test_no_group_is_both_learned_and_held_out() -> None:
-    examples = [example(f"{group}{n}", group) for group in "abcdefghij" for n in range(3)]
-    training, validation = hold_out(examples, count=6, seed=1)
+    groups = [group for group in "abcdefghij" for _ in range(3)]
+    training, validation = held_out(groups, count=6, seed=1)
     assert len(validation) == 6
-    assert not {examples[index].group for index in training} & {examples[index].group for index in validation}
+    assert not {groups[index] for index in training} & {groups[index] for index in validation}
     assert len(training) == 24
-    assert hold_out(examples, count=6, seed=1) == (training, validation)
-    assert hold_out(examples, count=6, seed=2) != (training, validation)
+    assert held_out(groups, count=6, seed=1) == (training, validation)
+    assert held_out(groups, count=6, seed=2) != (training, validation)
 
 
 def test_at_most_a_fifth_is_held_out_and_at_least_one() -> None:
-    assert len(hold_out([example(str(n), str(n)) for n in range(20)], count=99, seed=0)[1]) == 4
-    assert len(hold_out([example(str(n), str(n)) for n in range(2)], count=99, seed=0)[1]) == 1
+    assert len(held_out([str(number) for number in range(20)], count=99, seed=0)[1]) == 4
+    assert len(held_out(["a", "b"], count=99, seed=0)[1]) == 1
 
 
 def test_one_group_is_too_few() -> None:
     with pytest.raises(DataError, match="at least two documents or questions, found 1"):
-        hold_out([example("a", "x"), example("b", "x")], count=1, seed=0)
+        held_out(["x", "x"], count=1, seed=0)

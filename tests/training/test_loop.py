@@ -15,9 +15,10 @@ from clara.errors import ConfigError, DataError, ResourceError
 from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
 from clara.model.clara import ClaraModel
 from clara.training import optim, state
-from clara.training.examples import Example, instruction_examples
+from clara.training.examples import Example
 from clara.training.loop import train
 from clara.training.objectives import CompressionObjective, Objective, Outcome, Totals
+from clara.training.question_examples import instruction_examples
 from clara.training.sampling import Sampler
 from clara.training.step import optimizer_step
 from clara.training.stopping import stop_requested
@@ -213,13 +214,16 @@ def test_an_objective_is_told_how_far_training_has_come(make_model: Make, tmp_pa
 class Interrupting:
     """An objective that is cut off at its n-th call in training."""
 
+    training = True
+
     def __init__(self, model: ClaraModel, call: int, how: Callable[[], None]) -> None:
         self.inner, self.model = CompressionObjective(model, mse_weight=0.1), model
         self.load = self.inner.load
-        self.left, self.how = call, how
+        self.left, self.how, self.validated = call, how, 0
 
     def __call__(self, examples: Sequence[Example], totals: Totals, *, progress: float, seed: int) -> Outcome:
-        if self.model.training:
+        self.validated += not self.model.training
+        if self.model.training == self.training:
             self.left -= 1
             if self.left == 0:
                 self.how()
@@ -252,6 +256,40 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(
     assert run(resumed, tmp_path / "state", plan) == wanted
     for name, value in weights(straight).items():
         assert torch.equal(weights(resumed)[name], value)
+
+
+class Validating(Interrupting):
+    """The same at its n-th call in validation."""
+
+    training = False
+
+
+@pytest.mark.parametrize(
+    ("kind", "call", "step", "validated"),  # two calls a step and a validation; one is before the first step
+    [
+        (Interrupting, 6, 3, 2),  # before the validation after step 3
+        (Validating, 3, 3, 3),  # in its first half
+        (Validating, 4, 4, 4),  # in its second: it is whole, and the next step is made
+        (Interrupting, 12, 6, 4),
+        (Validating, 5, 6, 5),
+    ],
+)
+def test_a_run_told_to_stop_is_saved_before_its_validation_which_the_next_one_makes(
+    kind: type[Interrupting], call: int, step: int, validated: int, make_model: Make, tmp_path: Path
+) -> None:
+    plan = tiny.plan(save_every=99)
+    wanted = run(make_model(dropout=0.2), tmp_path / "straight", plan)
+    model = make_model(dropout=0.2)
+    objective = kind(model, call, terminate)
+    with pytest.raises(SystemExit) as raised:
+        run(model, tmp_path / "state", plan, objective=objective)
+    assert raised.value.args == (143,)
+    assert objective.validated == validated
+    saved = state.newest(tmp_path / "state")
+    assert saved is not None
+    assert (saved.step, saved.history[-1]["split"]) == (step, "train")
+    assert run(make_model(dropout=0.2), tmp_path / "state", plan) == wanted
+    assert run(make_model(dropout=0.2), tmp_path / "state", plan) == wanted
 
 
 @pytest.mark.parametrize("launched", [True, False])

@@ -13,10 +13,11 @@ from torch import Tensor
 from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
 from clara.model.backbone import LoadedBackbone
 from clara.model.clara import ClaraModel
-from clara.training.examples import Example, instruction_examples
+from clara.training.examples import Example
 from clara.training.joint import RankingObjective
 from clara.training.micro_batches import Load, micro_batches, padding, positions
 from clara.training.objectives import CompressionObjective, Objective, TextObjective, Totals
+from clara.training.question_examples import instruction_examples
 from tests import tiny
 from tests.training.test_loop import Interrupting, fail, one_step, run, weights
 from tests.training.test_objectives import joint

@@ -13,10 +13,10 @@ from clara.errors import DataError
 from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
 from clara.model.clara import ClaraModel
 from clara.training import optim
-from clara.training.examples import instruction_examples
 from clara.training.finite import GradientWatch
 from clara.training.joint import JointObjective, RankingObjective
 from clara.training.objectives import CompressionObjective, Objective, TextObjective
+from clara.training.question_examples import instruction_examples
 from clara.training.step import optimizer_step
 from tests import tiny
 
@@ -73,7 +73,8 @@ def step(model: ClaraModel, kind: str, monkeypatch: pytest.MonkeyPatch, **plan: 
         examples = tiny.question_examples(model, top_k=1)
     if kind == "text":
         questions = tiny.questions()
-        examples = instruction_examples(questions, model.tokens, top_k=2, max_target_tokens=9, seed=1, as_text=True)
+        options = {"top_k": 2, "max_target_tokens": 9, "seed": 1}
+        examples = list(instruction_examples(questions, model.tokens, **options, as_text=True))
     learns = {"compression": [COMPRESSOR, GENERATOR], "ranking": [QUERY_REASONER], "text": [GENERATOR]}
     parameters = model.set_learning(learns.get(kind, [QUERY_REASONER, GENERATOR]))
     optimizer = optim.build(parameters, learning_rate=1e-3, weight_decay=0.0)

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,14 +16,22 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from clara.errors import ResourceError
+from clara.errors import CheckpointError, ResourceError
 from clara.model import checkpoint
 from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
 from clara.model.clara import ClaraModel
 from clara.training import processes
-from clara.training.examples import instruction_examples
 from clara.training.objectives import CompressionObjective
-from clara.training.processes import any_process, await_main, join_launch, wait_for_all, wait_on_hosts
+from clara.training.processes import (
+    any_process,
+    await_main,
+    by_main,
+    join_launch,
+    least_and_most,
+    wait_for_all,
+    wait_on_hosts,
+)
+from clara.training.question_examples import instruction_examples
 from tests import tiny
 from tests.training.counted import Second
 from tests.training.test_joint import ranking
@@ -47,7 +56,7 @@ def step_of(stage: str, model: ClaraModel) -> ClaraModel:
             one_step(model, compression, tiny.pair_examples(model)[:3], [COMPRESSOR, GENERATOR], 1)
         case "instruction":
             options = {"top_k": 2, "max_target_tokens": 12, "seed": 1}
-            examples = instruction_examples(tiny.questions(), model.tokens, **options)[:3]
+            examples = list(instruction_examples(tiny.questions(), model.tokens, **options))[:3]
             one_step(model, compression, examples, [COMPRESSOR, GENERATOR], 1)
         case "joint":
             one_step(model, joint(model), tiny.question_examples(model)[:3], [QUERY_REASONER, GENERATOR], 1)
@@ -114,6 +123,27 @@ def test_two_processes_make_the_update_of_one(stage: str, two: Launches, make_mo
 
 def test_fewer_examples_than_processes_are_refused(two: Launches) -> None:
     assert "batch_size = 1 leaves some of 2 processes without examples" in (two.folder / "refusal.txt").read_text()
+
+
+def test_processes_that_find_different_states_do_not_train(two: Launches) -> None:
+    for place, step in enumerate((6, 0)):
+        absent, other = (two.folder / f"apart-{place}.txt").read_text().splitlines()
+        assert f"different states in {two.folder}" in absent
+        assert f"(this one has that of step {step}, hash" in absent
+        assert "all together have those of steps 0 to 6, 0 being none)" in absent
+        assert "all together have those of steps 6 to 6, 0 being none)" in other
+
+
+def test_the_least_and_the_most_of_a_number_are_found_between_the_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+    large = 2**60 - 1
+
+    def other_process_has_these(value: torch.Tensor, op: Any, group: object) -> None:
+        assert op == torch.distributed.ReduceOp.MAX
+        value.copy_(torch.maximum(value, torch.tensor([[4, -4], [large - 1, 1 - large]])))
+
+    monkeypatch.setattr(processes, "_hosts", lambda: None)
+    monkeypatch.setattr(torch.distributed, "all_reduce", other_process_has_these)
+    assert least_and_most([2, large], Second()) == [(2, 4), (large - 1, large)]  # type: ignore[arg-type]
 
 
 def test_a_process_that_finds_no_others_does_not_train_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,6 +235,46 @@ def test_a_process_waits_for_the_main_one_as_long_as_that_gives_signs_of_life(
         beat.touch() if touched else beat.unlink()
         with pytest.raises(ResourceError, match="process 1 of 2 lost another one"):
             await_main(made.exists, Second(), beat=beat)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_long_work_is_the_main_processs_and_the_others_wait_for_it(
+    fails: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two threads stand for two processes: each exchange waits for both, and adds what they bring."""
+    monkeypatch.setattr(processes, "POLL_SECONDS", 0.01)
+    meeting, brought, done = threading.Barrier(2, timeout=60), [0.0, 0.0], list[str]()
+
+    def exchanged(flag: bool, launch: Any) -> bool:
+        brought[launch.process_index] = flag
+        meeting.wait()
+        found = any(brought)
+        meeting.wait()
+        return found
+
+    class First(Second):
+        process_index, is_main_process = 0, True
+
+    def work() -> None:
+        time.sleep(0.3)
+        if fails:
+            raise CheckpointError("harmed")
+        done.append("work")
+
+    def second() -> None:
+        try:
+            by_main(lambda: done.append("twice"), Second())  # type: ignore[arg-type]
+            done.append("second")
+        except ResourceError as error:
+            done.append(str(error)[:34])
+
+    monkeypatch.setattr(processes, "any_process", exchanged)
+    other = threading.Thread(target=second)
+    other.start()
+    with pytest.raises(CheckpointError, match="harmed") if fails else nullcontext():
+        by_main(work, First())  # type: ignore[arg-type]
+    other.join()
+    assert done == (["process 1 of 2 lost another one, w"] if fails else ["work", "second"])
 
 
 def test_whether_to_stop_is_asked_between_the_hosts(monkeypatch: pytest.MonkeyPatch) -> None:

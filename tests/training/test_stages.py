@@ -1,6 +1,6 @@
 import gc
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ from clara.errors import CheckpointError, ConfigError, DataError
 from clara.model import checkpoint
 from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
 from clara.model.clara import ClaraModel
+from clara.model.store import MemoryStore
 from clara.records import Pair, Question
-from clara.training import stage_run, stages
+from clara.training import processes, stage_run, stages
 from clara.training.joint import JointObjective
 from clara.training.objectives import CompressionObjective
 from tests import tiny
@@ -50,12 +51,15 @@ def pretrain(
     return checkpoint.load(card, dtype="float32")
 
 
-def tune(start: Path, folder: Path, **instruction: Any) -> checkpoint.LoadedCheckpoint:
+def tune(
+    start: Path, folder: Path, *, questions: Iterable[Question] | None = None, **instruction: Any
+) -> checkpoint.LoadedCheckpoint:
     given = TuneInstructions.model_validate(settings("tune_instructions", instruction=instruction))
     card = folder / "tuned" / "card.json"
     stages.tune_instructions(
-        given, start=start, questions=tiny.questions(), state=folder / "state", card=card, inputs=[start]
-    )
+        given, start=start, questions=tiny.questions() if questions is None else questions,
+        state=folder / "state", card=card, inputs=[start],
+    )  # fmt: skip
     return checkpoint.load(card, dtype="float32")
 
 
@@ -63,7 +67,7 @@ def join(
     start: Path,
     folder: Path,
     *,
-    questions: Sequence[Question] | None = None,
+    questions: Iterable[Question] | None = None,
     manifest: Path | None = None,
     **joint: Any,
 ) -> checkpoint.LoadedCheckpoint:
@@ -73,7 +77,7 @@ def join(
         TrainJoint.model_validate(settings("train_joint", joint=joint)),
         start=start,
         store=manifest,
-        questions=questions or tiny.questions(),
+        questions=tiny.questions() if questions is None else questions,
         state=folder / "state",
         card=card,
         inputs=[start, manifest],
@@ -235,6 +239,28 @@ def test_a_prompt_beyond_the_models_context_is_refused_before_the_first_step(
     assert not list((tmp_path / "state").glob("step-*"))
 
 
+def test_what_a_training_shortens_is_said_in_one_line(
+    model: ClaraModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    backbone = model.backbone.card.path
+    handed_over(monkeypatch, lambda: pretrain(backbone, tmp_path / "whole", max_target_tokens=500))
+    assert "longer than" not in capsys.readouterr().err
+    short: dict[str, Any] = {"memory": {"document_max_tokens": 16}, "qa_target": "list", "max_target_tokens": 30}
+    cut = sum(len(model.tokens.text(text)) > 16 for text in tiny.TEXTS)
+    assert 0 < cut < 6
+    sentence = (
+        f"pretraining pretrained: its 6 examples read 6 documents, of which {cut} are longer than "
+        "memory.document_max_tokens and lose their ends; of their targets 6 are longer than max_target_tokens and are "
+        "shortened, lists by 6 whole pairs"
+    )
+    for state in ("first", "first", "second process"):  # the counts lie with the examples
+        if state == "second process":
+            monkeypatch.setattr(stage_run, "join_launch", Second)
+        handed_over(monkeypatch, lambda: pretrain(backbone, tmp_path / "cut", kinds=["simple"], **short))
+        said = [line for line in capsys.readouterr().err.splitlines() if "longer than" in line]
+        assert said == ([] if state == "second process" else [sentence])
+
+
 def test_no_row_is_held_while_pretraining_learns(
     model: ClaraModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,6 +295,43 @@ def test_a_process_that_is_not_the_main_one_reads_no_rows_and_takes_over_what_th
     assert second["validation"] == first["validation"]
     assert torch.equal(second["model"].salience, first["model"].salience)
     assert not first["model"].salience.eq(1).all()
+
+
+@pytest.mark.parametrize("stage", [tune, join, partial(join, objective="ranking")])
+def test_questions_are_gone_through_once_by_the_main_process_and_none_is_held(
+    stage: Callable[..., object], start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never() -> Iterator[Question]:
+        pytest.fail("read")
+        yield
+
+    if stage is not tune:  # its store is made once
+        stage = partial(stage, manifest=tiny.store(checkpoint.load(start, dtype="float32"), tmp_path))
+    questions = Counted(tiny.questions())
+    first = handed_over(monkeypatch, lambda: stage(start, tmp_path, questions=questions))
+    gc.collect()
+    assert (questions.passes, len(questions.alive)) == (1, 0)
+    assert questions.most <= 2
+    handed_over(monkeypatch, lambda: stage(start, tmp_path, questions=never()))  # an interrupted run finds them
+    monkeypatch.setattr(stage_run, "join_launch", Second)
+    second = handed_over(monkeypatch, lambda: stage(start, tmp_path, questions=never()))
+    assert second["validation"] == first["validation"]
+
+
+def test_the_main_process_alone_reads_the_whole_store_at_each_start(
+    start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = tiny.store(checkpoint.load(start, dtype="float32"), tmp_path)
+    stage, read = partial(join, start, tmp_path, manifest=manifest), list[Path]()
+    monkeypatch.setattr(MemoryStore, "require_unharmed", lambda store: read.append(store.path))
+    handed_over(monkeypatch, stage)
+    handed_over(monkeypatch, stage)
+    assert read == 2 * [manifest]
+    monkeypatch.setattr(processes, "any_process", lambda flag, launch: flag)
+    for module in (stages, stage_run):
+        monkeypatch.setattr(module, "join_launch", Second)
+    handed_over(monkeypatch, stage)
+    assert read == 2 * [manifest]
 
 
 def test_examples_are_deleted_when_the_checkpoint_is_written(start: Path, tmp_path: Path) -> None:

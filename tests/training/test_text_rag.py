@@ -6,8 +6,8 @@ import torch
 
 from clara.model.adapters import GENERATOR
 from clara.model.clara import ClaraModel
-from clara.training.examples import instruction_examples
 from clara.training.objectives import TextObjective, Totals
+from clara.training.question_examples import instruction_examples
 from clara.training.text_rag import budget
 from tests import tiny
 
@@ -30,7 +30,8 @@ def test_text_examples_show_the_documents_of_instruction_tuning(model: ClaraMode
 
 def test_the_generator_alone_learns_and_the_loss_is_that_of_the_target(make_model: Callable[..., ClaraModel]) -> None:
     model = make_model(num_memory=1, document_max_tokens=1, form="plain")
-    examples = instruction_examples(tiny.questions(), model.tokens, top_k=2, max_target_tokens=12, seed=3, as_text=True)
+    options = {"top_k": 2, "max_target_tokens": 12, "seed": 3}
+    examples = list(instruction_examples(tiny.questions(), model.tokens, **options, as_text=True))
     model.set_learning([GENERATOR])
     outcome = TextObjective(model)(examples, Totals.of(examples), progress=0.0, seed=0)
     outcome.loss.backward()  # type: ignore[no-untyped-call]

@@ -4,6 +4,7 @@
 """
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -14,13 +15,13 @@ from accelerate import Accelerator
 from safetensors.torch import save_file
 
 from clara import program
-from clara.errors import ConfigError
+from clara.errors import ConfigError, ResourceError
 from clara.model import backbone
 from clara.model.backbone import LoadedBackbone
 from clara.model.backbone_card import read_backbone_card
 from clara.model.clara import ClaraModel
 from clara.training import state
-from clara.training.processes import join_launch
+from clara.training.processes import join_launch, wait_for_all
 from tests import tiny
 from tests.training.test_loop import Interrupting, run, weights
 from tests.training.test_processes import STAGES, WHOLE_STAGES, step_of, whole_stage
@@ -42,6 +43,7 @@ def main(folder: Path) -> None:
     whole = tiny.model(loaded)
     run(whole, folder / "whole-state", PLAN)
     save(whole, folder / "whole.safetensors", accelerator)
+    find_others(loaded, folder, accelerator)
     save_state = state.save
     state.save = lambda *given: (time.sleep(1), save_state(*given))  # as of a large model
     stopped = stop_second(tiny.model(loaded), folder / "stopped-state", signal.SIGTERM, accelerator)
@@ -67,6 +69,22 @@ def again(folder: Path) -> None:
 
 def begin(folder: Path) -> tuple[Accelerator, LoadedBackbone]:
     return join_launch(), backbone.load(read_backbone_card(folder / "backbone" / "card.json"), dtype="float32")
+
+
+def find_others(loaded: LoadedBackbone, folder: Path, accelerator: Accelerator) -> None:
+    """Begins where the second process finds no state, and where it finds the same step of another run."""
+    wait_for_all(accelerator)  # the first process may still be saving
+    place = accelerator.process_index
+    shutil.copytree(folder / "whole-state", folder / f"apart-{place}" / "state")
+    card = folder / "apart-1" / "state" / "step-000006" / "card.json"
+    if place == 1:
+        card.write_text(card.read_text().replace('"loss": ', '"loss": 1'))
+    for state_folder in (folder / ("whole-state" if place == 0 else "nowhere"), folder / f"apart-{place}" / "state"):
+        try:
+            run(tiny.model(loaded), state_folder, PLAN)
+        except ResourceError as error:
+            with (folder / f"apart-{place}.txt").open("a") as file:
+                file.write(f"{error}\n")
 
 
 def save(model: ClaraModel, path: Path, accelerator: Accelerator) -> None:
