@@ -16,7 +16,7 @@ from clara.model.adapters import QUERY_REASONER
 from clara.model.backbone import LoadedBackbone
 from clara.model.checkpoint import LoadedCheckpoint
 from clara.model.clara import ClaraModel
-from clara.model.compression import compress
+from clara.model.encoding import encode_texts
 from clara.model.scoring import pad_pools
 from clara.model.store import MemoryStore
 from clara.records import Prediction, Question
@@ -50,7 +50,7 @@ def select_with_reasoner(model: ClaraModel, store: MemoryStore, pools: Sequence[
     """Tasks whose documents the query reasoner ranked by cosine and selected, best first."""
     texts = sorted({question.question for pool in pools for question in pool.questions})
     inputs = [model.tokens.to_compress(text) for text in texts]
-    encoded = compress(model, inputs, batch_tokens=QUERY_BATCH_TOKENS, role=QUERY_REASONER)
+    encoded = encode_texts(model, inputs, batch_tokens=QUERY_BATCH_TOKENS, role=QUERY_REASONER)
     vectors = dict(zip(texts, encoded, strict=True))
     asked = [(pool, question) for pool in pools for question in pool.questions]
     tasks = []

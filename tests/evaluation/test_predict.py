@@ -12,7 +12,7 @@ from clara.evaluation.answering import Pool
 from clara.evaluation.predict import select_with_reasoner
 from clara.model.adapters import QUERY_REASONER
 from clara.model.clara import ClaraModel
-from clara.model.compression import compress
+from clara.model.encoding import encode_texts
 from tests import tiny
 from tests.training.test_objectives import Memories
 
@@ -39,7 +39,7 @@ def test_pools_are_scored_together_as_each_by_itself(
         ("oracle", "q0"), ("oracle", "q1"), ("oracle", "q2"), ("oracle", "q3"), ("normal", "q0"),
     ]  # fmt: skip
     for task in tasks:
-        asked = compress(
+        asked = encode_texts(
             model, [model.tokens.to_compress(task.question.question)], batch_tokens=512, role=QUERY_REASONER
         )
         wanted = model.scores(asked, store.memories(task.question.docs)[None])[0]
