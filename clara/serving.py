@@ -134,10 +134,17 @@ class Clara(Retriever):
     ) -> Iterator[str]:
         """The answer to one question in pieces, written as the loop asks for them; leaving it ends the writing.
 
-        Between two pieces the model is free for other calls.
+        Between two pieces the model is free for other calls. What is read is found at once, before the loop begins.
+
+        Raises:
+            DataError: what came is no text, or a number is none.
+            CheckpointError: there is no query reasoner, or the store is of another compressor.
         """
         require_count(max_new_tokens, "max_new_tokens")
-        chosen = self.find([question], store=store, k=k)
+        return self._pieces(question, self.find([question], store=store, k=k), max_new_tokens)
+
+    def _pieces(self, question: str, chosen: Sequence[Selected], max_new_tokens: int) -> Iterator[str]:
+        """A function of its own: of a generator not even the refusals run before the first piece is asked for."""
 
         def work(give: Callable[[str], None], stopped: Callable[[], bool]) -> None:
             self._written([question], chosen, [max_new_tokens], lambda row, text: give(text), lambda row: stopped())

@@ -155,6 +155,19 @@ def test_by_a_calibration_only_what_the_store_is_likely_to_know_is_answered(join
     assert (unasked.sure, unasked.text) == (None, plain[0].text)
 
 
+def test_a_stream_that_cannot_be_is_refused_by_the_call_not_by_its_first_piece(
+    first: clara.Clara, joint: clara.Clara, tmp_path: Path
+) -> None:
+    manifest = store(joint, tmp_path)
+    for name in ("k", "max_new_tokens"):
+        with pytest.raises(DataError, match=f"{name} = 0 must be a whole number of at least 1"):
+            joint.stream("Who left?", store=manifest, **{name: 0})
+    with pytest.raises(DataError, match="text 0 is empty"):
+        joint.stream(" ", store=manifest)
+    with pytest.raises(CheckpointError, match="has no query reasoner"):
+        first.stream("Who left?", store=manifest)
+
+
 def test_leaving_a_stream_ends_its_writing(joint: clara.Clara, tmp_path: Path) -> None:
     pieces = joint.stream("Who left?", store=store(joint, tmp_path), k=2, max_new_tokens=400)
     next(pieces)

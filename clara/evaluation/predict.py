@@ -46,8 +46,28 @@ def read_pools(paths: Sequence[Path]) -> list[Pool]:
     return pools
 
 
+def whole_store(loaded: LoadedCheckpoint, manifest: Path) -> MemoryStore:
+    """The store, which the checkpoint's compressor built; every file is read once.
+
+    Raises:
+        CheckpointError: it is of another compressor, or a file is not as it was written.
+    """
+    store = MemoryStore(manifest)
+    store.require(loaded.compressor_hash)
+    store.require_unharmed()
+    return store
+
+
 def select_with_reasoner(model: ClaraModel, store: MemoryStore, pools: Sequence[Pool], *, top_k: int) -> list[Task]:
-    """Tasks whose documents the query reasoner ranked by cosine and selected, best first."""
+    """Tasks whose documents the query reasoner ranked by the model's form of score and selected, best first.
+
+    Raises:
+        CheckpointError: the model has no query reasoner.
+    """
+    if not model.has_query_reasoner:
+        raise CheckpointError(
+            "a checkpoint without a query reasoner cannot select documents; predict with one of joint training"
+        )
     texts = sorted({question.question for pool in pools for question in pool.questions})
     inputs = [model.tokens.to_compress(text) for text in texts]
     encoded = encode_texts(model, inputs, batch_tokens=QUERY_BATCH_TOKENS, role=QUERY_REASONER)
@@ -124,18 +144,11 @@ def with_memories(
         state: folder where answers of an interrupted run wait; None keeps none.
 
     Raises:
-        CheckpointError: the store is of another compressor, or the checkpoint has no query reasoner.
+        CheckpointError: the store is of another compressor or damaged, or the checkpoint has no query reasoner.
         ConfigError: a prompt is longer than the language model's context.
     """
-    model = loaded.model
-    memories = MemoryStore(store)
-    memories.require(loaded.compressor_hash)
-    memories.require_unharmed()
-    if not model.has_query_reasoner:
-        raise CheckpointError(
-            f"a checkpoint of {loaded.card.stage} cannot select documents; predict with one of joint training"
-        )
-    tasks = select_with_reasoner(model, memories, pools, top_k=top_k)
+    memories = whole_store(loaded, store)
+    tasks = select_with_reasoner(loaded.model, memories, pools, top_k=top_k)
     return from_memories(system, loaded, memories, tasks, generation=generation, state=state)
 
 
