@@ -25,12 +25,12 @@ def main(argv: list[str] | None = None) -> None:
     given = flags.parse_args(argv)
     settings = parse_settings(Predict, given.settings)
 
-    from clara.evaluation import predict
+    from clara.evaluation import predict, selection
     from clara.model import checkpoint
 
     pools = predict.read_pools(given.candidates)
     loaded = checkpoint.load(given.checkpoint, **settings.backbone.loading(), inference=True)
-    tasks = predict.select_given(pools, top_k=settings.top_k)
+    tasks = selection.select_given(pools, top_k=settings.top_k)
     store = predict.whole_store(loaded, given.store)
     rows = predict.from_memories(given.system, loaded, store, tasks, generation=settings.generation, state=given.state)
     write_rows(given.predictions, rows)

@@ -8,8 +8,9 @@ from typing import Any
 from clara.config.evaluation import Generation
 from clara.errors import DataError
 from clara.evaluation.answering import Pool
-from clara.evaluation.predict import from_memories, select_with_reasoner, whole_store
+from clara.evaluation.predict import from_memories, whole_store
 from clara.evaluation.scoring import Resampling, check, score
+from clara.evaluation.selection import select_with_reasoner
 from clara.model.checkpoint import LoadedCheckpoint
 from clara.records import Prediction
 
