@@ -17,7 +17,7 @@ from clara.model.adapters import COMPRESSOR, QUERY_REASONER
 from clara.model.answers import Hit, Selected
 from clara.model.calls import require_candidates, require_count, require_memories, require_read, require_texts
 from clara.model.checkpoint import LoadedCheckpoint
-from clara.model.compression import compress
+from clara.model.encoding import encode_texts
 from clara.model.search import INDEX, Found, Index, exact
 from clara.model.store import MANIFEST, MemoryStore
 from clara.model.store_search import StoreSearch
@@ -43,7 +43,7 @@ class Retriever:
         """Memories of documents (`Title\\nText`), each cut to `document_max_tokens` tokens."""
         inputs = [self.model.tokens.to_compress(text) for text in require_texts(texts, "compress")]
         with self.model.adapters.in_turn(COMPRESSOR):
-            return compress(self.model, inputs, batch_tokens=BATCH_TOKENS)
+            return encode_texts(self.model, inputs, batch_tokens=BATCH_TOKENS)
 
     def reason(self, questions: Sequence[str]) -> Float[Tensor, "questions memory dim"]:
         """Query memories, in the documents' space.
@@ -58,7 +58,7 @@ class Retriever:
             )
         inputs = [self.model.tokens.to_compress(text) for text in require_texts(questions, "reason")]
         with self.model.adapters.in_turn(QUERY_REASONER):
-            return compress(self.model, inputs, batch_tokens=BATCH_TOKENS, role=QUERY_REASONER)
+            return encode_texts(self.model, inputs, batch_tokens=BATCH_TOKENS, role=QUERY_REASONER)
 
     def score(
         self, query_memories: Float[Tensor, "questions memory dim"], document_memories: Float[Tensor, "docs memory dim"]

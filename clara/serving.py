@@ -15,10 +15,15 @@ from clara.model import checkpoint
 from clara.model.adapters import GENERATOR, QUERY_REASONER
 from clara.model.answers import UNKNOWN, Answer, Seconds, Selected
 from clara.model.calls import require_candidates, require_count, require_texts
+from clara.model.encoding import batches_by_length
 from clara.model.generator import generate
 from clara.model.store import MemoryStore
 from clara.model.streaming import OnText, pieces, stream
 from clara.retriever import Retriever
+
+WRITE_TOKENS = 16384
+"""Places of the prompts and answers that are written together, padding included. Their keys and values take 2.1 GB with
+Mistral-7B in bfloat16; a few hundred questions at once would fill a GPU."""
 
 
 class Clara(Retriever):
@@ -45,7 +50,7 @@ class Clara(Retriever):
         k: int = 5,
         max_new_tokens: int = 64,
     ) -> list[Answer]:
-        """Answers from memories.
+        """Answers from memories, of any number of questions: those that fit are written together.
 
         Args:
             questions: the questions.
@@ -74,7 +79,7 @@ class Clara(Retriever):
     def paraphrase(self, texts: Sequence[str], *, max_new_tokens: int = 64) -> list[str]:
         """Documents as the generator rewrites them from their memories alone."""
         require_count(max_new_tokens, "max_new_tokens")
-        memories = self.compress(texts).to(self.model.backbone.device)
+        memories = [[vectors] for vectors in self.compress(texts)]
         return self._generated([self.model.tokens.paraphrase_prompt(1)] * len(texts), memories, max_new_tokens)
 
     def write(
@@ -111,13 +116,12 @@ class Clara(Retriever):
         """As `write`, with the generator at work already."""
         known, written = _known(chosen), list[int]()
         if known:
-            prompts, memories = self._prompts([questions[row] for row in known], [chosen[row] for row in known])
             model = self.model
             written = stream(
                 model.backbone,
                 model.generator,
-                prompts,
-                memories,
+                [self._prompt(questions[row], chosen[row]) for row in known],
+                self._stacked([vectors for row in known for vectors in chosen[row].memories]),
                 model.added,
                 max_new_tokens=[max_new_tokens[row] for row in known],
                 on_text=lambda place, text: on_text(known[place], text),
@@ -134,10 +138,17 @@ class Clara(Retriever):
     ) -> Iterator[str]:
         """The answer to one question in pieces, written as the loop asks for them; leaving it ends the writing.
 
-        Between two pieces the model is free for other calls.
+        Between two pieces the model is free for other calls. What is read is found at once, before the loop begins.
+
+        Raises:
+            DataError: what came is no text, or a number is none.
+            CheckpointError: there is no query reasoner, or the store is of another compressor.
         """
         require_count(max_new_tokens, "max_new_tokens")
-        chosen = self.find([question], store=store, k=k)
+        return self._pieces(question, self.find([question], store=store, k=k), max_new_tokens)
+
+    def _pieces(self, question: str, chosen: Sequence[Selected], max_new_tokens: int) -> Iterator[str]:
+        """A function of its own: of a generator not even the refusals run before the first piece is asked for."""
 
         def work(give: Callable[[str], None], stopped: Callable[[], bool]) -> None:
             self._written([question], chosen, [max_new_tokens], lambda row, text: give(text), lambda row: stopped())
@@ -154,8 +165,9 @@ class Clara(Retriever):
         started = time.perf_counter()
         texts, known = [UNKNOWN] * len(chosen), _known(chosen)
         if known:
-            prompts, memories = self._prompts([questions[row] for row in known], [chosen[row] for row in known])
-            for row, text in zip(known, self._generated(prompts, memories, max_new_tokens), strict=True):
+            prompts = [self._prompt(questions[row], chosen[row]) for row in known]
+            written = self._generated(prompts, [chosen[row].memories for row in known], max_new_tokens)
+            for row, text in zip(known, written, strict=True):
                 texts[row] = text
         seconds = time.perf_counter() - started
         return [
@@ -169,20 +181,37 @@ class Clara(Retriever):
             for text, found in zip(texts, chosen, strict=True)
         ]
 
-    def _generated(self, prompts: Sequence[list[int]], memories: Tensor | None, max_new_tokens: int) -> list[str]:
-        model = self.model
-        with model.adapters.in_turn(GENERATOR):
-            return generate(
-                model.backbone, model.generator, prompts, memories, model.added, max_new_tokens=max_new_tokens
-            )
+    def _generated(
+        self, prompts: Sequence[list[int]], memories: Sequence[Sequence[Tensor]], max_new_tokens: int
+    ) -> list[str]:
+        """What is written after each prompt, whose slots its own memories fill, in batches within `WRITE_TOKENS`.
 
-    def _prompts(self, questions: Sequence[str], chosen: Sequence[Selected]) -> tuple[list[list[int]], Tensor | None]:
-        prompts = [
-            self.model.tokens.answer_prompt(question, len(found.documents))
-            for question, found in zip(questions, chosen, strict=True)
-        ]
-        memories = [vector for found in chosen for vector in found.memories]
-        return prompts, torch.stack(memories).to(self.model.backbone.device) if memories else None
+        Between two batches other threads may have their turn.
+        """
+        model, texts = self.model, [""] * len(prompts)
+        lengths = [len(prompt) + max_new_tokens for prompt in prompts]
+        # A token of an answer costs a step of the whole model: a batch is as large as may be, padding or not.
+        for batch in batches_by_length(lengths, WRITE_TOKENS, enough=WRITE_TOKENS):
+            vectors = self._stacked([vectors for row in batch for vectors in memories[row]])
+            with model.adapters.in_turn(GENERATOR):
+                written = generate(
+                    model.backbone,
+                    model.generator,
+                    [prompts[row] for row in batch],
+                    vectors,
+                    model.added,
+                    max_new_tokens=max_new_tokens,
+                )
+            for row, text in zip(batch, written, strict=True):
+                texts[row] = text
+        return texts
+
+    def _prompt(self, question: str, found: Selected) -> list[int]:
+        return self.model.tokens.answer_prompt(question, len(found.documents))
+
+    def _stacked(self, memories: Sequence[Tensor]) -> Tensor | None:
+        """On the device, `[documents, memory, dim]`; None where there are none."""
+        return torch.stack(list(memories)).to(self.model.backbone.device) if memories else None
 
 
 def methods(roles: Sequence[str]) -> list[str]:

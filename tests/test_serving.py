@@ -3,17 +3,20 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import clara
+from clara import serving
 from clara.errors import CheckpointError, ConfigError, DataError
 from clara.files import write_json
 from clara.model import checkpoint
 from clara.model.adapters import NO_ADAPTER
 from clara.model.answers import UNKNOWN
 from clara.model.clara import ClaraModel
+from clara.model.generator import generate
 from clara.model.store import MemoryStore
 from tests import tiny
 
@@ -153,6 +156,65 @@ def test_by_a_calibration_only_what_the_store_is_likely_to_know_is_answered(join
     ]
     unasked = careful.answer(["Who left?"], documents=[tiny.TEXTS], k=2, max_new_tokens=9)[0]
     assert (unasked.sure, unasked.text) == (None, plain[0].text)
+
+
+def test_many_questions_are_written_in_batches_each_from_its_own_memories(
+    joint: clara.Clara, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joint.model.eval()
+    for weight in joint.model.backbone.body.layers.parameters():
+        weight.data *= 8  # an untrained model else repeats its last token, whatever came before
+    manifest, budget, new_tokens, asked = store(joint, tmp_path), 200, 9, ["Who left?", "Where?", "What is second?"]
+    questions = [f"{question} {'again ' * (number % 4)}" for number, question in enumerate(asked * 4)]
+    documents = [[tiny.TEXTS[(number + more) % 6] for more in range(number % 3)] for number in range(len(questions))]
+
+    def written(rows: list[int]) -> list[list[str]]:
+        some = [questions[row] for row in rows]
+        found = joint.answer(some, store=manifest, k=2, max_new_tokens=new_tokens)
+        read = joint.read(some, [documents[row] for row in rows], max_new_tokens=new_tokens)
+        again = joint.paraphrase([tiny.TEXTS[row % 6] for row in rows], max_new_tokens=new_tokens)
+        return [[answer.text for answer in found], [answer.text for answer in read], again]
+
+    known, slot = joint.compress(tiny.TEXTS), joint.model.added.slot
+    sizes, given = list[tuple[int, int]](), list[tuple[list[int], list[int]]]()
+
+    def counting(backbone: Any, generator: Any, prompts: Any, memories: Any, added: Any, **options: int) -> list[str]:
+        sizes.append((len(prompts), max(map(len, prompts)) + options["max_new_tokens"]))
+        counts = [prompt.count(slot) // known.shape[1] for prompt in prompts]
+        parts = (known[:0] if memories is None else memories).split(counts)
+        nearest = [[int((known - one).abs().sum((1, 2)).argmin()) for one in part] for part in parts]
+        given.extend(zip(prompts, nearest, strict=True))
+        return generate(backbone, generator, prompts, memories, added, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(serving, "generate", counting)
+    together = written(list(range(12)))
+    assert [count for count, _ in sizes] == [12, 12, 12]
+    assert min(len(set(texts)) for texts in together[:2]) > 4
+    pairs = sorted(given)
+    given.clear()
+    alone = [written([row]) for row in range(12)]
+    assert together == [[one[kind][0] for one in alone] for kind in range(3)]
+    assert pairs == sorted(given)
+    sizes.clear()
+    given.clear()
+    monkeypatch.setattr(serving, "WRITE_TOKENS", budget)
+    assert written(list(range(12))) == together
+    assert pairs == sorted(given)
+    assert len(sizes) > 6
+    assert max(count * length for count, length in sizes) <= budget
+
+
+def test_a_stream_that_cannot_be_is_refused_by_the_call_not_by_its_first_piece(
+    first: clara.Clara, joint: clara.Clara, tmp_path: Path
+) -> None:
+    manifest = store(joint, tmp_path)
+    for name in ("k", "max_new_tokens"):
+        with pytest.raises(DataError, match=f"{name} = 0 must be a whole number of at least 1"):
+            joint.stream("Who left?", store=manifest, **{name: 0})
+    with pytest.raises(DataError, match="text 0 is empty"):
+        joint.stream(" ", store=manifest)
+    with pytest.raises(CheckpointError, match="has no query reasoner"):
+        first.stream("Who left?", store=manifest)
 
 
 def test_leaving_a_stream_ends_its_writing(joint: clara.Clara, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> None:
     given = flags.parse_args(argv)
     settings = parse_settings(Predict, given.settings)
 
-    from clara.evaluation import predict
+    from clara.evaluation import predict, selection
     from clara.evaluation.answering import read_pools
     from clara.model import backbone, checkpoint
     from clara.model.adapters import GENERATOR
@@ -46,9 +46,9 @@ def main(argv: list[str] | None = None) -> None:
     else:
         loaded = backbone.load(read_backbone_card(given.backbone), **settings.backbone.loading())
     if given.baseline != "no_retrieval":
-        tasks = predict.select_with_bm25(pools, top_k=settings.top_k)
+        tasks = selection.select_with_bm25(pools, top_k=settings.top_k)
     else:
-        tasks = predict.without_documents(pools)
+        tasks = selection.without_documents(pools)
     with merged:
         rows = predict.with_backbone(given.baseline, loaded, tasks, generation=generation)
     write_rows(given.predictions, rows)

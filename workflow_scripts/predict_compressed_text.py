@@ -25,13 +25,13 @@ def main(argv: list[str] | None = None) -> None:
     given = flags.parse_args(argv)
     settings = parse_settings(PredictCompressedText, given.settings)
 
-    from clara.evaluation import hard_compression, predict
+    from clara.evaluation import hard_compression, predict, selection
     from clara.evaluation.answering import read_pools
     from clara.model import backbone
     from clara.model.backbone_card import read_backbone_card
 
     pools = read_pools(given.candidates)
-    tasks = predict.select_with_bm25(pools, top_k=settings.top_k)
+    tasks = selection.select_with_bm25(pools, top_k=settings.top_k)
     loaded = backbone.load(read_backbone_card(given.backbone), **settings.backbone.loading())
     tasks = hard_compression.shortened(tasks, given.method, given.ratio, loaded, settings)
     system = f"{given.method}_cr{given.ratio}"

@@ -25,17 +25,15 @@ def main(argv: list[str] | None = None) -> None:
     given = flags.parse_args(argv)
     settings = parse_settings(Predict, given.settings)
 
-    from clara.evaluation import predict
+    from clara.evaluation import predict, selection
     from clara.evaluation.answering import read_pools
     from clara.model import checkpoint
-    from clara.model.store import MemoryStore
 
     pools = read_pools(given.candidates)
     loaded = checkpoint.load(given.checkpoint, **settings.backbone.loading(), inference=True)
-    tasks = predict.select_given(pools, top_k=settings.top_k)
-    rows = predict.from_memories(
-        given.system, loaded, MemoryStore(given.store), tasks, generation=settings.generation, state=given.state
-    )
+    tasks = selection.select_given(pools, top_k=settings.top_k)
+    store = predict.whole_store(loaded, given.store)
+    rows = predict.from_memories(given.system, loaded, store, tasks, generation=settings.generation, state=given.state)
     write_rows(given.predictions, rows)
     record(given.predictions, settings, inputs=[given.checkpoint, given.store, *given.candidates])
 

@@ -21,14 +21,14 @@ def main(argv: list[str] | None = None) -> None:
     given = flags.parse_args(argv)
     settings = parse_settings(Predict, given.settings)
 
-    from clara.evaluation import predict
+    from clara.evaluation import predict, selection
     from clara.evaluation.answering import read_pools
     from clara.model import backbone
     from clara.model.backbone_card import read_backbone_card
 
     pools = read_pools(given.candidates)
     loaded = backbone.load(read_backbone_card(given.backbone), **settings.backbone.loading())
-    tasks = predict.select_given(pools, top_k=settings.top_k)
+    tasks = selection.select_given(pools, top_k=settings.top_k)
     write_rows(given.predictions, predict.with_backbone("given-text", loaded, tasks, generation=settings.generation))
     record(given.predictions, settings, inputs=[given.backbone, *given.candidates])
 

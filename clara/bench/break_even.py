@@ -11,7 +11,7 @@ from clara.bench.measure import seconds
 from clara.model.adapters import GENERATOR, QUERY_REASONER
 from clara.model.backbone import LoadedBackbone
 from clara.model.clara import ClaraModel
-from clara.model.compression import compress
+from clara.model.encoding import encode_texts
 from clara.model.generator import generate
 from clara.tokens import CompressorInput
 
@@ -52,8 +52,8 @@ def break_even(
     asked = [row[:20] for row in words]
     text = [row[20:] for row in words]
     documents = [_framed(model, row) for row in text]
-    cost = _seconds(lambda: compress(model, documents[:8], batch_tokens=BATCH_TOKENS)) / len(documents[:8])
-    vectors = compress(model, documents[:1], batch_tokens=BATCH_TOKENS).repeat(batch * top_k, 1, 1)
+    cost = _seconds(lambda: encode_texts(model, documents[:8], batch_tokens=BATCH_TOKENS)) / len(documents[:8])
+    vectors = encode_texts(model, documents[:1], batch_tokens=BATCH_TOKENS).repeat(batch * top_k, 1, 1)
     frame = model.tokens.answer_prompt("", None)
     middle = len(frame) // 2
 
@@ -72,7 +72,7 @@ def break_even(
         )
 
     questions = [_framed(model, row) for row in asked]
-    ours = _seconds(lambda: compress(model, questions, batch_tokens=BATCH_TOKENS, role=QUERY_REASONER)) / batch
+    ours = _seconds(lambda: encode_texts(model, questions, batch_tokens=BATCH_TOKENS, role=QUERY_REASONER)) / batch
     with model.adapters.merged(GENERATOR):  # once for all answers of a run
         ours += _seconds(from_memories) / batch
     theirs = _seconds(from_text) / batch

@@ -19,7 +19,7 @@ from clara.evaluation.answering import Pool
 from clara.model.adapters import GENERATOR, QUERY_REASONER
 from clara.model.backbone import LoadedBackbone
 from clara.model.clara import ClaraModel
-from clara.model.compression import compress
+from clara.model.encoding import encode_texts
 from clara.model.packing import bytes_per_document
 from clara.model.store import MemoryStore
 from clara.records import Question
@@ -89,10 +89,10 @@ def _median(values: Sequence[float]) -> float:
 
 def _from_memories(model: ClaraModel, store: MemoryStore, asked: Question, top_k: int, new_tokens: int) -> Cost:
     inputs = [model.tokens.to_compress(text) for text in asked.docs]
-    once, _ = seconds(lambda: compress(model, inputs, batch_tokens=BATCH_TOKENS))
+    once, _ = seconds(lambda: encode_texts(model, inputs, batch_tokens=BATCH_TOKENS))
 
     def select() -> Tensor:
-        question = compress(model, [model.tokens.to_compress(asked.question)], batch_tokens=BATCH_TOKENS,
+        question = encode_texts(model, [model.tokens.to_compress(asked.question)], batch_tokens=BATCH_TOKENS,
                             role=QUERY_REASONER)  # fmt: skip
         memories = store.memories(asked.docs)
         best = model.scores(question, memories[None])[0].topk(min(top_k, len(asked.docs))).indices

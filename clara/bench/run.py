@@ -27,7 +27,8 @@ from clara.model.adapters import QUERY_REASONER
 from clara.model.backbone_card import read_backbone_card
 from clara.model.checkpoint import CheckpointCard, LoadedCheckpoint
 from clara.model.clara import ClaraModel, Shape
-from clara.model.compression import build_store, compress
+from clara.model.compression import build_store
+from clara.model.encoding import encode_texts
 from clara.model.store import DOCUMENTS, MemoryStore
 from clara.records import Pair, Passage, Question, document_id
 from clara.row_files import read_rows
@@ -115,7 +116,7 @@ def _searches(bench: Bench, folder: Path, count: int) -> list[Searched]:
     """Of a store of `count` documents and of one of a quarter: time grows, memory does not."""
     model, store = _ready(bench), MemoryStore(bench.store)
     inputs = [model.tokens.to_compress(question.question) for question in bench.questions]
-    queries = compress(model, inputs, batch_tokens=BATCH_TOKENS, role=QUERY_REASONER).float()
+    queries = encode_texts(model, inputs, batch_tokens=BATCH_TOKENS, role=QUERY_REASONER).float()
     memories = store.rows(range(store.manifest.num_documents))
     return [search_store(memories, queries, folder / str(size), count=size) for size in (count // 4, count)]
 
@@ -162,7 +163,7 @@ def _throughput(bench: Bench, passages: Sequence[Passage], *, profile: Path | No
         rates += throughput(model, texts, examples, ON_GPU if gpu else ON_CPU)
         if profile is not None:
             inputs = [model.tokens.to_compress(text) for text in texts[:64]]
-            kernels = profile_of(partial(compress, model, inputs, batch_tokens=BATCH_TOKENS))
+            kernels = profile_of(partial(encode_texts, model, inputs, batch_tokens=BATCH_TOKENS))
             write_text(profile, kernels if model is models[0] else profile.read_text("utf-8") + kernels)
     return rates
 

@@ -14,7 +14,7 @@ from clara.bench.works import backward_pass
 from clara.model.adapters import COMPRESSOR, GENERATOR
 from clara.model.backbone import LoadedBackbone
 from clara.model.clara import ClaraModel
-from clara.model.compression import batches_by_length, compress
+from clara.model.encoding import batches_by_length, encode_texts
 from clara.training.examples import Example
 from clara.training.objectives import CompressionObjective, Totals
 
@@ -99,7 +99,7 @@ def throughput(
 
     def compression() -> object:
         with torch.autocast(model.backbone.device.type, dtype=model.backbone.dtype, enabled=_mixed(model)):
-            return compress(model, inputs, batch_tokens=sizes.batch_tokens)
+            return encode_texts(model, inputs, batch_tokens=sizes.batch_tokens)
 
     def share(part: Sequence[Example]) -> torch.Tensor:
         loss: torch.Tensor = objective(part, totals, progress=0.0, seed=0).loss

@@ -17,7 +17,7 @@ from clara.model.adapters import COMPRESSOR, GENERATOR, NO_ADAPTER, QUERY_REASON
 from clara.model.backbone import LoadedBackbone
 from clara.model.checkpoint import LoadedCheckpoint
 from clara.model.clara import ClaraModel
-from clara.model.compression import compress
+from clara.model.encoding import encode_texts
 from clara.model.store import MemoryStore
 from clara.records import Passage, Question
 from clara.training.examples import Example
@@ -72,7 +72,7 @@ def compression(model: ClaraModel, texts: Sequence[str]) -> Work:
     """Documents to memories."""
 
     def ours() -> Tensor:
-        return compress(model, [model.tokens.to_compress(text) for text in texts], batch_tokens=BATCH_TOKENS)
+        return encode_texts(model, [model.tokens.to_compress(text) for text in texts], batch_tokens=BATCH_TOKENS)
 
     return Work(
         "compressing documents",
@@ -91,7 +91,7 @@ def encoding_questions(model: ClaraModel, texts: Sequence[str]) -> Work:
 
     def ours() -> Tensor:
         inputs = [model.tokens.to_compress(text) for text in texts]
-        return compress(model, inputs, batch_tokens=BATCH_TOKENS, role=QUERY_REASONER)
+        return encode_texts(model, inputs, batch_tokens=BATCH_TOKENS, role=QUERY_REASONER)
 
     return Work(
         "encoding questions",

@@ -159,15 +159,16 @@ def export(
 
 
 def _estimate(loaded: "Clara", own: "OwnPassages", dtype: "StoreType", store: Path, *, as_json: bool) -> None:
-    from clara.model.compression import compress, require_room
+    from clara.model.compression import require_room
+    from clara.model.encoding import encode_texts
 
     passages = own.passages
     size = require_room(loaded.model, len(passages), dtype, store)
     sample = passages[:: max(1, len(passages) // SAMPLED)][:SAMPLED]
     inputs = [loaded.model.tokens.to_compress(passage.document) for passage in sample]
-    compress(loaded.model, inputs[:1], batch_tokens=OPTIONS["batch_tokens"])  # the first pass also warms up
+    encode_texts(loaded.model, inputs[:1], batch_tokens=OPTIONS["batch_tokens"])  # the first pass also warms up
     started = time.perf_counter()
-    compress(loaded.model, inputs, batch_tokens=OPTIONS["batch_tokens"])
+    encode_texts(loaded.model, inputs, batch_tokens=OPTIONS["batch_tokens"])
     seconds = (time.perf_counter() - started) / len(sample) * len(passages)
     sentence = f"{own.told}: {size / 2**20:,.1f} MiB as {dtype}, about {duration(seconds)}"
     values = {"files": own.files, "skipped": own.skipped, "passages": len(passages), "bytes": size, "seconds": seconds}

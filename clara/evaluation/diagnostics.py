@@ -14,7 +14,7 @@ from torch import Tensor
 from clara.json_lines import read_json_lines
 from clara.model.adapters import COMPRESSOR, QUERY_REASONER
 from clara.model.clara import ClaraModel
-from clara.model.compression import compress
+from clara.model.encoding import encode_texts
 from clara.records import Question
 
 TEXTS = 2
@@ -100,7 +100,7 @@ def nearest_tokens(model: ClaraModel, memory: Float[Tensor, "memory dim"]) -> li
 
 def _memories(model: ClaraModel, role: str, texts: Sequence[str]) -> Tensor:
     inputs = [model.tokens.to_compress(text) for text in texts]
-    return compress(model, inputs, batch_tokens=BATCH_TOKENS, role=role)
+    return encode_texts(model, inputs, batch_tokens=BATCH_TOKENS, role=role)
 
 
 def _word(model: ClaraModel, token: int) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor
 from clara.errors import DataError
 from clara.evaluation.bootstrap import Floats, generator_for, interval, resampled_means
 from clara.model.clara import ClaraModel
-from clara.model.compression import compress
+from clara.model.encoding import encode_texts
 from clara.progress import Progress
 from clara.records import Question
 
@@ -114,7 +114,7 @@ def question_losses(model: ClaraModel, questions: Sequence[Question]) -> dict[st
     texts = sorted({text for documents in right for text in documents})
     inputs = [model.tokens.to_compress(text) for text in texts]
     with model.backbone.autocast():
-        vectors = compress(model, inputs, batch_tokens=COMPRESS_TOKENS)
+        vectors = encode_texts(model, inputs, batch_tokens=COMPRESS_TOKENS)
     memory = dict(zip(texts, vectors, strict=True))
     losses: dict[str, list[float]] = {condition: [] for condition in CONDITIONS}
     order = sorted(range(len(questions)), key=lambda number: sum(len(text) for text in right[number]))

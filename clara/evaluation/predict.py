@@ -3,81 +3,28 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import torch
-
 from clara.config.evaluation import Generation
-from clara.data.candidates import rank_candidates
-from clara.errors import CheckpointError
 from clara.evaluation import writers
 from clara.evaluation.answering import Pool, Task, predictions
+from clara.evaluation.selection import select_with_reasoner
 from clara.files import text_id
-from clara.model.adapters import QUERY_REASONER
 from clara.model.backbone import LoadedBackbone
 from clara.model.checkpoint import LoadedCheckpoint
-from clara.model.clara import ClaraModel
-from clara.model.compression import compress
-from clara.model.scoring import pad_pools
 from clara.model.store import MemoryStore
 from clara.records import Prediction
 from clara.tokens import AddedIds, Encoder
 
-QUERY_BATCH_TOKENS = 4096
-SCORED_TOGETHER = 16
-"""Questions whose pools are scored together; 20 documents of 64 vectors of 4,096 are 10 MB in bfloat16."""
 
+def whole_store(loaded: LoadedCheckpoint, manifest: Path) -> MemoryStore:
+    """The store, which the checkpoint's compressor built; every file is read once.
 
-def select_with_reasoner(model: ClaraModel, store: MemoryStore, pools: Sequence[Pool], *, top_k: int) -> list[Task]:
-    """Tasks whose documents the query reasoner ranked by cosine and selected, best first."""
-    texts = sorted({question.question for pool in pools for question in pool.questions})
-    inputs = [model.tokens.to_compress(text) for text in texts]
-    encoded = compress(model, inputs, batch_tokens=QUERY_BATCH_TOKENS, role=QUERY_REASONER)
-    vectors = dict(zip(texts, encoded, strict=True))
-    asked = [(pool, question) for pool in pools for question in pool.questions]
-    tasks = []
-    for first in range(0, len(asked), SCORED_TOGETHER):
-        part = asked[first : first + SCORED_TOGETHER]
-        memories = store.memories([text for _, question in part for text in question.docs])
-        documents, valid = pad_pools(model.backbone.put(memories), [len(question.docs) for _, question in part])
-        queries = model.backbone.put(torch.stack([vectors[question.question] for _, question in part]))
-        found = model.scores(queries, documents, valid).cpu()
-        for (pool, question), row in zip(part, found.tolist(), strict=True):
-            scores = row[: len(question.docs)]
-            ranking = sorted(range(len(scores)), key=lambda index: (-scores[index], index))
-            rounded = [round(score, 6) for score in scores]
-            tasks.append(Task(pool, question, ranking, rounded, ranking[:top_k]))
-    return tasks
-
-
-def select_with_bm25(pools: Sequence[Pool], *, top_k: int) -> list[Task]:
-    """Tasks whose documents are the best of each question's own pool by BM25."""
-    tasks = []
-    for pool in pools:
-        for question in pool.questions:
-            ranked = rank_candidates(question)
-            tasks.append(Task(pool, question, ranked.ranking, ranked.scores, ranked.ranking[:top_k]))
-    return tasks
-
-
-def select_given(pools: Sequence[Pool], *, top_k: int) -> list[Task]:
-    """Tasks whose documents are given, not chosen, as where a compressor alone is judged (Tables 1 and 5).
-
-    In oracle pools the gold documents are among them, the others are BM25's best; in normal pools all are BM25's best.
-    The generator reads them in BM25's order, so that the place of a document does not tell that it is gold.
+    Raises:
+        CheckpointError: it is of another compressor, or a file is not as it was written.
     """
-    tasks = []
-    for pool in pools:
-        for question in pool.questions:
-            ranked = rank_candidates(question).ranking
-            gold = question.pos_index[:top_k] if pool.setting == "oracle" else []
-            others = [index for index in ranked if index not in gold][: top_k - len(gold)]
-            read = [index for index in ranked if index in {*gold, *others}]
-            tasks.append(Task(pool, question, None, None, read))
-    return tasks
-
-
-def without_documents(pools: Sequence[Pool]) -> list[Task]:
-    """Tasks without any document."""
-    return [Task(pool, question, None, None, []) for pool in pools for question in pool.questions]
+    store = MemoryStore(manifest)
+    store.require(loaded.compressor_hash)
+    store.require_unharmed()
+    return store
 
 
 def with_memories(
@@ -104,18 +51,11 @@ def with_memories(
         state: folder where answers of an interrupted run wait; None keeps none.
 
     Raises:
-        CheckpointError: the store is of another compressor, or the checkpoint has no query reasoner.
+        CheckpointError: the store is of another compressor or damaged, or the checkpoint has no query reasoner.
         ConfigError: a prompt is longer than the language model's context.
     """
-    model = loaded.model
-    memories = MemoryStore(store)
-    memories.require(loaded.compressor_hash)
-    memories.require_unharmed()
-    if not model.has_query_reasoner:
-        raise CheckpointError(
-            f"a checkpoint of {loaded.card.stage} cannot select documents; predict with one of joint training"
-        )
-    tasks = select_with_reasoner(model, memories, pools, top_k=top_k)
+    memories = whole_store(loaded, store)
+    tasks = select_with_reasoner(loaded.model, memories, pools, top_k=top_k)
     return from_memories(system, loaded, memories, tasks, generation=generation, state=state)
 
 

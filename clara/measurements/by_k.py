@@ -8,10 +8,10 @@ from typing import Any
 from clara.config.evaluation import Generation
 from clara.errors import DataError
 from clara.evaluation.answering import Pool
-from clara.evaluation.predict import from_memories, select_with_reasoner
+from clara.evaluation.predict import from_memories, whole_store
 from clara.evaluation.scoring import Resampling, check, score
+from clara.evaluation.selection import select_with_reasoner
 from clara.model.checkpoint import LoadedCheckpoint
-from clara.model.store import MemoryStore
 from clara.records import Prediction
 
 MARK = "-k"
@@ -38,9 +38,12 @@ def predict_by_k(
         numbers: the values of k.
         generation: length of answers and batch size.
         state: folder where answers of an interrupted run wait; None keeps none.
+
+    Raises:
+        CheckpointError: the store is of another compressor or damaged, or the checkpoint has no query reasoner.
+        ConfigError: a prompt is longer than the language model's context.
     """
-    memories = MemoryStore(store)
-    memories.require(loaded.compressor_hash)
+    memories = whole_store(loaded, store)
     ranked = select_with_reasoner(loaded.model, memories, pools, top_k=max(numbers))
     found = {}
     for k in numbers:

@@ -17,7 +17,7 @@ from clara.measurements import overlap
 from clara.measurements.intervals import rows
 from clara.model.adapters import GENERATOR
 from clara.model.checkpoint import LoadedCheckpoint
-from clara.model.compression import compress
+from clara.model.encoding import encode_texts
 from clara.model.generator import generate
 from clara.records import Pair, Prediction, Question, document_id
 from clara.training.examples import held_out
@@ -109,7 +109,7 @@ def rewrite(
     """
     model = loaded.model
     texts = list(dict.fromkeys(text for part in documents.values() for text in part))
-    vectors = compress(model, [model.tokens.to_compress(text) for text in texts], batch_tokens=BATCH_TOKENS)
+    vectors = encode_texts(model, [model.tokens.to_compress(text) for text in texts], batch_tokens=BATCH_TOKENS)
     memory = dict(zip(texts, vectors, strict=True))
     prompt = model.tokens.paraphrase_prompt(1)
     model.backbone.require_room(len(prompt) + max_new_tokens, "the prompt for a paraphrase with its text")

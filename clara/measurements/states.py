@@ -15,7 +15,7 @@ from clara.errors import ConfigError, DataError
 from clara.losses import alignment_losses
 from clara.model.adapters import COMPRESSOR
 from clara.model.clara import ClaraModel
-from clara.model.compression import batches_by_length, enough_tokens
+from clara.model.encoding import batches_by_length, enough_tokens
 from clara.progress import Progress
 
 Points = NDArray[np.float64]

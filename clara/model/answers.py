@@ -36,7 +36,7 @@ class Answer(NamedTuple):
     documents: list[str]
     """The selected documents, in the order in which the generator read them."""
     scores: list[float]
-    """Their cosine with the question; empty where the checkpoint has no query reasoner."""
+    """Of each with the question: its cosine, or by late interaction; empty without a query reasoner."""
     seconds: Seconds
     sure: Sure | None = None
     """None without a calibration, or where the candidates were given."""

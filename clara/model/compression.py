@@ -1,9 +1,8 @@
-"""Building a store: documents to memories, shard by shard, in batches of near-equal length."""
+"""Building a store: documents to memories, shard by shard."""
 
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,20 +12,13 @@ from torch import Tensor
 
 from clara.errors import ClaraError, DataError, ResourceError
 from clara.files import atomic_path, read_json, sha256_file, text_id, write_json
-from clara.model.adapters import COMPRESSOR
 from clara.model.checkpoint import LoadedCheckpoint
 from clara.model.clara import ClaraModel
+from clara.model.encoding import encode_texts
 from clara.model.packing import StoreType, bytes_per_document, pack
 from clara.model.store import DOCUMENTS, MANIFEST, Manifest, MemoryStore, Shard, write_documents, write_manifest
 from clara.progress import Progress
 from clara.records import Passage
-from clara.tokens import CompressorInput
-
-ENOUGH_TOKENS = {"cpu": 256, "cuda": 8192}
-"""Tokens from which on a larger batch gains a device less than padding costs it: a CPU nothing at all, as measured; a
-GPU starts a small model's kernels no faster than it runs them on so many, which is an estimate."""
-LEAST_SHARE = 0.9
-"""Of a batch's longest text, that every text in it has at least, once there are enough."""
 
 
 def build_store(
@@ -153,7 +145,7 @@ def _tensors(
         if cut := sum(item.cut > 0 for item in inputs):
             limit = model.shape.document_max_tokens
             print(f"{cut} of {len(inputs)} documents are longer than {limit} tokens; the rest is cut", file=sys.stderr)
-        made = pack(compress(model, inputs, batch_tokens=batch_tokens, progress=progress), dtype)
+        made = pack(encode_texts(model, inputs, batch_tokens=batch_tokens, progress=progress), dtype)
     if kept is None or not old:
         return made
     taken = kept.packed([row for row in found if row is not None])
@@ -196,67 +188,6 @@ def _publish(state: Path, built: Manifest, manifest: Path) -> Manifest:
     result = replace(built, shards=shards)
     write_manifest(manifest, result)
     return result
-
-
-@torch.inference_mode()
-def compress(
-    model: ClaraModel,
-    inputs: Sequence[CompressorInput],
-    *,
-    batch_tokens: int,
-    role: str = COMPRESSOR,
-    progress: Progress | None = None,
-) -> Tensor:
-    """Memories `[texts, memory, dim]` on the CPU, in the order of `inputs`, without dropout."""
-    backbone = model.backbone
-    vectors = torch.empty(len(inputs), model.shape.num_memory, backbone.hidden_size, dtype=backbone.dtype)
-    computing: tuple[list[int], Tensor] | None = None
-    with _evaluation_mode(model):
-        lengths, enough = [len(item.ids) for item in inputs], enough_tokens(backbone.device)
-        for batch in [*batches_by_length(lengths, batch_tokens, enough=enough), []]:
-            # The next batch is under way before the last one's result is waited for: a GPU is never idle in between.
-            started = (batch, model.encode(role, [inputs[index] for index in batch]).vectors) if batch else None
-            if computing is not None:
-                done, found = computing
-                vectors[done] = found.cpu()
-                if progress is not None:
-                    progress.update(progress.done + len(done))
-            computing = started
-    return vectors
-
-
-def enough_tokens(device: torch.device) -> int:
-    """Tokens of a batch that is large enough for the device."""
-    return ENOUGH_TOKENS.get(device.type, ENOUGH_TOKENS["cpu"])
-
-
-@contextmanager
-def _evaluation_mode(model: ClaraModel) -> Iterator[None]:
-    training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(training)
-
-
-def batches_by_length(
-    lengths: Sequence[int], batch_tokens: int, *, enough: int = ENOUGH_TOKENS["cpu"]
-) -> Iterator[list[int]]:
-    """Indices in batches of at most `batch_tokens`, padding included; longest first, so that memory peaks at once.
-
-    A batch of `enough` tokens also ends where the next text is much shorter, which would be mostly padding.
-    """
-    batch: list[int] = []
-    for index in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
-        width = lengths[batch[0]] if batch else lengths[index]
-        shorter = width * len(batch) >= enough and lengths[index] < LEAST_SHARE * width
-        if batch and (shorter or width * (len(batch) + 1) > batch_tokens):
-            yield batch
-            batch = []
-        batch.append(index)
-    if batch:
-        yield batch
 
 
 def _origin(compressor_hash: str, dtype: str, documents: Sequence[Passage]) -> str:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from clara.errors import CheckpointError
 from clara.losses import token_losses
 from clara.model.backbone import LoadedBackbone
+from clara.model.padding import left_padded, right_padded
 from clara.tokens import AddedIds
 
 
@@ -40,15 +41,20 @@ class Generator(nn.Module):
         Raises:
             CheckpointError: the slots do not match the vectors given.
         """
+        # Places are found on the host: a mask's places on a device would have to be waited for.
+        places = (ids == added.slot).flatten().nonzero()[:, 0]
+        given = 0 if memories is None else memories.shape[0] * memories.shape[1]
+        if len(places) != given:
+            raise CheckpointError(
+                f"the prompts have places for {len(places)} memory vectors, but {given} came; pass one memory a slot"
+            )
         there = backbone.put(ids)
         plain = backbone.model.get_input_embeddings()(there.clamp(max=added.vocab_size - 1))
         embedded = torch.where((there == added.sep)[..., None], self.rows[0].to(plain.dtype), plain)
         if memories is None:
             return embedded
-        # Places are found on the host: a mask's places on a device would have to be waited for.
-        slots = backbone.put((ids == added.slot).flatten().nonzero()[:, 0])
         vectors = backbone.put(memories).flatten(0, 1).to(embedded.dtype)
-        filled = embedded.flatten(0, 1).index_copy(0, slots, vectors)
+        filled = embedded.flatten(0, 1).index_copy(0, backbone.put(places), vectors)
         return filled.view_as(embedded)
 
     def losses(
@@ -59,10 +65,13 @@ class Generator(nn.Module):
         memories: Float[Tensor, "documents memory dim"] | None,
         added: AddedIds,
     ) -> TargetLosses:
-        """Losses of the targets after their prompts; the head runs only where a target token is predicted."""
-        _check_slots(prompts, memories, added)
+        """Losses of the targets after their prompts; the head runs only where a target token is predicted.
+
+        Raises:
+            CheckpointError: the slots do not match the memories.
+        """
         rows = [prompt + target for prompt, target in zip(prompts, targets, strict=True)]
-        ids = _pad_right(rows)
+        ids = right_padded(rows)
         hidden = backbone.states(self.embed(backbone, ids, memories, added)).flatten(0, 1)
         lengths = torch.tensor([[len(prompt), len(target)] for prompt, target in zip(prompts, targets, strict=True)])
         offsets = torch.arange(ids.shape[1])
@@ -99,11 +108,9 @@ def generate(
         CheckpointError: the slots do not match the memories.
         ConfigError: a prompt and its answer are longer than the model's context.
     """
-    _check_slots(prompts, memories, added)
-    width = max(len(prompt) for prompt in prompts)
-    backbone.require_room(width + max_new_tokens, f"the longest prompt with {max_new_tokens} tokens of answer")
-    ids = torch.tensor([[0] * (width - len(prompt)) + prompt for prompt in prompts])
-    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+    ids, mask = left_padded(prompts)
+    length = ids.shape[1] + max_new_tokens
+    backbone.require_room(length, f"the longest prompt with {max_new_tokens} tokens of answer")
     table = backbone.model.get_input_embeddings()
     written = backbone.model.generate(
         inputs_embeds=generator.embed(backbone, ids, memories, added) if generator else table(backbone.put(ids)),
@@ -115,17 +122,3 @@ def generate(
         pad_token_id=backbone.end_of_turn,
     )
     return [text.strip() for text in backbone.tokenizer.batch_decode(written, skip_special_tokens=True)]
-
-
-def _check_slots(prompts: Sequence[list[int]], memories: Tensor | None, added: AddedIds) -> None:
-    slots = sum(prompt.count(added.slot) for prompt in prompts)
-    given = 0 if memories is None else memories.shape[0] * memories.shape[1]
-    if slots != given:
-        raise CheckpointError(
-            f"the prompts have places for {slots} memory vectors, but {given} came; pass one memory a slot"
-        )
-
-
-def _pad_right(rows: Sequence[list[int]]) -> Tensor:
-    width = max(len(row) for row in rows)
-    return torch.tensor([row + [0] * (width - len(row)) for row in rows])

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from clara.model.backbone import LoadedBackbone
+from clara.model.padding import right_padded
 from clara.tokens import AddedIds, CompressorInput
 
 SALIENCE_FLOOR = 0.001
@@ -136,6 +137,5 @@ def normalised(states: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim
 
 def _tensors(inputs: Sequence[CompressorInput]) -> tuple[Tensor, Tensor]:
     """Ids `[batch, tokens]`, and of each text its length with the frame, its start and its length `[batch, 3]`."""
-    width = max(len(item.ids) for item in inputs)
-    ids = torch.tensor([item.ids + [0] * (width - len(item.ids)) for item in inputs])
+    ids = right_padded([item.ids for item in inputs])
     return ids, torch.tensor([[len(item.ids), item.text_start, item.text_length] for item in inputs])

@@ -14,6 +14,7 @@ from transformers import StoppingCriteria, StoppingCriteriaList
 
 from clara.model.backbone import LoadedBackbone
 from clara.model.generator import Generator
+from clara.model.padding import left_padded
 from clara.tokens import AddedIds
 
 UNFINISHED = "�"
@@ -50,16 +51,16 @@ def stream(
         stopped: whether nobody waits for a row any more; asked before every token.
 
     Raises:
+        CheckpointError: the slots do not match the memories.
         ConfigError: a prompt and its answer are longer than the model's context.
     """
-    width, longest = max(len(prompt) for prompt in prompts), max(max_new_tokens)
-    backbone.require_room(width + longest, f"the longest prompt with {longest} tokens of answer")
-    ids = torch.tensor([[0] * (width - len(prompt)) + prompt for prompt in prompts])
-    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]).to(backbone.device)
+    ids, mask = left_padded(prompts)
+    longest = max(max_new_tokens)
+    backbone.require_room(ids.shape[1] + longest, f"the longest prompt with {longest} tokens of answer")
     texts = _Texts(backbone, max_new_tokens, on_text)
     backbone.model.generate(
         inputs_embeds=generator.embed(backbone, ids, memories, added),
-        attention_mask=mask,
+        attention_mask=backbone.put(mask),
         max_new_tokens=longest,
         do_sample=False,
         use_cache=True,

@@ -34,10 +34,10 @@ def top_k(
     any τ. Among equal scores the first candidate wins.
 
     Args:
-        scores: cosine of question and candidate.
+        scores: of question and candidate, by the model's form: cosine or late interaction.
         valid: false on padding.
         k: slots, at most one a column of `scores`; more than a question has candidates gives it invalid slots.
-        temperature: τ, in units of cosine.
+        temperature: τ, in units of the scores.
         noise: Gumbel noise in units of the softmax's logits, added to choice and rows alike; None for none.
         mask_epsilon: what is left of a taken candidate's mask, whose logarithm is added after the division by τ
             (Algorithm 1); 0 leaves nothing (eq. 3.3).

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from clara.model.padding import left_padded
 from clara.synthesis.engine import Sampling
-from clara.synthesis.prefixes import Prefixes, left_padded
+from clara.synthesis.prefixes import Prefixes
 
 KEPT_SHARE = 0.75
 """Rows of a batch that go on, below which the others are taken out; that copies the cache, about one step's time."""
@@ -74,7 +75,8 @@ def decode(model: Any, prefixes: Prefixes, rows: Sequence[Row], ends: set[int]) 
     if not open_rows:
         return
     draws = {row.key: torch.Generator().manual_seed(row.sampling.seed) for row in open_rows}
-    tokens, mask = left_padded([row.rest + row.reply for row in open_rows], model.device)
+    padded = left_padded([row.rest + row.reply for row in open_rows])
+    tokens, mask = (tensor.to(model.device) for tensor in padded)
     room = tokens.shape[1] + max(row.room for row in open_rows)
     cache, seen = prefixes.cache([row.prefix for row in open_rows], room)
     mask = torch.cat([seen, mask], dim=1)

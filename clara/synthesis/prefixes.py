@@ -9,6 +9,7 @@ from torch import Tensor
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from clara.errors import ConfigError
+from clara.model.padding import left_padded
 
 HELD_TOKENS = 8192
 """Of all beginnings together: those of some fifty passages, 0.4 GB for SmolLM2-135M in float32."""
@@ -74,14 +75,6 @@ class RoomyCache(Cache):
             layer.keep(rows)
 
 
-def left_padded(rows: Sequence[Sequence[int]], device: Any) -> tuple[Tensor, Tensor]:
-    """Token ids and mask, both `[rows, longest]`; every row ends in the last column."""
-    width = max(map(len, rows))
-    ids = torch.tensor([[0] * (width - len(row)) + list(row) for row in rows], device=device)
-    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=device)
-    return ids, mask
-
-
 class Prefixes:
     """Beginnings of prompts that were read, the latest used last; the oldest give way.
 
@@ -110,9 +103,9 @@ class Prefixes:
             room: tokens that will be added.
         """
         self._read_new(list(dict.fromkeys(prefix for prefix in prefixes if prefix and prefix not in self._read)))
-        width = max(map(len, prefixes))
+        _, mask = left_padded(prefixes)
+        width = mask.shape[1]
         cache = RoomyCache(self._model, width + room)
-        mask = torch.tensor([[0] * (width - len(prefix)) + [1] * len(prefix) for prefix in prefixes])
         if width:
             for number, layer in enumerate(cache.roomy):
                 padded = [self._padded(prefix, number, width) for prefix in prefixes]
@@ -133,7 +126,7 @@ class Prefixes:
     def _read_new(self, found: Sequence[tuple[int, ...]]) -> None:
         if not found:
             return
-        ids, mask = left_padded(found, self._model.device)
+        ids, mask = (tensor.to(self._model.device) for tensor in left_padded(found))
         cache = RoomyCache(self._model, ids.shape[1])
         self._model.get_decoder()(
             input_ids=ids, attention_mask=mask, position_ids=(mask.cumsum(1) - 1).clamp(min=0), past_key_values=cache

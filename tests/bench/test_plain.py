@@ -13,7 +13,7 @@ from clara.evaluation.predict import with_memories
 from clara.model import checkpoint
 from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
 from clara.model.clara import ClaraModel
-from clara.model.compression import compress
+from clara.model.encoding import encode_texts
 from clara.model.store import MemoryStore
 from clara.training.joint import JointObjective
 from clara.training.objectives import CompressionObjective, Totals
@@ -36,7 +36,7 @@ def test_memories_equal_those_of_the_plain_path(family: str, form: str, make_mod
     model = make_model(family, form=form).eval()
     model.set_salience(tiny.TEXTS)
     inputs = [model.tokens.to_compress(text) for text in tiny.TEXTS]
-    found = compress(model, inputs, batch_tokens=96)
+    found = encode_texts(model, inputs, batch_tokens=96)
     torch.testing.assert_close(found, plain.compress_all(model, tiny.TEXTS), atol=1e-4, rtol=1e-4)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from clara.data.bm25 import Bm25
 from clara.evaluation.answering import Pool
-from clara.evaluation.predict import select_given
+from clara.evaluation.selection import select_given
 from clara.records import Question
 
 DOCS = ["rivers flow", "the river Ems, a river", "towns", "the river Ems and its mouth", "nothing of it"]

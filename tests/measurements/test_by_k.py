@@ -1,11 +1,12 @@
 """Answers by the number of documents read."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from clara.config.evaluation import Generation
-from clara.errors import DataError
+from clara.errors import CheckpointError, DataError
 from clara.evaluation.answering import Pool
 from clara.evaluation.predict import with_memories
 from clara.evaluation.scoring import Resampling
@@ -36,6 +37,23 @@ def test_k_changes_what_is_read_and_nothing_else(loaded: LoadedCheckpoint, tmp_p
         for row, of_three in zip(rows, alone, strict=True):
             assert row.ranking == of_three.ranking
             assert row.selected == (row.ranking or [])[:k]  # all of a pool that is smaller than k
+
+
+def test_a_damaged_store_or_a_checkpoint_that_cannot_rank_is_refused(
+    loaded: LoadedCheckpoint, tmp_path: Path, make_model: Callable[..., ClaraModel]
+) -> None:
+    store, pools = tiny.store(loaded, tmp_path), [Pool("nq", "oracle", tiny.questions())]
+    plain = checkpoint.load(tiny.save(make_model(), tmp_path / "plain"), dtype="float32")
+    others = tiny.store(plain, tmp_path / "others")
+    with pytest.raises(CheckpointError, match="without a query reasoner cannot select documents"):
+        predict_by_k("x", plain, others, pools, numbers=[1], generation=GENERATION, state=None)
+    shard = next(store.parent.glob("*.safetensors"))
+    content = bytearray(shard.read_bytes())
+    content[-3] ^= 64
+    shard.unlink()
+    shard.write_bytes(content)
+    with pytest.raises(CheckpointError, match=f"{shard.name} in .* is not as it was written"):
+        predict_by_k("x", loaded, store, pools, numbers=[1], generation=GENERATION, state=None)
 
 
 def row(k: int, number: int, ranking: list[int], prediction: str, *, system: str = "x") -> Prediction:

@@ -1,5 +1,4 @@
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,10 +6,10 @@ import torch
 
 from clara.errors import DataError, ResourceError
 from clara.model import checkpoint, compression
-from clara.model.adapters import COMPRESSOR
 from clara.model.checkpoint import LoadedCheckpoint
 from clara.model.clara import ClaraModel
-from clara.model.compression import batches_by_length, build_store, compress, enough_tokens
+from clara.model.compression import build_store
+from clara.model.encoding import encode_texts
 from clara.model.store import MemoryStore
 from clara.records import Passage, document_id
 from tests import tiny
@@ -21,48 +20,11 @@ def loaded(model: ClaraModel, tmp_path: Path) -> LoadedCheckpoint:
     return checkpoint.load(tiny.save(model, tmp_path / "checkpoint"), dtype="float32")
 
 
-def test_batches_hold_every_text_once_longest_first_within_their_tokens() -> None:
-    lengths = [3, 9, 5, 5, 9, 1]
-    batches = list(batches_by_length(lengths, 18))
-    assert batches == [[1, 4], [2, 3, 0], [5]]
-    assert list(batches_by_length([30], 18)) == [[0]]  # one text is never cut
-    assert list(batches_by_length([], 18)) == []
-
-
-def test_a_batch_ends_before_much_shorter_texts_once_it_is_large_enough() -> None:
-    lengths = [100, 100, 80, 60]
-    assert list(batches_by_length(lengths, 1000, enough=150)) == [[0, 1], [2, 3]]
-    assert list(batches_by_length(lengths, 1000, enough=300)) == [[0, 1, 2], [3]]
-    assert (
-        enough_tokens(torch.device("cuda")) > enough_tokens(torch.device("cpu")) == enough_tokens(torch.device("xpu"))
-    )
-
-
-def test_the_order_is_that_of_the_texts_and_batches_change_nothing(model: ClaraModel) -> None:
-    inputs = [model.tokens.to_compress(text) for text in tiny.TEXTS]
-    found = compress(model, inputs, batch_tokens=64)
-    alone = torch.cat([compress(model, [item], batch_tokens=64) for item in inputs])
-    torch.testing.assert_close(found, alone, atol=1e-5, rtol=0)
-
-
-def test_a_frozen_compressor_gives_the_same_on_every_pass_even_of_a_model_in_training(
-    make_model: Callable[..., ClaraModel],
-) -> None:
-    model = make_model(dropout=0.5)
-    model.set_learning([COMPRESSOR])
-    inputs = [model.tokens.to_compress(text) for text in tiny.TEXTS]
-    model.train()
-    first = compress(model, inputs, batch_tokens=128)
-    model.train()
-    assert torch.equal(compress(model, inputs, batch_tokens=128), first)
-    assert model.training  # as it was before
-
-
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_the_store_holds_what_compress_gives_bit_for_bit(dtype: str, loaded: LoadedCheckpoint, tmp_path: Path) -> None:
+def test_the_store_holds_what_is_encoded_bit_for_bit(dtype: str, loaded: LoadedCheckpoint, tmp_path: Path) -> None:
     store = MemoryStore(tiny.store(loaded, tmp_path, dtype=dtype, shard_documents=6))
     inputs = [loaded.model.tokens.to_compress(text) for text in tiny.TEXTS]
-    wanted = compress(loaded.model, inputs, batch_tokens=128).to(getattr(torch, dtype))
+    wanted = encode_texts(loaded.model, inputs, batch_tokens=128).to(getattr(torch, dtype))
     assert torch.equal(store.memories(tiny.TEXTS), wanted)
     assert torch.equal(store.memories(tiny.TEXTS[::-1]), wanted.flip(0))
 
@@ -76,9 +38,9 @@ def test_a_compression_that_was_stopped_goes_on_by_shards(
         calls.append(len(inputs))
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return compress(model, inputs, **options)  # type: ignore[arg-type]
+        return encode_texts(model, inputs, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(compression, "compress", counting)
+    monkeypatch.setattr(compression, "encode_texts", counting)
     with pytest.raises(KeyboardInterrupt):
         tiny.store(loaded, tmp_path)
     assert not (tmp_path / "store" / "manifest.json").exists()
@@ -101,7 +63,7 @@ def test_shards_of_another_compressor_or_of_other_documents_are_made_again(
     manifest = tmp_path / "turned" / "manifest.json"
     build_store(loaded, tiny.passages()[::-1], manifest, state=tmp_path / "state", **options)  # type: ignore[arg-type]
     inputs = [loaded.model.tokens.to_compress(tiny.TEXTS[0])]
-    wanted = compress(loaded.model, inputs, batch_tokens=128)
+    wanted = encode_texts(loaded.model, inputs, batch_tokens=128)
     torch.testing.assert_close(MemoryStore(manifest).memories(tiny.TEXTS[:1]), wanted, atol=1e-5, rtol=0)
 
 
@@ -135,9 +97,9 @@ def test_only_new_documents_are_compressed_and_the_rest_is_taken_over(
 
     def counting(model: ClaraModel, inputs: list[object], **options: object) -> torch.Tensor:
         compressed.append(len(inputs))
-        return compress(model, inputs, **options)  # type: ignore[arg-type]
+        return encode_texts(model, inputs, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(compression, "compress", counting)
+    monkeypatch.setattr(compression, "encode_texts", counting)
     new = Passage(id=document_id("Gog\nNew."), title="Gog", text="New.")
     documents = [*tiny.passages()[2:5], new, tiny.passages()[0]]  # two deleted, one added, one moved
     options = {"dtype": "float32", "shard_documents": 4, "batch_tokens": 128}
@@ -165,7 +127,7 @@ def test_nothing_is_taken_over_from_a_damaged_build(loaded: LoadedCheckpoint, tm
 def test_a_store_that_does_not_fit_the_disk_is_refused_before_any_work(
     loaded: LoadedCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compression, "compress", None)
+    monkeypatch.setattr(compression, "encode_texts", None)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1, 1, 1000))  # type: ignore[attr-defined]
     with pytest.raises(
         ResourceError, match=r"the store of 6 documents takes 0\.0 GB as float32.*choose a smaller type"

@@ -10,6 +10,8 @@ from clara.losses import alignment_losses, token_losses
 from clara.model.adapters import COMPRESSOR, GENERATOR
 from clara.model.clara import ClaraModel
 from clara.model.generator import generate
+from clara.model.streaming import stream
+from clara.model.vllm_writer import prompt_vectors
 from tests import tiny
 
 ANSWERS = ["north", "In 1887, by 12 people.", "x"]
@@ -138,6 +140,19 @@ def test_slots_that_do_not_match_the_memories_are_refused(given: int | None, mod
         model.losses([prompt], [target], memories)
     with pytest.raises(CheckpointError, match=f"places for 8 memory vectors, but {came} came"):
         generate(model.backbone, model.generator, [prompt], memories, model.added, max_new_tokens=1)
+    with pytest.raises(CheckpointError, match=f"places for 8 memory vectors, but {came} came"):
+        stream(
+            model.backbone, model.generator, [prompt], memories, model.added, max_new_tokens=[1],
+            on_text=lambda row, text: None, stopped=lambda row: False,
+        )  # fmt: skip
+    with pytest.raises(CheckpointError, match=f"places for 8 memory vectors, but {came} came"):
+        prompt_vectors(model, [prompt], memories)
+
+
+def test_memories_without_a_place_for_them_are_refused(model: ClaraModel) -> None:
+    ids = torch.tensor([model.tokens.answer_prompt("Who?", None)])
+    with pytest.raises(CheckpointError, match="places for 0 memory vectors, but 4 came"):
+        model.generator.embed(model.backbone, ids, torch.zeros(1, 4, 64), model.added)
 
 
 def test_what_exceeds_the_models_context_is_refused_by_its_length(model: ClaraModel) -> None:

@@ -218,7 +218,10 @@ REFUSALS: list[tuple[str, Call]] = [
     (r"must be named BENCHMARK\.test\.oracle\.jsonl", lambda world, tmp: world.predict(candidates=tmp / "x.jsonl")),
     ("is no checkpoint card", lambda world, tmp: world.predict(checkpoint=world.backbone)),
     ("is no checkpoint card", lambda world, tmp: world.measure(checkpoint=world.manifest)),
-    ("a checkpoint of instruction cannot select", lambda world, tmp: world.predict(checkpoint=world.instruction)),
+    (
+        "a checkpoint without a query reasoner cannot select",
+        lambda world, tmp: world.predict(checkpoint=world.instruction),
+    ),
     ("was built by a compressor with hash", lambda world, tmp: world.join(start=world.pretraining)),
     (
         "--settings is no PrepareBackbone settings",

@@ -9,7 +9,7 @@ from clara.losses import alignment_losses
 from clara.model import checkpoint
 from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
 from clara.model.clara import ClaraModel
-from clara.model.compression import compress
+from clara.model.encoding import encode_texts
 from clara.model.scoring import cosine_scores
 from clara.model.store import MemoryStore
 from clara.training.joint import JointObjective
@@ -24,7 +24,7 @@ class Memories:
 
     def __init__(self, model: ClaraModel) -> None:
         inputs = [model.tokens.to_compress(text) for text in tiny.TEXTS]
-        self.vectors = dict(zip(tiny.TEXTS, compress(model, inputs, batch_tokens=512).clone(), strict=True))
+        self.vectors = dict(zip(tiny.TEXTS, encode_texts(model, inputs, batch_tokens=512).clone(), strict=True))
 
     def memories(self, documents: Sequence[str]) -> Tensor:
         return torch.stack([self.vectors[text] for text in documents])
