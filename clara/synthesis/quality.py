@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from math import sqrt
 from typing import Any
 
+from clara.data.candidates import passage_of
 from clara.data.sentences import sentences
 from clara.records import Pair
 from clara.synthesis.checks import content, words
@@ -42,8 +43,8 @@ SORTS = (
 
 def fault(pair: Pair) -> str | None:
     """Why a pair of question and answer is not seen to be right, or None when it is."""
-    title, _, text = pair.document.rpartition("\n")
-    found = sentences(text)
+    passage = passage_of(pair.document)
+    found = sentences(passage.text)
     holding = [number for number, sentence in enumerate(found) if _stands_in(pair.answer, sentence)]
     if not holding:
         return "answer_not_in_a_sentence"
@@ -53,8 +54,8 @@ def fault(pair: Pair) -> str | None:
         if re.search(beginning, pair.question, re.IGNORECASE) and not re.search(form, pair.answer, re.IGNORECASE):
             return "answer_of_another_sort"
     if statement := re.search(rf'"(.*{GAP}.*)"', pair.question):
-        return None if _stands_in(statement[1].replace(GAP, pair.answer), text) else "does_not_fill_the_gap"
-    asked = set(content(pair.question)) - set(content(title)) or set(content(pair.question))
+        return None if _stands_in(statement[1].replace(GAP, pair.answer), passage.text) else "does_not_fill_the_gap"
+    asked = set(content(pair.question)) - set(content(passage.title)) or set(content(pair.question))
     shared = [len(asked & set(content(sentence))) for sentence in found]
     best = max(shared[number] for number in holding)
     if best < HELD * len(asked):
@@ -97,8 +98,8 @@ def _stands_in(answer: str, sentence: str) -> bool:
 
 
 def _with_another_answer(pair: Pair, choice: random.Random) -> Pair | None:
-    title, _, text = pair.document.rpartition("\n")
+    passage = passage_of(pair.document)
     given = " ".join(words(pair.answer))
-    others = [fact.answer for fact in find_facts(title, text)]
+    others = [fact.answer for fact in find_facts(passage.title, passage.text)]
     others = [other for other in others if (plain := " ".join(words(other))) not in given and given not in plain]
     return pair.model_copy(update={"answer": choice.choice(others)}) if others else None
