@@ -70,6 +70,8 @@ def _asked(outcome: Outcome, plan: TaskPlan) -> Part:
         if not found:
             break
         outcome.rounds = round
+        for question in found[plan.questions_per_round :]:
+            outcome.reject(question, "", "too_many", round=round, source="model")
         fresh: list[str] = []
         for question in found[: plan.questions_per_round]:
             others = [(other, "") for other in fresh] + outcome.asked()
@@ -171,7 +173,7 @@ def _paraphrase(outcome: Outcome, plan: TaskPlan) -> Part:
     for round in range(1, plan.max_rounds + 1):
         outcome.rounds = round
         (text,) = yield from _texts([requests.paraphrase(passage.document, plan.drawing, round=round)])
-        rewritten = parse.paraphrase(text)
+        rewritten = parse.paraphrase(text, passage.title)
         reason = paraphrase_fault(rewritten, passage.text, passage.title)
         if reason is None and plan.model_validation:
             wanted = requests.paraphrase_validation(passage.document, rewritten, plan.drawing)

@@ -118,6 +118,14 @@ def test_checks_spare_the_judgement(run: Callable[..., tuple[Outcome, list[str]]
     assert asked == ["questions"]
 
 
+def test_questions_beyond_the_number_asked_for_are_counted(run: Callable[..., tuple[Outcome, list[str]]]) -> None:
+    asked = ("In what year was Aldermoor founded?", "On which river does Aldermoor lie?", "Who founded Aldermoor?")
+    told = script(questions=questions(*asked), answer=["Answer: Brisk", "Answer: 1204"], judge=CORRECT)
+    outcome, _ = run("simple", told, replace(PLAN, max_rounds=1))
+    assert [(pair.question, pair.reason) for pair in outcome.rejected] == [(asked[2], "too_many")]
+    assert len(outcome.accepted) == 2
+
+
 def test_malformed_json_is_drawn_again_then_ends_in_quarantine(
     run: Callable[..., tuple[Outcome, list[str]]],
 ) -> None:
