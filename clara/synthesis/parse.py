@@ -1,12 +1,13 @@
 """From the text of a reply to what was asked for; None where the text does not hold it."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from clara.files import parse_json
 from clara.records import Pair
 from clara.synthesis.clean import plain, prose, without_thoughts
+from clara.synthesis.engine import Reply
 
 KEY = r"(?:(?:supplementary|new)?questions?|q)\d*"
 ENTRY = re.compile(r'"q(?:uestion)?[ _]?\d+"\s*:\s*("(?:[^"\\]|\\.)*")', re.IGNORECASE)
@@ -48,6 +49,11 @@ def answer(text: str) -> str:
     first = next((line for line in said if line), "")
     # Initials and "p.m." end in a stop of their own.
     return plain(first[:-1]) if first.endswith(".") and not re.search(r"\b(?:[A-Z]|\w\.\w)\.$", first) else first
+
+
+def cut_short(reply: Reply, read: Callable[[str], str]) -> bool:
+    """Whether the token limit cut what `read` takes from a reply, rather than what comes behind it."""
+    return reply.finish_reason == "length" and read(reply.text) != read(reply.text + "x")
 
 
 def refused(text: str) -> bool:

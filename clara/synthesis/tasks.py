@@ -6,6 +6,7 @@ paraphrase: rewriting → judgement → again. Checks that need no model come be
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from clara import prompts
@@ -81,8 +82,13 @@ def _asked(outcome: Outcome, plan: TaskPlan) -> Part:
                 outcome.reject(question, "", fault, round=round, source="model")
             else:
                 fresh.append(question)
-        texts = yield from _texts([requests.answer(document, question, plan.drawing) for question in fresh])
-        answered = [(question, parse.answer(text)) for question, text in zip(fresh, texts, strict=True)]
+        replies = yield from _replies([requests.answer(document, question, plan.drawing) for question in fresh])
+        answered: list[tuple[str, str]] = []
+        for question, reply in zip(fresh, replies, strict=True):
+            if parse.cut_short(reply, parse.answer):
+                outcome.reject(question, parse.answer(reply.text), "cut_short", round=round, source="model")
+            else:
+                answered.append((question, parse.answer(reply.text)))
         yield from _keep(outcome, plan, answered, round=round, source="model")
 
 
@@ -97,8 +103,8 @@ def _questions(outcome: Outcome, plan: TaskPlan, round: int) -> Generator[list[R
         else:
             # Without a pair there is nothing to supplement: the first prompt is drawn again.
             request = requests.first_questions(document, kind, number, plan.drawing, attempt + ATTEMPTS * (round - 1))
-        (text,) = yield from _texts([request])
-        found = parse.questions(text)
+        (reply,) = yield from _replies([request])
+        text, found = reply.text, parse.questions(reply.text)
         if found is not None:
             return found
         outcome.reject("", text, "malformed", round=round, source="model")
@@ -117,11 +123,12 @@ def _from_facts(outcome: Outcome, plan: TaskPlan) -> Part:
         moved = {fact: inverted(title, fact) for fact in window} if "templates" in plan.sources else {}
         asked = [fact for fact in window if "facts" in plan.sources and fact.beginning and not moved.get(fact)]
         before = {answer for _, answer in outcome.asked()}
-        texts = yield from _texts([requests.fact_question(title, fact, plan.drawing) for fact in asked])
+        replies = yield from _replies([requests.fact_question(title, fact, plan.drawing) for fact in asked])
         good: list[tuple[str, str]] = []
-        for fact, text in zip(asked, texts, strict=True):
-            question = parse.question(text)
-            fault = fact_fault(question, fact.sentence, title)
+        for fact, reply in zip(asked, replies, strict=True):
+            question = parse.question(reply.text)
+            fault = "cut_short" if parse.cut_short(reply, parse.question) else None
+            fault = fault or fact_fault(question, fact.sentence, title)
             if fault:
                 outcome.reject(question, fact.answer, fault, round=round, source="facts")
             else:
@@ -159,7 +166,7 @@ def _keep(outcome: Outcome, plan: TaskPlan, pairs: list[tuple[str, str]], *, rou
     judged: list[bool | None] = [True] * len(good)
     if plan.model_validation:
         wanted = [requests.validation(document, question, answer, plan.drawing) for question, answer in good]
-        judged = [parse.judgement(text) for text in (yield from _texts(wanted))]
+        judged = [parse.judgement(reply.text) for reply in (yield from _replies(wanted))]
     for (question, answer), verdict in zip(good, judged, strict=True):
         if verdict:
             outcome.accept(question, answer, round=round, source=source)
@@ -172,13 +179,15 @@ def _paraphrase(outcome: Outcome, plan: TaskPlan) -> Part:
     passage = outcome.passage
     for round in range(1, plan.max_rounds + 1):
         outcome.rounds = round
-        (text,) = yield from _texts([requests.paraphrase(passage.document, plan.drawing, round=round)])
-        rewritten = parse.paraphrase(text, passage.title)
-        reason = paraphrase_fault(rewritten, passage.text, passage.title)
+        (reply,) = yield from _replies([requests.paraphrase(passage.document, plan.drawing, round=round)])
+        read = partial(parse.paraphrase, title=passage.title)
+        rewritten = read(reply.text)
+        reason = "cut_short" if parse.cut_short(reply, read) else None
+        reason = reason or paraphrase_fault(rewritten, passage.text, passage.title)
         if reason is None and plan.model_validation:
             wanted = requests.paraphrase_validation(passage.document, rewritten, plan.drawing)
-            (said,) = yield from _texts([wanted])
-            verdict = parse.judgement(said)
+            (said,) = yield from _replies([wanted])
+            verdict = parse.judgement(said.text)
             reason = None if verdict else "judged_incorrect" if verdict is False else "no_judgement"
         if reason is None:
             outcome.accept("", rewritten, round=round, source="model")
@@ -186,9 +195,9 @@ def _paraphrase(outcome: Outcome, plan: TaskPlan) -> Part:
         outcome.reject("", rewritten, reason, round=round, source="model")
 
 
-def _texts(wanted: list[Request]) -> Generator[list[Request], list[Reply], list[str]]:
+def _replies(wanted: list[Request]) -> Generator[list[Request], list[Reply], list[Reply]]:
     replies = yield wanted
     for reply in replies:
         if reply.error is not None:
             raise Quarantine(reply.error)
-    return [reply.text for reply in replies]
+    return replies

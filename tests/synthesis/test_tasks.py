@@ -118,6 +118,52 @@ def test_checks_spare_the_judgement(run: Callable[..., tuple[Outcome, list[str]]
     assert asked == ["questions"]
 
 
+def cut(text: str) -> Reply:
+    return Reply(text, "length", 1, 64)
+
+
+@pytest.mark.parametrize(
+    ("answer", "taken"),
+    [
+        (cut("Answer: 1204"), False),  # or 12045, for all we know
+        (cut("Answer:"), False),
+        (cut("Answer: 1204\n\nExplanation: the pass"), True),
+        (Reply("Answer: 1204", "stop", 1, 3), True),
+    ],
+)
+def test_an_answer_that_the_limit_cut_is_none(
+    answer: Reply, taken: bool, run: Callable[..., tuple[Outcome, list[str]]]
+) -> None:
+    told = script(questions=questions("In what year was Aldermoor founded?"), answer="", judge=CORRECT)
+    outcome, asked = run(
+        "simple",
+        lambda request: answer if purpose(request) == "answer" else told(request),
+        replace(PLAN, max_rounds=1),
+    )
+    assert [pair.answer for pair in outcome.accepted] == ["1204"] * taken
+    assert [pair.reason for pair in outcome.rejected] == ["cut_short"] * (not taken)
+    assert ("judge" in asked) == taken
+
+
+@pytest.mark.parametrize("remark", ["", "\n\nNote: I"])
+def test_a_paraphrase_that_the_limit_cut_is_none(remark: str, run: Callable[..., tuple[Outcome, list[str]]]) -> None:
+    told = script(paraphrase="", judge_paraphrase="Yes")
+    outcome, _ = run(
+        "paraphrase", lambda request: cut(GOOD + remark) if purpose(request) == "paraphrase" else told(request)
+    )
+    assert [pair.answer for pair in outcome.accepted] == [GOOD] * bool(remark)
+    assert {pair.reason for pair in outcome.rejected} == (set() if remark else {"cut_short"})
+
+
+@pytest.mark.parametrize(("text", "whole"), [("In what year was Aldermoor", False), ("Founded in what year? It", True)])
+def test_a_question_about_a_fact_that_the_limit_cut_is_none(
+    text: str, whole: bool, run: Callable[..., tuple[Outcome, list[str]]]
+) -> None:
+    plan = replace(PLAN, sources=("facts",), model_validation=False, max_rounds=1)
+    outcome, _ = run("simple", lambda request: cut(text), plan)
+    assert ("cut_short" in {pair.reason for pair in outcome.rejected}) != whole
+
+
 def test_questions_beyond_the_number_asked_for_are_counted(run: Callable[..., tuple[Outcome, list[str]]]) -> None:
     asked = ("In what year was Aldermoor founded?", "On which river does Aldermoor lie?", "Who founded Aldermoor?")
     told = script(questions=questions(*asked), answer=["Answer: Brisk", "Answer: 1204"], judge=CORRECT)
