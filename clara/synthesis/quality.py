@@ -24,7 +24,7 @@ from typing import Any
 from clara.data.candidates import passage_of
 from clara.data.sentences import sentences
 from clara.records import Pair
-from clara.synthesis.checks import content, words
+from clara.synthesis.checks import content, stands_in, words
 from clara.synthesis.facts import find_facts
 from clara.synthesis.report import ratio
 from clara.synthesis.templates import GAP
@@ -45,16 +45,16 @@ def fault(pair: Pair) -> str | None:
     """Why a pair of question and answer is not seen to be right, or None when it is."""
     passage = passage_of(pair.document)
     found = sentences(passage.text)
-    holding = [number for number, sentence in enumerate(found) if _stands_in(pair.answer, sentence)]
+    holding = [number for number, sentence in enumerate(found) if stands_in(pair.answer, sentence)]
     if not holding:
         return "answer_not_in_a_sentence"
-    if _stands_in(pair.answer, pair.question):
+    if stands_in(pair.answer, pair.question):
         return "answer_in_question"
     for beginning, form in SORTS:
         if re.search(beginning, pair.question, re.IGNORECASE) and not re.search(form, pair.answer, re.IGNORECASE):
             return "answer_of_another_sort"
     if statement := re.search(rf'"(.*{GAP}.*)"', pair.question):
-        return None if _stands_in(statement[1].replace(GAP, pair.answer), passage.text) else "does_not_fill_the_gap"
+        return None if stands_in(statement[1].replace(GAP, pair.answer), passage.text) else "does_not_fill_the_gap"
     asked = set(content(pair.question)) - set(content(passage.title)) or set(content(pair.question))
     shared = [len(asked & set(content(sentence))) for sentence in found]
     best = max(shared[number] for number in holding)
@@ -91,10 +91,6 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     middle = (share + z * z / (2 * trials)) / (1 + z * z / trials)
     half = z * sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials)) / (1 + z * z / trials)
     return ratio(max(0.0, middle - half), 1), ratio(min(1.0, middle + half), 1)
-
-
-def _stands_in(answer: str, sentence: str) -> bool:
-    return f" {' '.join(words(answer))} " in f" {' '.join(words(sentence))} "
 
 
 def _with_another_answer(pair: Pair, choice: random.Random) -> Pair | None:

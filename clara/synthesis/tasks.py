@@ -12,11 +12,12 @@ from typing import Literal
 from clara import prompts
 from clara.records import Passage
 from clara.synthesis import parse, requests
-from clara.synthesis.checks import answer_fault, duplicate_fault, fact_fault, question_fault
+from clara.synthesis.checks import answer_fault, duplicate_fault, fact_fault
 from clara.synthesis.engine import Reply, Request
 from clara.synthesis.facts import Fact, find_facts
 from clara.synthesis.paraphrases import paraphrase_fault
 from clara.synthesis.rows import Kind, Outcome
+from clara.synthesis.standalone import question_fault
 from clara.synthesis.templates import gap, inverted
 
 Steps = Generator[list[Request], list[Reply], Outcome]
@@ -153,11 +154,11 @@ def _from_templates(outcome: Outcome, made: list[tuple[str, Fact]], round: int) 
 
 def _keep(outcome: Outcome, plan: TaskPlan, pairs: list[tuple[str, str]], *, round: int, source: Source) -> Part:
     """Accepts the pairs that pass all checks and, if wanted, the model's judgement."""
-    document, title = outcome.passage.document, outcome.passage.title
+    document, title, hard = outcome.passage.document, outcome.passage.title, outcome.kind == "complex"
     good: list[tuple[str, str]] = []
     for question, answer in pairs:
-        fault = question_fault(question, title, complex_kind=outcome.kind == "complex")
-        fault = fault or answer_fault(answer, question, document)
+        fault = question_fault(question, title, complex_kind=hard)
+        fault = fault or answer_fault(answer, question, document, complex_kind=hard, judged=plan.model_validation)
         fault = fault or duplicate_fault(question, answer, outcome.asked() + good)
         if fault:
             outcome.reject(question, answer, fault, round=round, source=source)
