@@ -9,6 +9,9 @@ from clara.records import Pair, Passage, document_id
 Kind = Literal["simple", "complex", "paraphrase"]
 KINDS: tuple[Kind, ...] = ("simple", "complex", "paraphrase")
 
+TOO_MANY = "too_many"
+"""Reason of questions beyond the number asked for: they were not tried, and may be asked again."""
+
 
 class Rejected(Pair):
     """A pair that failed a check. A reply that could not be read at all stands in `answer`."""
@@ -46,6 +49,11 @@ class Outcome:
     def asked(self) -> list[tuple[str, str]]:
         """Question and answer of each accepted pair."""
         return [(pair.question, pair.answer) for pair in self.accepted]
+
+    def turned_away(self) -> list[str]:
+        """Questions that were tried in vain, each once."""
+        tried = [pair.question for pair in self.rejected if pair.question and pair.reason != TOO_MANY]
+        return list(dict.fromkeys(tried))
 
     def _row(self, question: str, answer: str, round: int, source: str) -> dict[str, Any]:
         return pair_row(self.passage.document, self.kind, question, answer) | {

@@ -16,7 +16,7 @@ from clara.synthesis.checks import answer_fault, duplicate_fault, fact_fault
 from clara.synthesis.engine import Reply, Request
 from clara.synthesis.facts import Fact, find_facts
 from clara.synthesis.paraphrases import paraphrase_fault
-from clara.synthesis.rows import Kind, Outcome
+from clara.synthesis.rows import TOO_MANY, Kind, Outcome
 from clara.synthesis.standalone import question_fault
 from clara.synthesis.templates import gap, inverted
 
@@ -73,7 +73,7 @@ def _asked(outcome: Outcome, plan: TaskPlan) -> Part:
             break
         outcome.rounds = round
         for question in found[plan.questions_per_round :]:
-            outcome.reject(question, "", "too_many", round=round, source="model")
+            outcome.reject(question, "", TOO_MANY, round=round, source="model")
         fresh: list[str] = []
         for question in found[: plan.questions_per_round]:
             others = [(other, "") for other in fresh] + outcome.asked()
@@ -99,7 +99,14 @@ def _questions(outcome: Outcome, plan: TaskPlan, round: int) -> Generator[list[R
     for attempt in range(ATTEMPTS):
         if outcome.accepted:
             request = requests.more_questions(
-                document, kind, number, outcome.accepted, plan.drawing, round=round, attempt=attempt
+                document,
+                kind,
+                number,
+                outcome.accepted,
+                outcome.turned_away(),
+                plan.drawing,
+                round=round,
+                attempt=attempt,
             )
         else:
             # Without a pair there is nothing to supplement: the first prompt is drawn again.

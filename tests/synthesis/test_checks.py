@@ -34,7 +34,7 @@ def test_an_answer_must_come_from_the_document(answer: str, fault: str | None) -
     assert answer_fault(answer, "Who, or when, made the town?", DOCUMENT) == fault
 
 
-PEAKS = "Alps\nMount Alm is 5,959 metres high. Bree, the great, rises to 6,190. It has three huts, and sank by 2 metres in 1628."
+PEAKS = "Alps\nMount Alm is 5,959 metres high. Bree, the great, rises to 6,190. It has three huts and sank by 2 metres."
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,25 @@ def test_supplementary_rounds_know_the_pairs_and_stop_at_the_limit(
     assert asked.count("more") == 2  # rounds 2 and 3
 
 
+def test_supplementary_prompts_list_what_was_tried_in_vain(run: Callable[..., tuple[Outcome, list[str]]]) -> None:
+    good, bad, beyond = (f"{begun} Aldermoor founded?" for begun in ("In what year was", "By which dragons was", "Was"))
+    told = script(questions=questions(good, bad, beyond), answer=["Answer: Fafnir", "Answer: 1204"], judge=CORRECT)
+    asked: list[str] = []
+
+    def answer(request: Request) -> str | Reply:
+        if purpose(request) != "more":
+            return told(request)
+        asked.append(request.messages[-1].content)
+        return NONE_LEFT
+
+    outcome, _ = run("simple", answer)
+    assert [pair.reason for pair in outcome.rejected] == ["too_many", "not_grounded"]
+    (text,) = asked
+    assert f"\n- {good} (1204)\n" in text
+    assert text.index("ask none of them again") < text.index(f"\n- {bad}\n") < text.index("Task:")
+    assert beyond not in text
+
+
 def test_a_pair_judged_incorrect_is_kept_with_its_reason(run: Callable[..., tuple[Outcome, list[str]]]) -> None:
     told = script(
         questions=questions("In what year was Aldermoor founded?"),
