@@ -30,13 +30,21 @@ class Outcome:
     """Version of the prompts."""
     accepted: list[Pair] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
-    rounds: int = 0
+    covered: bool = True
+    """Whether nothing was left to ask when it ended, or a paraphrase passed."""
     requests: int = 0
     """Replies that it took, cached or not; with their tokens below."""
     prompt_tokens: int = 0
     reply_tokens: int = 0
     failure: str | None = None
     """Why the passage went to quarantine; null when it did not."""
+
+    @property
+    def ending(self) -> str:
+        """How the work on the passage ended: `covered`, `rounds_exhausted` or `quarantined`."""
+        if self.failure is not None:
+            return "quarantined"
+        return "covered" if self.covered else "rounds_exhausted"
 
     def accept(self, question: str, answer: str, *, round: int, source: str) -> None:
         """Keeps a pair."""

@@ -70,8 +70,8 @@ def _asked(outcome: Outcome, plan: TaskPlan) -> Part:
     for round in range(1, plan.max_rounds + 1):
         found = yield from _questions(outcome, plan, round)
         if not found:
-            break
-        outcome.rounds = round
+            outcome.covered = bool(outcome.accepted)
+            return
         for question in found[plan.questions_per_round :]:
             outcome.reject(question, "", TOO_MANY, round=round, source="model")
         fresh: list[str] = []
@@ -91,6 +91,7 @@ def _asked(outcome: Outcome, plan: TaskPlan) -> Part:
             else:
                 answered.append((question, parse.answer(reply.text)))
         yield from _keep(outcome, plan, answered, round=round, source="model")
+    outcome.covered = False  # the paper's loop ends with a reply that names no further question
 
 
 def _questions(outcome: Outcome, plan: TaskPlan, round: int) -> Generator[list[Request], list[Reply], list[str]]:
@@ -123,11 +124,11 @@ def _from_facts(outcome: Outcome, plan: TaskPlan) -> Part:
     """Our way for small models: the answer is a span found by form, the model or a template asks for it."""
     title, number = outcome.passage.title, plan.questions_per_round
     facts = find_facts(title, outcome.passage.text)
+    outcome.covered &= len(facts) <= plan.max_rounds * number
     for round in range(1, plan.max_rounds + 1):
         window = facts[(round - 1) * number : round * number]
         if not window:
             break
-        outcome.rounds = max(outcome.rounds, round)
         moved = {fact: inverted(title, fact) for fact in window} if "templates" in plan.sources else {}
         asked = [fact for fact in window if "facts" in plan.sources and fact.beginning and not moved.get(fact)]
         before = {answer for _, answer in outcome.asked()}
@@ -186,7 +187,6 @@ def _keep(outcome: Outcome, plan: TaskPlan, pairs: list[tuple[str, str]], *, rou
 def _paraphrase(outcome: Outcome, plan: TaskPlan) -> Part:
     passage = outcome.passage
     for round in range(1, plan.max_rounds + 1):
-        outcome.rounds = round
         (reply,) = yield from _replies([requests.paraphrase(passage.document, plan.drawing, round=round)])
         read = partial(parse.paraphrase, title=passage.title)
         rewritten = read(reply.text)
@@ -201,6 +201,7 @@ def _paraphrase(outcome: Outcome, plan: TaskPlan) -> Part:
             outcome.accept("", rewritten, round=round, source="model")
             return
         outcome.reject("", rewritten, reason, round=round, source="model")
+    outcome.covered = False
 
 
 def _replies(wanted: list[Request]) -> Generator[list[Request], list[Reply], list[Reply]]:

@@ -63,6 +63,11 @@ def questions(*texts: str) -> str:
     return json.dumps({f"Question{place}": text for place, text in enumerate(texts, 1)})
 
 
+GOOD = (
+    "On the river Brisk lies the little town of Aldermoor. Ida Thorne founded it in 1204 and raised its first bridge. "
+    "Traders took its famous green glass to the coast. After a long quarrel the market square got a pavement in 1902. "
+    "Today some 3,200 people live in the place."
+)
 CORRECT = '{"Judgment": "Correct"}'
 NONE_LEFT = '{"Number of Supplementary Questions": 0}'
 
@@ -83,6 +88,34 @@ def test_the_loop_ends_when_everything_is_covered(run: Callable[..., tuple[Outco
     ]
     assert asked == ["questions", "answer", "answer", "judge", "judge", "more"]
     assert outcome.rejected == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "replies", "ending"),
+    [
+        ("simple", {"more": NONE_LEFT}, "covered"),
+        ("simple", {"more": '{"Number of Supplementary Questions": 1}'}, "quarantined"),
+        ("simple", {"more": questions("On which river does Aldermoor lie?")}, "rounds_exhausted"),
+        ("simple", {"questions": "{}"}, "rounds_exhausted"),  # nothing was asked, so nothing is covered
+        ("paraphrase", {"judge_paraphrase": "Yes"}, "covered"),
+        ("paraphrase", {"judge_paraphrase": "No"}, "rounds_exhausted"),
+    ],
+)
+def test_each_passage_says_how_it_ended(
+    kind: str, replies: dict[str, str], ending: str, run: Callable[..., tuple[Outcome, list[str]]]
+) -> None:
+    first = {"questions": questions("In what year was Aldermoor founded?"), "answer": "Answer: 1204", "judge": CORRECT}
+    outcome, _ = run(kind, script(**{**first, "paraphrase": GOOD, **replies}))
+    assert outcome.ending == ending
+
+
+@pytest.mark.parametrize(("number", "ending"), [(4, "rounds_exhausted"), (5, "covered")])
+def test_facts_are_covered_when_each_was_asked_for(
+    number: int, ending: str, run: Callable[..., tuple[Outcome, list[str]]]
+) -> None:
+    plan = replace(PLAN, sources=("templates",), max_rounds=1, questions_per_round=number)
+    outcome, _ = run("simple", script(), plan)
+    assert outcome.ending == ending
 
 
 def test_supplementary_rounds_know_the_pairs_and_stop_at_the_limit(
@@ -244,13 +277,6 @@ def test_a_template_takes_over_where_the_models_question_fails(
     assert asked
     assert {pair.reason for pair in outcome.rejected} == {"not_faithful"}
     assert {pair.answer for pair in outcome.rejected} <= {pair.answer for pair in outcome.accepted}
-
-
-GOOD = (
-    "On the river Brisk lies the little town of Aldermoor. Ida Thorne founded it in 1204 and raised its first bridge. "
-    "Traders took its famous green glass to the coast. After a long quarrel the market square got a pavement in 1902. "
-    "Today some 3,200 people live in the place."
-)
 
 
 def test_a_paraphrase_is_tried_again_until_it_passes(
