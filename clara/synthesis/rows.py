@@ -54,6 +54,11 @@ class Outcome:
         """Keeps a pair that failed, with the reason."""
         self.rejected.append(Rejected(**self._row(question, answer, round, source), reason=reason))
 
+    def withdraw(self, reason: str) -> None:
+        """Rejects after all what was accepted."""
+        self.rejected += [Rejected(**pair.model_dump(), reason=reason) for pair in self.accepted]
+        self.accepted = []
+
     def asked(self) -> list[tuple[str, str]]:
         """Question and answer of each accepted pair."""
         return [(pair.question, pair.answer) for pair in self.accepted]

@@ -36,6 +36,7 @@ class TaskPlan:
     questions_per_round: int
     model_validation: bool
     drawing: requests.Drawing
+    exclude_uncovered: bool = False
 
 
 class Quarantine(Exception):
@@ -54,6 +55,8 @@ def steps(passage: Passage, kind: Kind, plan: TaskPlan) -> Steps:
             yield from _from_facts(outcome, plan)
     except Quarantine as failure:
         outcome.failure = str(failure)
+    if plan.exclude_uncovered and outcome.ending != "covered":
+        outcome.withdraw("not_covered")
     return outcome
 
 
