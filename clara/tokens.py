@@ -210,23 +210,36 @@ def _broken(text: str, tokens: Sequence[str]) -> list[str]:
 
 def apply_chat_template(tokenizer: Any, system: str | None, user: str) -> str:
     """The prompt text up to the assistant's turn; a template without a system role gets it within the user's turn."""
+    turns = [("user", user)] if system is None else [("system", system), ("user", user)]
+    return chat_text(tokenizer, turns if takes_system(tokenizer) else folded(turns))
+
+
+def takes_system(tokenizer: Any) -> bool:
+    """Whether a tokenizer's chat template writes a system turn; Gemma-2's refuses it, others leave it out."""
+    mark = MARK.format("system")
+    try:
+        return mark in chat_text(tokenizer, [("system", mark), ("user", "x")])
+    except Exception as error:  # whatever a template raises when it has no system role
+        if "system" not in str(error).lower() and "role" not in str(error).lower():
+            raise
+        return False
+
+
+def folded(turns: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """A chat's turns without the system's, the text of which begins the first turn behind it."""
+    if not turns or turns[0][0] != "system":
+        return list(turns)
+    (_, system), (role, first), *others = turns
+    return [(role, f"{system}\n\n{first}"), *others]
+
+
+def chat_text(tokenizer: Any, turns: Sequence[tuple[str, str]]) -> str:
+    """A chat up to the assistant's next turn, in a template's form; without a template, its texts as paragraphs."""
     if tokenizer.chat_template is None:
-        return f"{system}\n\n{user}\n\n" if system else f"{user}\n\n"
-    if system is not None:
-        messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
-        try:
-            text: str = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        except Exception as error:  # whatever a template raises when it has no system role
-            if "system" not in str(error).lower() and "role" not in str(error).lower():
-                raise
-        else:
-            if system in text:
-                return text
-        user = f"{system}\n\n{user}"
-    joined: str = tokenizer.apply_chat_template(
-        [{"role": "user", "content": user}], tokenize=False, add_generation_prompt=True
-    )
-    return joined
+        return "".join(f"{content}\n\n" for _, content in turns)
+    messages = [{"role": role, "content": content} for role, content in turns]
+    text: str = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    return text
 
 
 def end_of_turn_id(tokenizer: Any) -> int:

@@ -49,6 +49,8 @@ class Synthesis(Strict):
     """Ask the model to judge its own pairs as the paper does; false relies on the checks that need no model."""
     max_failed_share: float = Field(ge=0, le=1)
     """Share of a shard's passages that may end in quarantine before the step fails."""
+    exclude_uncovered: bool
+    """Leave out the rows of a passage and kind that did not end covered (paper); how many end otherwise is reported."""
     exclude_leaks: bool
     """Leave out rows that match test questions of the benchmarks; they are reported in any case."""
     exports: Distinct[Literal["pairs.jsonl", "released.jsonl"]]

@@ -1,31 +1,30 @@
-"""Checks of pairs that need no model. Each gives the reason of a rejection, or None."""
+"""Checks of pairs that need no model: each gives the reason of a rejection, or None. `standalone` has the rest."""
 
 import re
+from itertools import combinations
 
 from clara.synthesis.parse import refused
 
-QUESTION_WORDS = (3, 40)
 ANSWER_WORDS = 40
 GROUNDED_SHARE = 0.8
 """Share of an answer's content words that must stand in the passage; the rest may be joined by the model."""
+COUNTED = 12
+"""Largest number that may be counted without standing in the passage, where a model judges it."""
 NEAR_DUPLICATE = 0.75
 """Share of content words that two questions may have in common (Jaccard)."""
 
-DOCUMENT = re.compile(
-    r"\b(?:the|this|that|these|given|above)\s+(?:\w+\s+)?"
-    r"(?:document|passage|text|article|excerpt|paragraph|author|writer|fact)s?\b"
-    r"|\bthis question\b|\bmentioned above\b",
-    re.IGNORECASE,
-)
-PRONOUNS = frozenset("it he she they him them his her hers its their theirs this these those".split())
-CLOSED = re.compile(
-    r"^(?:is|are|was|were|do|does|did|can|could|has|have|had|will|would|should|may|must)\b", re.IGNORECASE
-)
 STOP = frozenset(
     """a an the of in on at by to for from with and or as is was were are be been being did do does done has have had
     having what which who whom whose where when why how many much not no its it their his her this that these those
     there than then also into year date kind percentage name named called can could will would may""".split()
 )
+
+NUMERALS = {
+    word: str(number)
+    for number, word in enumerate("one two three four five six seven eight nine ten eleven twelve".split(), 1)
+}
+CHOICE = re.compile(r"\bor\b|\b(?:which|who|whose) of\b|\bof the (?:two|three|four)\b|\bbetween\b", re.IGNORECASE)
+"""In a question that names what to choose from."""
 
 
 def words(text: str) -> list[str]:
@@ -44,43 +43,50 @@ def content(text: str) -> list[str]:
     return [stem(word) for word in words(text) if word not in STOP]
 
 
-def question_fault(question: str, title: str, *, complex_kind: bool) -> str | None:
-    """Why a question cannot stand alone, if it cannot."""
-    count = len(question.split())
-    if not question.endswith("?"):
-        return "no_question"
-    if not QUESTION_WORDS[0] <= count <= QUESTION_WORDS[1]:
-        return "question_length"
-    if DOCUMENT.search(question):
-        return "not_self_contained"
-    if _dangling(question, title):
-        return "dangling_pronoun"
-    if complex_kind and CLOSED.match(question):
-        return "yes_no"
-    return "repetition" if _repeats(question) else None
+def stands_in(part: str, text: str) -> bool:
+    """Whether a text holds another, whole word by whole word."""
+    return f" {' '.join(words(part))} " in f" {' '.join(words(text))} "
 
 
-def answer_fault(answer: str, question: str, document: str) -> str | None:
-    """Why an answer is unusable, if it is: empty, a refusal, too long, given away, or not from the passage."""
+def answer_fault(
+    answer: str, question: str, document: str, *, complex_kind: bool = False, judged: bool = False
+) -> str | None:
+    """Why an answer is unusable, if it is: empty, a refusal, too long, given away, or not from the passage.
+
+    Args:
+        answer: the answer.
+        question: what it answers.
+        document: the passage.
+        complex_kind: the answer may be one of the things that the question compares, or a number worked out.
+        judged: a model will judge the pair; counts of a complex question are left to it.
+    """
     if not answer or not words(answer):
         return "empty_answer"
     if refused(answer):
         return "refusal"
     if len(answer.split()) > ANSWER_WORDS:
         return "answer_length"
-    if " ".join(words(answer)) in " ".join(words(question)):
+    if stands_in(answer, question) and not (complex_kind and _is_alternative(answer, question)):
         return "answer_in_question"
-    return None if grounded(answer, document) else "not_grounded"
+    return None if grounded(answer, document, complex_kind=complex_kind, judged=judged) else "not_grounded"
 
 
-def grounded(answer: str, document: str) -> bool:
-    """Whether every number and nearly every content word of the answer stands in the document."""
-    known = {stem(word) for word in words(document)}
-    needed = content(answer) or [stem(word) for word in words(answer)]
-    numbers = [word for word in words(answer) if word[0].isdigit()]
-    if any(stem(number) not in known for number in numbers):
+def grounded(answer: str, document: str, *, complex_kind: bool = False, judged: bool = False) -> bool:
+    """Whether every number and nearly every content word of the answer stands in the document; see `answer_fault`."""
+    found = words(document)
+    known = {stem(word) for word in found} | {NUMERALS[word] for word in found if word in NUMERALS}
+
+    def stands(word: str) -> bool:
+        value = NUMERALS.get(word, word)
+        if stem(word) in known or value in known:
+            return True
+        counted = judged and value.isdigit() and int(value) <= COUNTED
+        return complex_kind and (counted or _worked_out(value, found))
+
+    needed = [word for word in words(answer) if word not in STOP] or words(answer)
+    if any(word[0].isdigit() and not stands(word) for word in words(answer)):
         return False
-    return sum(word in known for word in needed) >= GROUNDED_SHARE * len(needed)
+    return sum(map(stands, needed)) >= GROUNDED_SHARE * len(needed)
 
 
 def duplicate_fault(question: str, answer: str, others: list[tuple[str, str]]) -> str | None:
@@ -105,21 +111,22 @@ def fact_fault(question: str, sentence: str, title: str) -> str | None:
     return None if set(asked) <= known else "not_faithful"
 
 
-def _dangling(question: str, title: str) -> bool:
-    """A pronoun with no name before it that it could stand for."""
-    names = {word for word in words(title) if word not in STOP}
-    before: list[str] = []
-    for token in re.findall(r"[^\W_]+", re.sub(r'"[^"]*"', "", question)):
-        if token.lower() in PRONOUNS:
-            named = any(word[0].isupper() or word[0].isdigit() for word in before[1:])
-            if not named and not names & {word.lower() for word in before}:
-                return True
-        before.append(token)
-    return False
+def _is_alternative(answer: str, question: str) -> bool:
+    """Whether a question offers the answer to choose from: `Which is older, the Vasa or the Mary Rose?`."""
+    parts = re.split(r"[,;](?!\d{3})", question)
+    listed = f" {' , '.join(' '.join(words(part)) for part in parts)} "
+    named = "(?: ,)? ".join(map(re.escape, words(answer)))
+    # Up to two words may stand before a name: `or the ship Vasa`.
+    beside = rf" (?:,|and|or|between) (?:[^ ,]+ ){{0,2}}{named} | {named} (?:, )?(?:and|or) "
+    return CHOICE.search(question) is not None and re.search(beside, listed) is not None
 
 
-def _repeats(question: str) -> bool:
-    """The same three words twice: a small model's loop."""
-    found = words(question)
-    triples = list(zip(found, found[1:], found[2:], strict=False))
-    return len(triples) != len(set(triples))
+def _worked_out(value: str, found: list[str]) -> bool:
+    """Whether a number is the sum or the difference of two that stand among the words of a passage."""
+    plain = re.compile(r"\d+(?:\.\d+)?")
+    if not plain.fullmatch(value):
+        return False
+    given = [float(number) for word in found if plain.fullmatch(number := NUMERALS.get(word, word))]
+    return any(
+        round(result - float(value), 6) == 0 for a, b in combinations(given, 2) for result in (a + b, abs(a - b))
+    )

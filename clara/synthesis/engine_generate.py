@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from clara.synthesis.chat import ChatForm
 from clara.synthesis.engine import Reply, Request
 
 
@@ -17,6 +18,7 @@ class GenerateLoop:
         from clara.model.model_folder import placed, read_model, read_tokenizer
 
         self._tokenizer: Any = read_tokenizer(folder)
+        self._chat = ChatForm(self._tokenizer)
         self._model: Any = placed(read_model(folder, dtype=dtype), "cpu", dtype)
         self._end = int(self._tokenizer.eos_token_id)
         self._waiting: list[tuple[str, Request]] = []
@@ -39,9 +41,7 @@ class GenerateLoop:
     def _reply(self, request: Request) -> Reply:
         import torch
 
-        ids = self._tokenizer.apply_chat_template(
-            [message._asdict() for message in request.messages], add_generation_prompt=True, return_dict=False
-        )
+        ids = self._chat.ids(request.messages)
         begun = self._encode(request.beginning)
         prompt = torch.tensor([[*ids, *begun]])
         choices = [[*self._encode(choice), self._end] for choice in request.choices]

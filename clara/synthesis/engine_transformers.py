@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clara.synthesis.engine import Message, Reply, Request, failure, overflow
+from clara.synthesis.chat import ChatForm
+from clara.synthesis.engine import Reply, Request, failure, overflow
 
 if TYPE_CHECKING:
     from clara.synthesis.decoding import Row
@@ -33,6 +34,7 @@ class TransformersEngine:
         self.capacity = BATCH_SIZE * BATCHES_AHEAD
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._tokenizer: Any = read_tokenizer(folder)
+        self._chat = ChatForm(self._tokenizer)
         self._model: Any = placed(read_model(folder, dtype=dtype), self._device, dtype)
         settle(self._model)
         # Of a slice, such as the last positions, torch would copy the whole output head for each row.
@@ -91,18 +93,12 @@ class TransformersEngine:
         middle = len(rows) // 2
         return self._decode_in_memory(rows[:middle]) + self._decode_in_memory(rows[middle:])
 
-    def _prompt(self, messages: tuple[Message, ...]) -> list[int]:
-        ids: list[int] = self._tokenizer.apply_chat_template(
-            [message._asdict() for message in messages], add_generation_prompt=True, return_dict=False
-        )
-        return ids
-
     def _tokens(self, request: Request) -> tuple[tuple[int, ...], list[int]]:
         """A prompt in two: what it has in common with those that part after `request.shared` characters; the rest."""
-        ids = [*self._prompt(request.messages), *self._encode(request.beginning)]
+        ids = [*self._chat.ids(request.messages), *self._encode(request.beginning)]
         *before, last = request.messages
         cut = last.content[: request.shared]
-        ends = (self._prompt((*before, last._replace(content=cut + other))) for other in ("\n\n0", "\n\nA"))
+        ends = (self._chat.ids((*before, last._replace(content=cut + other))) for other in ("\n\n0", "\n\nA"))
         same = min(_equal_tokens(ids, other) for other in ends)
         return (tuple(ids[:same]), ids[same:]) if same >= SMALL else ((), ids)
 

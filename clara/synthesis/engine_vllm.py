@@ -5,6 +5,7 @@ from typing import Any
 
 from clara.errors import ResourceError
 from clara.model.vllm_door import engine_options, prepare_environment
+from clara.synthesis.chat import ChatForm
 from clara.synthesis.engine import Reply, Request, failure, overflow
 
 
@@ -29,15 +30,13 @@ class VllmEngine:
                 f"vllm cannot start with {folder}: {error}; free memory or take another engine"
             ) from error
         self._tokenizer: Any = self._engine.get_tokenizer()
+        self._chat = ChatForm(self._tokenizer)
         self._refused: list[tuple[str, Reply]] = []
         self._beginnings: dict[str, str] = {}
 
     def submit(self, key: str, request: Request) -> None:
         """Adds the request to the running batch; one that does not fit the context fails at once."""
-        ids = self._tokenizer.apply_chat_template(
-            [message._asdict() for message in request.messages], add_generation_prompt=True, return_dict=False
-        )
-        ids = [*ids, *self._tokenizer.encode(request.beginning, add_special_tokens=False)]
+        ids = [*self._chat.ids(request.messages), *self._tokenizer.encode(request.beginning, add_special_tokens=False)]
         if len(ids) + request.sampling.max_tokens > self._context:
             # Refused here, because vLLM raises for some prompts and silently shortens the replies of others.
             self._refused.append((key, failure(overflow(len(ids), request.sampling.max_tokens, self._context))))

@@ -21,9 +21,10 @@ from collections.abc import Sequence
 from math import sqrt
 from typing import Any
 
+from clara.data.candidates import passage_of
 from clara.data.sentences import sentences
 from clara.records import Pair
-from clara.synthesis.checks import content, words
+from clara.synthesis.checks import content, stands_in, words
 from clara.synthesis.facts import find_facts
 from clara.synthesis.report import ratio
 from clara.synthesis.templates import GAP
@@ -42,19 +43,19 @@ SORTS = (
 
 def fault(pair: Pair) -> str | None:
     """Why a pair of question and answer is not seen to be right, or None when it is."""
-    title, _, text = pair.document.rpartition("\n")
-    found = sentences(text)
-    holding = [number for number, sentence in enumerate(found) if _stands_in(pair.answer, sentence)]
+    passage = passage_of(pair.document)
+    found = sentences(passage.text)
+    holding = [number for number, sentence in enumerate(found) if stands_in(pair.answer, sentence)]
     if not holding:
         return "answer_not_in_a_sentence"
-    if _stands_in(pair.answer, pair.question):
+    if stands_in(pair.answer, pair.question):
         return "answer_in_question"
     for beginning, form in SORTS:
         if re.search(beginning, pair.question, re.IGNORECASE) and not re.search(form, pair.answer, re.IGNORECASE):
             return "answer_of_another_sort"
     if statement := re.search(rf'"(.*{GAP}.*)"', pair.question):
-        return None if _stands_in(statement[1].replace(GAP, pair.answer), text) else "does_not_fill_the_gap"
-    asked = set(content(pair.question)) - set(content(title)) or set(content(pair.question))
+        return None if stands_in(statement[1].replace(GAP, pair.answer), passage.text) else "does_not_fill_the_gap"
+    asked = set(content(pair.question)) - set(content(passage.title)) or set(content(pair.question))
     shared = [len(asked & set(content(sentence))) for sentence in found]
     best = max(shared[number] for number in holding)
     if best < HELD * len(asked):
@@ -92,13 +93,9 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     return ratio(max(0.0, middle - half), 1), ratio(min(1.0, middle + half), 1)
 
 
-def _stands_in(answer: str, sentence: str) -> bool:
-    return f" {' '.join(words(answer))} " in f" {' '.join(words(sentence))} "
-
-
 def _with_another_answer(pair: Pair, choice: random.Random) -> Pair | None:
-    title, _, text = pair.document.rpartition("\n")
+    passage = passage_of(pair.document)
     given = " ".join(words(pair.answer))
-    others = [fact.answer for fact in find_facts(title, text)]
+    others = [fact.answer for fact in find_facts(passage.title, passage.text)]
     others = [other for other in others if (plain := " ".join(words(other))) not in given and given not in plain]
     return pair.model_copy(update={"answer": choice.choice(others)}) if others else None

@@ -95,6 +95,7 @@ def describe(work: Work, *, engine: str, model: str, seconds: float) -> dict[str
         "prompt_tokens": work.prompt_tokens,
         "reply_tokens": work.reply_tokens,
         "seconds": round(seconds, 1),
+        "endings": _sorted(Counter(f"{outcome.kind}: {outcome.ending}" for outcome in outcomes)),
         "prompts": {outcome.kind: outcome.prompts for outcome in outcomes},
         "quarantine": quarantine(outcomes),
     }
@@ -113,7 +114,8 @@ def gathered(reports: Sequence[dict[str, Any]], rows: Tally) -> dict[str, Any]:
             "tokens_per_second": ratio(added["reply_tokens"], added["seconds"]),
             "seconds_per_passage": ratio(added["seconds"], whole["passages"]),
         }
-    merged: dict[str, Any] = {}
+    endings = sum((Counter(report.get("endings", {})) for report in reports), Counter[str]())
+    merged: dict[str, Any] = {"endings": _sorted(endings)} if endings else {}
     for name in ("prompts", "quarantine"):
         merged[name] = {key: value for report in reports for key, value in report.get(name, {}).items()}
     # The first shard's forecast stands for all: that is what was printed before the cost was spent.

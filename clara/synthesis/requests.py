@@ -58,11 +58,19 @@ def first_questions(document: str, kind: str, number: int, drawing: Drawing, att
 
 
 def more_questions(
-    document: str, kind: str, number: int, pairs: list[Pair], drawing: Drawing, *, round: int, attempt: int
+    document: str,
+    kind: str,
+    number: int,
+    pairs: list[Pair],
+    turned_away: list[str],
+    drawing: Drawing,
+    *,
+    round: int,
+    attempt: int,
 ) -> Request:
-    """Questions for what the pairs found so far do not cover."""
+    """Questions for what the pairs found so far do not cover, other than those `turned_away`."""
     sampling = drawing.sampled(drawing.max_new_tokens, document, kind, "more", round, attempt)
-    messages = _chat(MORE[kind], document=document, number=number, pairs=shown(pairs))
+    messages = _chat(MORE[kind], document=document, number=number, pairs=shown(pairs), turned_away=turned_away)
     return Request(messages, sampling, schema=_questions_schema(number, counted=True), shared=len(document))
 
 

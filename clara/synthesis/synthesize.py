@@ -135,6 +135,7 @@ def _run(settings: Synthesis, seed: int, work: ShardWork, engine: TextEngine, st
         settings.questions_per_round,
         settings.model_validation,
         Drawing(settings.temperature, settings.top_p, settings.max_new_tokens, seed),
+        settings.exclude_uncovered,
     )
     told = False
 

@@ -19,11 +19,6 @@ LOWERED = frozenset(
 GAP = "____"
 
 
-def template_question(title: str, fact: Fact) -> str:
-    """A question that `fact.answer` answers: the auxiliary moved where that is safe, else a gap."""
-    return inverted(title, fact) or gap(title, fact)
-
-
 def inverted(title: str, fact: Fact) -> str | None:
     """`X was built in 1902 by Y` as `In what year was X built by Y?`; None for a less plain sentence."""
     if fact.kind == "definition":

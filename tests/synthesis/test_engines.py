@@ -2,9 +2,12 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing import get_context
 from pathlib import Path
@@ -18,9 +21,10 @@ from clara.model import vllm_door
 from clara.synthesis import engine_vllm
 from clara.synthesis.engine import Deferred, Message, Reply, Request, Sampling, TextEngine, choose
 from clara.synthesis.engine_generate import GenerateLoop
-from clara.synthesis.engine_openai import LOST, OpenAIEngine
+from clara.synthesis.engine_openai import LOST, REFUSED, OpenAIEngine
 from clara.synthesis.engine_scripted import ScriptedEngine
 from clara.synthesis.engine_transformers import TransformersEngine, _alike
+from clara.synthesis.sending import ATTEMPTS, _asked_wait
 
 GREEDY = Sampling(0.0, 1.0, 8, 0)
 
@@ -238,6 +242,7 @@ class Server:
     def __init__(self) -> None:
         self.script: list[tuple[int, Any]] = []
         self.bodies: list[dict[str, Any]] = []
+        self.headers: dict[str, str] = {}
         self.models = ["m"]
         server = self
 
@@ -245,6 +250,8 @@ class Server:
             def _send(self, status: int, value: Any) -> None:
                 body = json.dumps(value).encode()
                 self.send_response(status)
+                for name, said in server.headers.items():
+                    self.send_header(name, said)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -282,8 +289,9 @@ def server() -> Iterator[Server]:
 def connect(server: Server) -> Iterator[Callable[..., OpenAIEngine]]:
     engines: list[OpenAIEngine] = []
 
-    def start(model: str = "m") -> OpenAIEngine:
-        engines.append(OpenAIEngine(server.url + "/", model, identity="x", wait_seconds=0.001))
+    def start(model: str = "m", patience_seconds: float = 30.0) -> OpenAIEngine:
+        waits = {"wait_seconds": 0.001, "patience_seconds": patience_seconds}
+        engines.append(OpenAIEngine(server.url + "/", model, identity="x", **waits))
         return engines[-1]
 
     yield start
@@ -302,11 +310,116 @@ def test_a_busy_server_is_asked_again(server: Server, connect: Callable[..., Ope
 
 
 def test_a_server_that_stays_busy_fails_the_request_only(server: Server, connect: Callable[..., OpenAIEngine]) -> None:
-    server.script = [(503, {"error": "full"})] * 5 + [(400, {"error": "context"}), (200, {"no": "choices"})]
-    engine = connect()
+    server.script = (
+        [(503, {"error": "full"})] + [(500, {})] * 5 + [(400, {"error": "context"}), (200, {"no": "choices"})]
+    )
+    engine = connect(patience_seconds=0.0)
     assert "status 503" in (answers(engine, ask("a"))[0].error or "")
+    assert "status 500" in (answers(engine, ask("a"))[0].error or "")
     assert "status 400" in (answers(engine, ask("a"))[0].error or "")
     assert "no chat completion" in (answers(engine, ask("a"))[0].error or "")
+
+
+def test_a_limited_server_is_waited_for_as_long_as_it_says(
+    server: Server, connect: Callable[..., OpenAIEngine]
+) -> None:
+    engine = connect()
+    server.headers = {"Retry-After": "1"}
+    server.script = [(429, {}), (200, "Oslo")]
+    began = time.monotonic()
+    assert answers(engine, ask("a"))[0].text == "Oslo"
+    assert 1.0 <= time.monotonic() - began < 5.0
+    # More often than the attempts that a fault has.
+    server.headers = {}
+    server.script = [(429, {})] * (2 * ATTEMPTS) + [(200, "Oslo")]
+    assert answers(engine, ask("a"))[0].text == "Oslo"
+    # Nobody waits beyond the patience.
+    server.headers = {"Retry-After": "3600"}
+    server.script = [(429, {})]
+    assert "status 429" in (answers(engine, ask("a"))[0].error or "")
+
+
+def test_a_wait_is_told_as_seconds_or_as_a_date() -> None:
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
+    for said, low, high in (("7", 7, 7), (soon, 28, 30), ("soon", 0, 0), ("-3", 0, 0), ("nan", 0, 0), ("", 0, 0)):
+        assert low <= _asked_wait(httpx.Response(429, headers={"Retry-After": said})) <= high
+
+
+def test_closing_ends_a_wait(server: Server, connect: Callable[..., OpenAIEngine]) -> None:
+    engine = connect()
+    server.headers = {"Retry-After": "20"}
+    server.script = [(429, {})]
+    engine.submit("a", ask("a"))
+    while not server.bodies:
+        time.sleep(0.01)
+    began = time.monotonic()
+    engine.close()
+    engine._pool.shutdown(wait=True)
+    assert time.monotonic() - began < 5.0
+
+
+JUDGE = Request(
+    (Message("system", "Care."), Message("user", "Is it")),
+    Sampling(0.0, 1.0, 8, 0),
+    choices=('{"Judgment": "Correct"}', "No"),
+)
+ANSWER = Request((Message("system", "Care."), Message("user", "Where")), Sampling(0.0, 1.0, 8, 0), beginning="Answer:")
+
+
+def test_what_a_server_does_not_know_is_left_out_from_then_on(
+    server: Server, connect: Callable[..., OpenAIEngine]
+) -> None:
+    engine = connect()
+    server.script = [
+        (400, {"error": {"message": "Unrecognized request argument supplied: continue_final_message"}}), (200, "Oslo"),
+        (422, {"error": "structured_outputs: extra inputs are not permitted"}), (200, "Yes"),
+        (400, {"error": "Conversation roles must alternate user/assistant/user/assistant/..."}), (200, "Answer: 1"),
+        (200, "No"),
+    ]  # fmt: skip
+    assert [answers(engine, one)[0].text for one in (ANSWER, JUDGE, ANSWER, JUDGE)] == [
+        "Oslo",
+        "Yes",
+        "Answer: 1",
+        "No",
+    ]
+    assert "continue_final_message" in server.bodies[0]
+    *_, judged, begun, folded, last = server.bodies
+    assert "structured_outputs" not in judged
+    assert begun["messages"] == [{"role": "system", "content": "Care."}, {"role": "user", "content": "Where"}]
+    assert folded["messages"] == [{"role": "user", "content": "Care.\n\nWhere"}]
+    assert last["messages"] == [{"role": "user", "content": "Care.\n\nIs it"}]
+    assert not {"structured_outputs", "continue_final_message", "add_generation_prompt"} & (folded.keys() | last.keys())
+    assert len(server.bodies) == 7
+
+
+def test_a_refusal_for_another_reason_is_not_repeated(server: Server, connect: Callable[..., OpenAIEngine]) -> None:
+    engine = connect()
+    server.script = [(400, {"error": "maximum context length is 512 tokens"}), (200, "Oslo")]
+    assert "maximum context" in (answers(engine, ANSWER)[0].error or "")
+    assert answers(engine, ANSWER)[0].text == "Answer:Oslo"
+    assert "continue_final_message" in server.bodies[-1]
+
+
+def test_a_server_that_ignores_the_beginning_does_not_double_it(
+    server: Server, connect: Callable[..., OpenAIEngine]
+) -> None:
+    server.script = [(200, "Answer: Oslo"), (200, " Oslo")]
+    assert [answers(connect(), ANSWER)[0].text for _ in range(2)] == ["Answer: Oslo", "Answer: Oslo"]
+
+
+def test_a_server_that_refuses_all_ends_the_run_and_one_that_took_something_does_not(
+    server: Server, connect: Callable[..., OpenAIEngine]
+) -> None:
+    refused = (400, {"error": "no"})
+    engine = connect()
+    server.script = [refused] * REFUSED
+    for _ in range(REFUSED - 1):
+        assert "status 400" in (answers(engine, ask("a"))[0].error or "")
+    with pytest.raises(ConfigError, match=r"the first 8 requests to .* were refused, the last so: .*status 400"):
+        answers(engine, ask("a"))
+    engine = connect()
+    server.script = [(200, "Oslo"), *[refused] * (REFUSED + 1)]
+    assert [answers(engine, ask("a"))[0].error is None for _ in range(REFUSED + 2)] == [True] + [False] * (REFUSED + 1)
 
 
 def test_a_wrong_model_name_is_refused_with_the_right_ones(connect: Callable[..., OpenAIEngine]) -> None:
@@ -338,7 +451,7 @@ def test_a_server_that_is_lost_for_a_while_costs_some_passages_and_for_good_ends
             raise ResourceError("the server did not answer in 5 attempts")
         return httpx.Response(200, json={"choices": [{"message": {"content": "Oslo"}}]})
 
-    monkeypatch.setattr(engine, "_send", send)
+    monkeypatch.setattr(engine._sender, "send", send)
     found = [answers(engine, ask("a"))[0] for _ in range(3 + LOST - 1)]
     assert [reply.error for reply in found[:3]] == ["the server did not answer in 5 attempts"] * 2 + [None]
     assert all(reply.error for reply in found[3:])

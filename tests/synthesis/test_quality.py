@@ -40,6 +40,15 @@ def test_each_condition_by_an_example(question: str, answer: str, expected: str 
     assert got == expected or (expected == "another_sentence_fits_better" and got == "question_not_in_that_sentence")
 
 
+def test_a_passage_of_several_lines_is_read_whole() -> None:
+    lines = DOCUMENT.replace("bridge. The market", "bridge.\nThe market")
+    question = "In what year was the market square of Aldermoor paved?"
+    found = pair("Who founded Aldermoor?", "Ida Thorne").model_copy(update={"document": lines})
+    assert fault(found) is None
+    assert fault(found.model_copy(update={"question": question, "answer": "1902"})) is None
+    assert measure([found], 1)["with_another_answer"]["pairs"] == 1
+
+
 def test_the_measure_counts_right_pairs_and_those_with_wrong_answers() -> None:
     pairs = [
         pair("In what year was the market square of Aldermoor paved?", "1902"),

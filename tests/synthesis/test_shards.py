@@ -78,6 +78,9 @@ def test_any_number_of_shards_gives_the_same_bytes(tmp_path: Path) -> None:
     assert all(report == first for report in rest)
     assert first["passages"] == 5
     assert first["failed_passages"] == 1
+    assert first["endings"] == {
+        "paraphrase: quarantined": 1, "paraphrase: rounds_exhausted": 1, "simple: covered": 5,
+    }  # fmt: skip
     assert list(first["quarantine"].values()) == ["prompt too long"]
 
 

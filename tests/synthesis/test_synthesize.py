@@ -20,7 +20,7 @@ from clara.synthesis.synthesize import _engine, _folder, synthesize
 
 SETTINGS: dict[str, Any] = {
     "published": None, "engine": "auto", "model": None, "dtype": "float32", "base_url": None, "tensor_parallel": 1,
-    "num_passages": 3, "shards": 1, "exclude_leaks": False, "exports": [],
+    "num_passages": 3, "shards": 1, "exclude_uncovered": False, "exclude_leaks": False, "exports": [],
     "num_passages_for": {},
     "kinds": ["simple", "paraphrase"], "question_sources": ["facts", "templates"], "max_rounds": 1,
     "questions_per_round": 3, "temperature": 0.7, "top_p": 0.95, "max_new_tokens": 64, "model_validation": False,
@@ -78,6 +78,19 @@ def test_every_row_is_accepted_or_rejected_and_counted(tmp_path: Path) -> None:
     assert report["yield_per_passage"] == pytest.approx(len(pairs) / 3, abs=1e-3)
     assert report["engine"] == "scripted"
     assert report["failed_passages"] == 0
+
+
+def test_passages_that_are_not_covered_can_be_left_out(tmp_path: Path) -> None:
+    kept, _, _ = run(tmp_path / "a", ScriptedEngine(lambda request: "No."), questions_per_round=1)
+    assert kept
+    pairs, rejected, report = run(
+        tmp_path / "b", ScriptedEngine(lambda request: "No."), questions_per_round=1, exclude_uncovered=True
+    )
+    assert pairs == []
+    assert [row.question for row in rejected if row.reason == "not_covered"] == [row.question for row in kept]
+    assert report["endings"]["simple: rounds_exhausted"] == report["passages_without_a_pair"] == 3
+    covered, _, _ = run(tmp_path / "c", ScriptedEngine(lambda request: "No."), exclude_uncovered=True)
+    assert {row.document for row in covered} == {row.document for row in kept}
 
 
 def test_the_same_run_gives_the_same_bytes_without_a_request(tmp_path: Path) -> None:

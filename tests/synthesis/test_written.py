@@ -7,8 +7,9 @@ import pytest
 
 from clara.records import Pair
 from clara.synthesis import published
-from clara.synthesis.checks import answer_fault, duplicate_fault, question_fault
+from clara.synthesis.checks import answer_fault, duplicate_fault
 from clara.synthesis.paraphrases import copied_share, paraphrase_fault
+from clara.synthesis.standalone import question_fault
 
 FILE = Path(__file__).parents[2] / "data" / "scp" / "written.jsonl"
 
