@@ -39,7 +39,8 @@ def main(argv: list[str] | None = None) -> None:
         document_max_tokens=settings.document_max_tokens,
     )
     write_json(given.data, found)
-    record(given.data, settings, inputs=[given.pairs, given.review, given.corpus_report, given.documents])
+    read = [given.pairs, given.review, given.corpus_report, *given.candidates, given.documents, given.backbone]
+    record(given.data, settings, inputs=read)
 
 
 if __name__ == "__main__":

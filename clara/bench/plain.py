@@ -1,10 +1,11 @@
 """The plain path: the slow twin that the fast path must equal and is measured against.
 
-It works as the method's released code does: every text is padded to one width and goes through alone, the head runs at
-every position, all hidden states and a cache are kept, documents are compressed anew whenever they are needed,
-questions are padded like documents, the selected memories are the product with a dense matrix, the generator's adapter
-is not merged, and attention is transformers' own. It is short and obvious on purpose; nothing but tests and benchmarks
-calls it.
+It works as the method's released code does: the texts of a call are padded to one width and go through as one batch,
+the head runs at every position, all hidden states and a cache are kept, documents are compressed anew whenever they are
+needed, questions are padded like documents, all answers are written together, the selected memories are the product
+with a dense matrix, the generator's adapter is not merged, and attention is transformers' own. One thing is less: each
+question's candidates are a batch of their own, because the logits of a call's hundreds would take gigabytes. It is
+short and obvious on purpose; nothing but tests and benchmarks calls it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,11 +14,13 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
 from clara.model.attention import NAME
 from clara.model.clara import ClaraModel
 from clara.model.memory import MemoryEncoder
+from clara.tokens import CompressorInput
 from clara.training.examples import Example
 
 FRAME = 3
@@ -34,41 +37,48 @@ class PlainMemory(NamedTuple):
     memory_mean: Tensor
 
 
-def memory(model: ClaraModel, text: str, *, role: str = COMPRESSOR, text_tokens: int | None = None) -> PlainMemory:
-    """The memory of one text, padded to `text_tokens` (default: the longest document) plus frame and memory tokens."""
+def memories(
+    model: ClaraModel, texts: Sequence[str], *, role: str = COMPRESSOR, text_tokens: int | None = None
+) -> list[PlainMemory]:
+    """The memories of texts, each padded to `text_tokens` (default: the longest document) plus frame and memory."""
     encoder, backbone, added = model.roles[role], model.backbone, model.added
     assert isinstance(encoder, MemoryEncoder)
-    item = model.tokens.to_compress(text)
+    items = [model.tokens.to_compress(text) for text in texts]
     width = (text_tokens or model.shape.document_max_tokens) + FRAME + added.num_memory
-    ids = torch.tensor([item.ids + [0] * (width - len(item.ids))], device=backbone.device)
-    mask = torch.tensor([[1] * len(item.ids) + [0] * (width - len(item.ids))], device=backbone.device)
+    ids = torch.tensor([item.ids + [0] * (width - len(item.ids)) for item in items], device=backbone.device)
+    mask = torch.tensor([[1] * len(item.ids) + [0] * (width - len(item.ids)) for item in items])
     plain = backbone.model.get_input_embeddings()(ids.clamp(max=added.vocab_size - 1))
     own = encoder.rows[(ids - added.vocab_size).clamp(0, added.num_memory)].to(plain.dtype)
-    embedded = torch.where((ids >= added.vocab_size)[..., None], own, plain)
     with model.adapters.using(role):
-        found = _whole(model, embedded, mask)
-    states = found.hidden_states[-1][0, : len(item.ids)]
-    memory_states = states[-added.num_memory :]
+        found = _whole(model, torch.where((ids >= added.vocab_size)[..., None], own, plain), mask)
+    return [
+        _memory(model, role, item, ids[row], plain[row], found.hidden_states[-1][row, : len(item.ids)])
+        for row, item in enumerate(items)
+    ]
+
+
+def _memory(
+    model: ClaraModel, role: str, item: CompressorInput, ids: Tensor, plain: Tensor, states: Tensor
+) -> PlainMemory:
+    """The memory of one text from the states of its tokens."""
+    encoder, count = model.roles[role], model.added.num_memory
+    assert isinstance(encoder, MemoryEncoder)
     span = range(item.text_start, item.text_start + item.text_length)
-    vectors = memory_states
+    vectors = memory_states = states[-count:]
     if encoder.gate is not None:
-        weights = encoder.salience[ids[0].clamp(max=added.vocab_size - 1)]
-        means = torch.stack([_mean(plain[0], weights, part) for part in _segments(span, added.num_memory)])
+        weights = encoder.salience[ids.clamp(max=model.added.vocab_size - 1)]
+        means = torch.stack([_mean(plain, weights, part) for part in _segments(span, count)])
         scaled = memory_states.float() / (memory_states.float().pow(2).mean(-1, keepdim=True) + 1e-6).sqrt()
-        vectors = (means + encoder.gate * scaled * backbone.embedding_scale).to(plain.dtype)
+        vectors = (means + encoder.gate * scaled * model.backbone.embedding_scale).to(plain.dtype)
     vectors = model.turned(role, vectors)
     return PlainMemory(vectors, states[span.start : span.stop].float().mean(0), memory_states.float().mean(0))
 
 
 def pretraining_loss(model: ClaraModel, examples: Sequence[Example], *, mse_weight: float) -> Tensor:
     """The loss of one pretraining step over examples of one document each."""
-    ce, mse = [], []
-    for example in examples:
-        found = memory(model, example.documents[0])
-        ce.append(target_loss(model, example, found.vectors))
-        mse.append((found.text_mean - found.memory_mean).pow(2).mean())
-    tokens = sum(len(example.target) for example in examples)
-    return torch.stack(ce).sum() / tokens + mse_weight * torch.stack(mse).mean()
+    found = memories(model, [example.documents[0] for example in examples])
+    mse = [(one.text_mean - one.memory_mean).pow(2).mean() for one in found]
+    return target_loss(model, examples, [one.vectors for one in found]) + mse_weight * torch.stack(mse).mean()
 
 
 def joint_loss(
@@ -80,65 +90,85 @@ def joint_loss(
     question_tokens: int = TRAINING_QUESTION_TOKENS,
 ) -> Tensor:
     """The loss of one joint step; every candidate is compressed anew."""
-    sums = []
-    for example in examples:
+    asked = memories(
+        model, [example.question for example in examples], role=QUERY_REASONER, text_tokens=question_tokens
+    )
+    selected = []
+    for example, question in zip(examples, asked, strict=True):
         pool = compress_all(model, example.documents)
-        question = memory(model, example.question, role=QUERY_REASONER, text_tokens=question_tokens).vectors
-        selected = _dense_selection(_cosines(question, model.compared(pool)), k, temperature).to(
-            pool.dtype
-        ) @ pool.flatten(1)
-        sums.append(target_loss(model, example, selected.reshape(-1, pool.shape[-1])))
-    return torch.stack(sums).sum() / sum(len(example.target) for example in examples)
+        rows = _dense_selection(_cosines(question.vectors, model.compared(pool)), k, temperature)
+        selected.append((rows.to(pool.dtype) @ pool.flatten(1)).reshape(-1, pool.shape[-1]))
+    return target_loss(model, examples, selected)
 
 
-def target_loss(model: ClaraModel, example: Example, vectors: Tensor) -> Tensor:
-    """Summed -log p of the target after its prompt, from the logits of every position."""
-    ids = example.prompt + example.target
+def target_loss(model: ClaraModel, examples: Sequence[Example], vectors: Sequence[Tensor]) -> Tensor:
+    """Mean -log p of the targets' tokens after their prompts, from the logits of every position."""
+    ids = [example.prompt + example.target for example in examples]
+    prompts = [_prompt(model, each, own) for each, own in zip(ids, vectors, strict=True)]
+    width = max(map(len, ids))
+    embedded = torch.stack([pad(prompt, (0, 0, 0, width - len(prompt))) for prompt in prompts])
+    mask = torch.tensor([[1] * len(each) + [0] * (width - len(each)) for each in ids])
     with model.adapters.using(GENERATOR):
-        logits = _whole(model, _prompt(model, ids, vectors), torch.ones(1, len(ids), dtype=torch.long)).logits[0]
-    log_p = logits[len(example.prompt) - 1 : -1].float().log_softmax(-1)
-    loss: Tensor = -log_p.gather(1, torch.tensor(example.target, device=log_p.device)[:, None]).sum()
-    return loss
+        logits = _whole(model, embedded, mask).logits
+    sums = []
+    for row, example in enumerate(examples):
+        log_p = logits[row, len(example.prompt) - 1 : len(ids[row]) - 1].float().log_softmax(-1)
+        sums.append(-log_p.gather(1, torch.tensor(example.target, device=log_p.device)[:, None]).sum())
+    return torch.stack(sums).sum() / sum(len(example.target) for example in examples)
 
 
 @torch.no_grad()
 def compress_all(model: ClaraModel, documents: Sequence[str]) -> Tensor:
-    """Memories of documents, one at a time."""
-    return torch.stack([memory(model, text).vectors for text in documents])
+    """Memories of documents, as one batch."""
+    return torch.stack([found.vectors for found in memories(model, documents)])
 
 
 @torch.no_grad()
 def questions(model: ClaraModel, texts: Sequence[str]) -> Tensor:
-    """Query memories, one at a time, each padded like a document."""
-    return torch.stack([memory(model, text, role=QUERY_REASONER).vectors for text in texts])
+    """Query memories, as one batch, each padded like a document."""
+    return torch.stack([found.vectors for found in memories(model, texts, role=QUERY_REASONER)])
 
 
 @torch.no_grad()
-def answer(model: ClaraModel, question: str, documents: Sequence[str], *, k: int, max_new_tokens: int) -> str:
-    """The answer to one question: its candidates are compressed, k are selected, the unmerged generator writes."""
-    pool = compress_all(model, documents)
-    hard = _dense_selection(_cosines(questions(model, [question])[0], model.compared(pool)), k, 1.0)
-    prompt = model.tokens.answer_prompt(question, len(hard))
-    embedded = _prompt(model, prompt, (hard.to(pool.dtype) @ pool.flatten(1)).reshape(-1, pool.shape[-1]))
+def answers(
+    model: ClaraModel, asked: Sequence[str], documents: Sequence[Sequence[str]], *, k: int, max_new_tokens: int
+) -> list[str]:
+    """The answers to questions: candidates are compressed, k are selected, the unmerged generator writes all at once.
+
+    Args:
+        model: with a query reasoner.
+        asked: the questions.
+        documents: the candidates of each.
+        k: documents that an answer reads.
+        max_new_tokens: of an answer.
+    """
+    prompts = []
+    for question, found, candidates in zip(asked, questions(model, asked), documents, strict=True):
+        pool = compress_all(model, candidates)
+        hard = _dense_selection(_cosines(found, model.compared(pool)), k, 1.0)
+        chosen = (hard.to(pool.dtype) @ pool.flatten(1)).reshape(-1, pool.shape[-1])
+        prompts.append(_prompt(model, model.tokens.answer_prompt(question, len(hard)), chosen))
     with model.adapters.using(GENERATOR):
-        return write(model, embedded, max_new_tokens=max_new_tokens)
+        return _written(model, prompts, max_new_tokens=max_new_tokens)
 
 
-def write(model: ClaraModel, embedded: Tensor, *, max_new_tokens: int) -> str:
-    """The greedy answer after one prompt, with the adapter that is at work."""
+def _written(model: ClaraModel, prompts: Sequence[Tensor], *, max_new_tokens: int) -> list[str]:
+    """The greedy answers after prompts, padded on the left, with the adapter that is at work."""
     backbone = model.backbone
+    width = max(map(len, prompts))
+    embedded = torch.stack([pad(prompt, (0, 0, width - len(prompt), 0)) for prompt in prompts])
+    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
     with _attention_of_transformers(model):
         ids = backbone.model.generate(
             inputs_embeds=embedded,
-            attention_mask=torch.ones(embedded.shape[:2], dtype=torch.long, device=embedded.device),
+            attention_mask=mask.to(embedded.device),
             max_new_tokens=max_new_tokens,
             do_sample=False,
             use_cache=True,
             eos_token_id=backbone.end_of_turn,
             pad_token_id=backbone.end_of_turn,
         )
-    text: str = backbone.tokenizer.decode(ids[0], skip_special_tokens=True)
-    return text.strip()
+    return [backbone.tokenizer.decode(row, skip_special_tokens=True).strip() for row in ids]
 
 
 def _whole(model: ClaraModel, embedded: Tensor, mask: Tensor) -> Any:
@@ -164,13 +194,13 @@ def _attention_of_transformers(model: ClaraModel) -> Iterator[None]:
 
 
 def _prompt(model: ClaraModel, ids: list[int], vectors: Tensor) -> Tensor:
-    """Input embeddings `[1, tokens, dim]` of a prompt; `vectors` stand at its slots in order."""
+    """Input embeddings `[tokens, dim]` of a prompt; `vectors` stand at its slots in order."""
     table, added = model.backbone.model.get_input_embeddings(), model.added
     tokens = torch.tensor(ids, device=model.backbone.device)
     embedded = table(tokens.clamp(max=added.vocab_size - 1)).clone()
     embedded[tokens == added.sep] = model.generator.rows[0].to(embedded.dtype)
     embedded[tokens == added.slot] = vectors.flatten(0, -2).to(embedded.dtype)
-    prompt: Tensor = embedded[None]
+    prompt: Tensor = embedded
     return prompt
 
 

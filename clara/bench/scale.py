@@ -30,7 +30,8 @@ class Assumptions:
     document_tokens: float = 142
     """Measured: mean of the demo's passages."""
     padding: float = 0.02
-    """Measured: share of padding in batches by length."""
+    """Supposed: share of padding in batches by length; the demo's 455 documents at ratio 16 have 1.6 % in batches of
+    4,096 positions."""
     frame: int = 3
     ratio: int = 16
     document_max_tokens: int = 256

@@ -14,7 +14,7 @@ from clara.bench.works import backward_pass
 from clara.model.adapters import COMPRESSOR, GENERATOR
 from clara.model.backbone import LoadedBackbone
 from clara.model.clara import ClaraModel
-from clara.model.encoding import batches_by_length, encode_texts
+from clara.model.encoding import encode_texts
 from clara.training.examples import Example
 from clara.training.objectives import CompressionObjective, Totals
 
@@ -114,12 +114,6 @@ def throughput(
         _measured("compressing", model, compression, len(texts), sum(len(item.ids) for item in inputs)),
         _measured("a pretraining step", model, step, len(chosen), learned),
     ]
-
-
-def padding(lengths: Sequence[int], batch_tokens: int) -> float:
-    """Share of a corpus's positions that are padding when it is compressed in batches."""
-    places = sum(len(batch) * lengths[batch[0]] for batch in batches_by_length(lengths, batch_tokens))
-    return 1 - sum(lengths) / places
 
 
 def _mixed(model: ClaraModel) -> bool:

@@ -45,7 +45,7 @@ def describe(
     """
     chosen = list(islice(documents, 0, None, max(1, len(documents) // COUNTED)))  # a block of a stored file at a time
     lengths = [min(count, document_max_tokens) for count in counter.count([one.document for one in chosen])]
-    synthesis, synthesized = _synthesis(pairs, read_json(review))
+    synthesis, synthesized = synthesis_rows(pairs, read_json(review))
     return {
         "synthesis": synthesis,
         "questions": question_rows(candidates),
@@ -55,16 +55,12 @@ def describe(
     }
 
 
-def synthesis_rows(pairs: Iterable[Pair], report: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Table 8, a row a kind: documents, rows, rows a document, mean words of document and of what is learned from it.
+def synthesis_rows(pairs: Iterable[Pair], report: Mapping[str, Any]) -> tuple[list[dict[str, Any]], int]:
+    """Table 8, a row a kind, and of how many documents all rows are; the rows are gone through once.
 
-    The paper's "Avg.out" counts all questions and answers of a document together; so do `output_words`.
+    A row has documents, rows, rows a document, mean words of document and of what is learned from it. The paper's
+    "Avg.out" counts all questions and answers of a document together; so do `output_words`.
     """
-    return _synthesis(pairs, report)[0]
-
-
-def _synthesis(pairs: Iterable[Pair], report: Mapping[str, Any]) -> tuple[list[dict[str, Any]], int]:
-    """Table 8, and of how many documents all rows are; the rows are gone through once."""
     seen = {kind: _Seen() for kind in ("simple", "complex", "paraphrase")}
     for pair in pairs:
         seen[pair.kind].add(pair)

@@ -1,8 +1,9 @@
 """Test questions that stand in what is trained on: in a question or in a passage, word by word or nearly.
 
-A question matches where its content words are nearly a test question's and its names and numbers are the same. A
-passage matches where it holds most of a test question's runs of words, so that the question itself was printed there;
-that it holds the answer is no leak, because every system may read the corpus.
+A question matches where its content words are nearly a test question's and its names and numbers are the same. Some
+benchmarks (NQ) write names in lower case: there the other question's names must stand among the words. A passage
+matches where it holds most of a test question's runs of words, so that the question itself was printed there; that it
+holds the answer is no leak, because every system may read the corpus.
 """
 
 from collections import Counter, defaultdict
@@ -74,7 +75,7 @@ class Leaks:
         for stem in self._rarest(mine):
             for theirs, other in self._rare.get(stem, ()):
                 near = len(mine & theirs) >= NEAR * len(mine | theirs)
-                if near and names(question) | numbers(question) == names(other) | numbers(other):
+                if near and numbers(question) == numbers(other) and _same_names(question, other):
                     return other
         return None
 
@@ -86,6 +87,14 @@ class Leaks:
         """So many of the rarest stems that two sets that are near share one of them (prefix filter)."""
         ordered = sorted(stems, key=lambda stem: (self._common[stem], stem))
         return ordered[: len(ordered) - ceil(NEAR * len(ordered)) + 1]
+
+
+def _same_names(one: str, other: str) -> bool:
+    """Whether two questions name the same; one without capitals may name whatever its words are."""
+    mine, theirs = names(one), names(other)
+    if mine and theirs:
+        return mine == theirs
+    return mine <= set(words(other)) and theirs <= set(words(one))
 
 
 def _runs(text: str) -> Iterator[tuple[str, ...]]:

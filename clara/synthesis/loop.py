@@ -10,13 +10,15 @@ from clara.synthesis.tasks import Steps
 
 FULL = 2
 """Requests under way, in multiples of the engine's capacity: enough that it never waits for the next one."""
+AHEAD = 8192
+"""Outcomes that are kept while one before them is not there yet: where nearly all replies are cached, the tasks behind
+the first uncached one would end all at once. They take 23 KB each at most, 190 MB together."""
 
 
 @dataclass
 class Work:
     """What the loop has done so far; tokens and requests of cached replies count as cached only."""
 
-    outcomes: list[Outcome] = field(default_factory=list)
     requests: int = 0
     cached: int = 0
     prompt_tokens: int = 0
@@ -37,32 +39,42 @@ def run(
     engine: TextEngine,
     cache: ReplyCache,
     *,
+    take: Callable[[Outcome], None],
     on_outcome: Callable[[Outcome, Work], None] = lambda outcome, work: None,
 ) -> Work:
-    """The outcomes of all tasks, in the tasks' order, whatever order their replies came in.
+    """Runs all tasks and says what it took; of the outcomes only those are kept that cannot be handed on yet.
 
     Args:
         tasks: generators of `clara.synthesis.tasks.steps`; each is taken up when the engine has room.
         engine: answers what is not cached.
         cache: keeps every finished reply before it is used.
+        take: is given the outcomes one by one, in the tasks' order, whatever order their replies came in.
         on_outcome: told after each finished task what it brought, and what was done so far in all.
     """
-    driver = _Driver(engine, cache, on_outcome)
+    driver = _Driver(engine, cache, take, on_outcome)
     for place, steps in enumerate(tasks):
         driver.start(place, steps)
-        while len(driver.waiting) >= FULL * engine.capacity:
+        while len(driver.waiting) >= FULL * engine.capacity or len(driver.ahead) >= AHEAD:
             driver.collect()
     while driver.waiting:
         driver.collect()
-    driver.work.outcomes = [driver.finished[place] for place in sorted(driver.finished)]
+    assert not driver.ahead, "every task has ended"
     return driver.work
 
 
 class _Driver:
-    def __init__(self, engine: TextEngine, cache: ReplyCache, on_outcome: Callable[[Outcome, Work], None]) -> None:
-        self.engine, self.cache, self.on_outcome = engine, cache, on_outcome
+    def __init__(
+        self,
+        engine: TextEngine,
+        cache: ReplyCache,
+        take: Callable[[Outcome], None],
+        on_outcome: Callable[[Outcome, Work], None],
+    ) -> None:
+        self.engine, self.cache, self.take, self.on_outcome = engine, cache, take, on_outcome
         self.work = Work()
-        self.finished: dict[int, Outcome] = {}
+        self.taken = 0
+        self.ahead: dict[int, Outcome] = {}
+        """By place; those before them are not there yet."""
         self.waiting: dict[str, list[tuple[_Open, int]]] = {}
         """Who waits for which request; equal requests of several tasks are sent once."""
 
@@ -95,14 +107,20 @@ class _Driver:
                 outcome.requests = len(task.used)
                 outcome.prompt_tokens = sum(reply.prompt_tokens for reply in task.used)
                 outcome.reply_tokens = sum(reply.reply_tokens for reply in task.used)
-                self.finished[task.place] = outcome
                 self.on_outcome(outcome, self.work)
+                self._hand_on(task.place, outcome)
                 return
             task.replies = replies = [self.cache.get(request.key(self.engine.model)) for request in wanted]
             self.work.cached += sum(reply is not None for reply in replies)
             if None in replies:
                 self._ask(task, wanted)
                 return
+
+    def _hand_on(self, place: int, outcome: Outcome) -> None:
+        self.ahead[place] = outcome
+        while self.taken in self.ahead:
+            self.take(self.ahead.pop(self.taken))
+            self.taken += 1
 
     def _ask(self, task: _Open, wanted: list[Request]) -> None:
         for place, request in enumerate(wanted):

@@ -16,27 +16,56 @@ from clara.errors import DataError
 from clara.files import atomic_path
 from clara.json_lines import read_json_lines
 from clara.records import Pair, parse_row
-from clara.row_files import read_rows
+from clara.row_files import Rows
 from clara.synthesis.rows import KINDS, pair_row
 
 DATA_TYPES = {"qa": "simple"} | {kind: kind for kind in KINDS}
 """`data_type` of a row → kind of its pairs."""
+OURS, RELEASED = ("document", "question", "answer"), ("docs", "question", "answers")
+"""What document, question and answer are called in our own files and in the released layout."""
 
 
-def read(path: Path) -> list[Pair]:
-    """The pairs of a file of either layout; rows with equal content are kept once.
+class Pairs(Iterable[Pair]):
+    """The pairs of a file of either layout, one at a time; of rows with equal content the first.
 
-    The released dataset's `qa` rows do not tell simple from complex questions; they become simple ones.
+    They are read anew each time that one goes through them; what is kept of each is its id. The released dataset's `qa`
+    rows do not tell simple from complex questions; they become simple ones.
+
+    Args:
+        path: the file.
 
     Raises:
         DataError: names file, line and field.
     """
-    path = Path(path)
-    if path.suffix == ".parquet":
-        pairs = read_rows(Pair, path)
-    else:
-        pairs = [pair for where, row in read_json_lines(path) for pair in _pairs(row, where)]
-    return list({pair.id: pair for pair in pairs}.values())
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self.repeated = 0
+        """Rows that were left out, the last time that one went through them."""
+
+    def __iter__(self) -> Iterator[Pair]:
+        self.repeated, seen = 0, set[str]()
+        for pair in self._all():
+            if pair.id in seen:
+                self.repeated += 1
+            else:
+                seen.add(pair.id)
+                yield pair
+
+    def _all(self) -> Iterator[Pair]:
+        if self.path.suffix == ".parquet":
+            for number, pair in enumerate(Rows(Pair, self.path), 1):
+                yield _filled(pair, f"{self.path} row {number}", OURS)
+        else:
+            for where, row in read_json_lines(self.path):
+                yield from _pairs(row, where)
+
+
+def runs(pairs: Iterable[Pair]) -> Iterator[tuple[int, Pair]]:
+    """Each pair with the number, from 0, of the run of rows of one document that it is in."""
+    for number, (_, rows) in enumerate(groupby(pairs, key=lambda pair: pair.document_id)):
+        for pair in rows:
+            yield number, pair
 
 
 def write(path: Path, pairs: Iterable[Pair]) -> None:
@@ -55,7 +84,7 @@ def _document_and_type(pair: Pair) -> tuple[str, str]:
 
 def _pairs(row: Any, where: str) -> Iterator[Pair]:
     if not isinstance(row, dict) or "data_type" not in row:
-        yield parse_row(Pair, row, where)
+        yield _filled(parse_row(Pair, row, where), where, OURS)
         return
     kind = DATA_TYPES.get(row["data_type"]) if isinstance(row["data_type"], str) else None
     if kind is None:
@@ -70,7 +99,22 @@ def _pairs(row: Any, where: str) -> Iterator[Pair]:
     if len(questions) != len(answers):
         raise DataError(f"{where}: {len(questions)} questions but {len(answers)} answers; mend or remove the row")
     for question, answer in zip(questions, answers, strict=True):
-        yield parse_row(Pair, pair_row(documents[0], kind, question, answer), where)
+        yield _filled(parse_row(Pair, pair_row(documents[0], kind, question, answer), where), where, RELEASED)
+
+
+def _filled(pair: Pair, where: str, fields: tuple[str, str, str]) -> Pair:
+    """The pair, none of whose texts is blank; a paraphrase has no question.
+
+    Args:
+        pair: as it was read.
+        where: file and line.
+        fields: what document, question and answer are called there.
+    """
+    texts = pair.document, pair.question, pair.answer
+    for field, text, part in zip(fields, texts, OURS, strict=True):
+        if not text.strip() and not (part == "question" and pair.kind == "paraphrase"):
+            raise DataError(f"{where}: {field} holds an empty text; mend or remove the row")
+    return pair
 
 
 def _texts(row: dict[str, Any], field: str, where: str) -> list[str]:

@@ -8,7 +8,8 @@ from typing import Any
 from clara.data.tally import distribution
 from clara.records import Pair
 from clara.synthesis.loop import Work
-from clara.synthesis.rows import Outcome, Rejected
+from clara.synthesis.outcomes import Outcomes
+from clara.synthesis.rows import Rejected
 
 ADDED = (
     "passages",
@@ -73,31 +74,30 @@ class Tally:
         }
 
 
-def describe(work: Work, *, engine: str, model: str, seconds: float) -> dict[str, Any]:
+def describe(work: Work, outcomes: Outcomes, *, engine: str, model: str, seconds: float) -> dict[str, Any]:
     """What a shard's report says beside the counts of its rows.
 
     Args:
         work: what the loop did.
+        outcomes: what came of it.
         engine: kind of engine.
         model: identity of the generator.
         seconds: wall time, the engine's start included.
     """
-    outcomes = work.outcomes
-    passages = {outcome.passage.id for outcome in outcomes}
     return {
         "engine": engine,
         "model": model,
-        "passages": len(passages),
-        "passages_without_a_pair": len(passages - {outcome.passage.id for outcome in outcomes if outcome.accepted}),
-        "failed_passages": len({outcome.passage.id for outcome in outcomes if outcome.failure is not None}),
+        "passages": outcomes.passages,
+        "passages_without_a_pair": outcomes.passages - outcomes.with_a_pair,
+        "failed_passages": outcomes.failed,
         "requests": work.requests,
         "requests_from_cache": work.cached,
         "prompt_tokens": work.prompt_tokens,
         "reply_tokens": work.reply_tokens,
         "seconds": round(seconds, 1),
-        "endings": _sorted(Counter(f"{outcome.kind}: {outcome.ending}" for outcome in outcomes)),
-        "prompts": {outcome.kind: outcome.prompts for outcome in outcomes},
-        "quarantine": quarantine(outcomes),
+        "endings": _sorted(outcomes.endings),
+        "prompts": outcomes.prompts,
+        "quarantine": outcomes.quarantine,
     }
 
 
@@ -121,12 +121,6 @@ def gathered(reports: Sequence[dict[str, Any]], rows: Tally) -> dict[str, Any]:
     # The first shard's forecast stands for all: that is what was printed before the cost was spent.
     forecast = {"forecast": first["forecast"]} if "forecast" in first else {}
     return whole | {"shards": len(reports)} | rows.content() | forecast | merged
-
-
-def quarantine(outcomes: list[Outcome]) -> dict[str, str]:
-    """Id and title of each passage that failed, and why."""
-    failed = [outcome for outcome in outcomes if outcome.failure is not None]
-    return {f"{one.passage.id} {one.passage.title} ({one.kind})": one.failure or "" for one in failed}
 
 
 def ratio(part: float, whole: float) -> float:

@@ -3,9 +3,9 @@
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from clara.config.synthesis import Synthesis
 from clara.data.sources import local_file
@@ -13,28 +13,21 @@ from clara.errors import ConfigError, DataError
 from clara.files import read_json, write_json
 from clara.hub import fetch_model
 from clara.progress import Progress
-from clara.records import Passage
-from clara.row_files import read_rows, write_rows
-from clara.synthesis import loop, published, report
+from clara.records import Pair
+from clara.synthesis import loop, published, report, tables
 from clara.synthesis.cache import ReplyCache
 from clara.synthesis.engine import Deferred, TextEngine, choose
 from clara.synthesis.forecast import FIRST, Forecast, sentence
 from clara.synthesis.identity import model_identity, with_threads
-from clara.synthesis.passages import spread
+from clara.synthesis.outcomes import Outcomes
 from clara.synthesis.requests import Drawing
-from clara.synthesis.rows import KINDS, Kind, Outcome
+from clara.synthesis.rows import Outcome, Rejected
+from clara.synthesis.shard_work import ShardWork, Task, plan_work
 from clara.synthesis.shards import part
 from clara.synthesis.tasks import TaskPlan, steps
 
 REASONS_SHOWN = 5
 """Reasons of quarantine on the screen; the file has all."""
-
-
-class ShardWork(NamedTuple):
-    """What a shard does: its tasks, and the forecast that watches them."""
-
-    tasks: list[tuple[Passage, Kind]]
-    forecast: Forecast
 
 
 def synthesize(
@@ -80,55 +73,67 @@ def synthesize(
             return
         _take_published(settings, shard, pairs, rejected, summary)
         return
-    work = plan_work(settings, read_rows(Passage, passages), shard)
+    work = plan_work(settings, passages, shard)
     engine = engine or _engine(settings, settings.dtype, card, state, cpu_threads)
     started = time.monotonic()
     if estimate:
-        few = [task for kind in KINDS for task in [task for task in work.tasks if task[1] == kind][:FIRST]]
-        done = _run(settings, seed, ShardWork(few, work.forecast), engine, state)
+        done = _run(settings, seed, work.start(FIRST), work.forecast, engine, state, lambda outcome: None)
         print(sentence(work.forecast.content(done, start_seconds=_start_seconds(engine)), settings.shards))
         return
-    done = _run(settings, seed, work, engine, state)
-    outcomes = done.outcomes
-    write_rows(pairs, [pair for outcome in outcomes for pair in outcome.accepted])
-    write_rows(rejected, [pair for outcome in outcomes for pair in outcome.rejected])
-    content = report.describe(done, engine=engine.name, model=engine.model, seconds=time.monotonic() - started)
+    outcomes = Outcomes()
+    for path in (pairs, rejected):  # of a run that was killed while it wrote; a shard's folder is its own
+        for left in path.parent.glob(f".{path.name}.*.part"):
+            left.unlink()
+    with tables.writing(Pair, pairs) as accept, tables.writing(Rejected, rejected) as reject:
+
+        def take(outcome: Outcome) -> None:
+            outcomes.add(outcome)
+            for pair in outcome.accepted:
+                accept(pair)
+            for pair in outcome.rejected:
+                reject(pair)
+
+        done = _run(settings, seed, work, work.forecast, engine, state, take)
+    content = report.describe(
+        done, outcomes, engine=engine.name, model=engine.model, seconds=time.monotonic() - started
+    )
     content["forecast"] = work.forecast.content(done, start_seconds=_start_seconds(engine))
     write_json(summary, content)
     # The workflow removes the files of a step that fails; this one stays.
     write_json(state / "quarantine.json", content["quarantine"])
-    _show(done, content)
+    _show(outcomes, content)
     _check_failures(content, settings.max_failed_share, state / "quarantine.json")
-
-
-def plan_work(settings: Synthesis, passages: list[Passage], shard: int) -> ShardWork:
-    """A shard's passages with the kinds that are asked of each, in order.
-
-    Which passages a kind is asked of is settled over all shards together, so that it does not depend on their number.
-    """
-    fit = spread(passages, None)
-    chosen = spread(passages, settings.num_passages)
-    asked = {
-        kind: {passage.id for passage in spread(chosen, settings.num_passages_for.get(kind))}
-        for kind in KINDS
-        if kind in settings.kinds and settings.num_passages_for.get(kind) != 0
-    }
-    mine = part(chosen, shard, settings.shards)
-    tasks = [(passage, kind) for passage in mine for kind, ids in asked.items() if passage.id in ids]
-    here = Counter(kind for _, kind in tasks)
-    totals = {kind: len(ids) for kind, ids in asked.items()}
-    return ShardWork(tasks, Forecast(totals, here, share_of_corpus=len(chosen) / len(fit)))
 
 
 def _take_published(settings: Synthesis, shard: int, pairs: Path, rejected: Path, summary: Path) -> None:
     assert settings.published is not None
-    ready = part(published.read(local_file(settings.published)), shard, settings.shards)
-    write_rows(pairs, ready)
-    write_rows(rejected, [])
-    write_json(summary, {"published": settings.published, "passages": len({pair.document_id for pair in ready})})
+    ready = published.Pairs(local_file(settings.published))
+    runs = 1 + max((run for run, _ in published.runs(ready)), default=-1)
+    mine = part(range(runs), shard, settings.shards)
+    documents, known = 0, set[str]()
+    with tables.writing(Pair, pairs) as accept:
+        for run, pair in published.runs(ready):
+            if run in mine:
+                accept(pair)
+                documents += pair.document_id not in known
+            known.add(pair.document_id)
+    tables.write(Rejected, rejected, [])
+    # Of the whole file, whichever the shard.
+    content = {"published": settings.published, "passages": documents, "rows_repeated": ready.repeated}
+    write_json(summary, content)
+    if ready.repeated:
+        print(f"synthesis: left out {ready.repeated} rows of {settings.published} that repeat others", file=sys.stderr)
 
 
-def _run(settings: Synthesis, seed: int, work: ShardWork, engine: TextEngine, state: Path) -> loop.Work:
+def _run(
+    settings: Synthesis,
+    seed: int,
+    tasks: ShardWork | list[Task],
+    forecast: Forecast,
+    engine: TextEngine,
+    state: Path,
+    take: Callable[[Outcome], None],
+) -> loop.Work:
     plan = TaskPlan(
         tuple(settings.question_sources),
         settings.max_rounds,
@@ -141,17 +146,17 @@ def _run(settings: Synthesis, seed: int, work: ShardWork, engine: TextEngine, st
 
     def watch(outcome: Outcome, done: loop.Work) -> None:
         nonlocal told
-        work.forecast.add(outcome)
-        progress.update(work.forecast.seen.total())
-        if not told and work.forecast.ready():
+        forecast.add(outcome)
+        progress.update(forecast.seen.total())
+        if not told and forecast.ready():
             told = True
-            content = work.forecast.content(done, start_seconds=_start_seconds(engine))
+            content = forecast.content(done, start_seconds=_start_seconds(engine))
             print(f"synthesis: {sentence(content, settings.shards)}", file=sys.stderr)
 
     cache = ReplyCache(state)
     try:
-        with Progress("synthesis", total=len(work.tasks), unit="passages and kinds") as progress:
-            return loop.run((steps(*task, plan) for task in work.tasks), engine, cache, on_outcome=watch)
+        with Progress("synthesis", total=len(tasks), unit="passages and kinds") as progress:
+            return loop.run((steps(*task, plan) for task in tasks), engine, cache, take=take, on_outcome=watch)
     finally:
         cache.close()
         engine.close()
@@ -196,11 +201,8 @@ def _folder(model: str | None, card: Path) -> Path:
     return fetch_model(model, revision=None, setting="synthesis.model", trust_remote_code=False)
 
 
-def _show(done: loop.Work, content: Mapping[str, Any]) -> None:
-    counts = {
-        "accepted": sum(len(outcome.accepted) for outcome in done.outcomes),
-        "rejected": sum(len(outcome.rejected) for outcome in done.outcomes),
-    }
+def _show(outcomes: Outcomes, content: Mapping[str, Any]) -> None:
+    counts = {"accepted": outcomes.accepted, "rejected": outcomes.rejected}
     keys = ("passages", "failed_passages", "requests", "requests_from_cache", "seconds")
     shown = counts | {key.replace("_", " "): content[key] for key in keys}
     print("synthesis: " + ", ".join(f"{key} {value}" for key, value in shown.items()), file=sys.stderr)

@@ -1,7 +1,7 @@
 """Tables of rows that need not fit into memory, written a group at a time (`clara.row_files.Rows` reads them so)."""
 
-from collections.abc import Iterable
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +16,14 @@ ROWS_WRITTEN = 65536
 
 def write(kind: type[RecordType], path: Path, rows: Iterable[RecordType]) -> None:
     """Writes rows as Parquet with the columns of `kind`, which an empty table has as well; whole or not at all."""
+    with writing(kind, path) as add:
+        for row in rows:
+            add(row)
+
+
+@contextmanager
+def writing(kind: type[RecordType], path: Path) -> Iterator[Callable[[RecordType], None]]:
+    """A block that writes such a table by calling what it is given with each row."""
     import pyarrow
     import pyarrow.parquet
 
@@ -23,9 +31,19 @@ def write(kind: type[RecordType], path: Path, rows: Iterable[RecordType]) -> Non
     schema = pyarrow.schema(
         [(name, types.get(field.annotation, pyarrow.string())) for name, field in kind.model_fields.items()]
     )
-    left = iter(rows)
+    group: list[RecordType] = []
     with atomic_path(path) as temporary:
         with pyarrow.parquet.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer:
-            while group := list(islice(left, ROWS_WRITTEN)):
-                table = pyarrow.Table.from_pylist([row.model_dump() for row in group], schema=schema)
-                writer.write_table(table)
+
+            def write_group() -> None:
+                writer.write_table(pyarrow.Table.from_pylist([row.model_dump() for row in group], schema=schema))
+                group.clear()
+
+            def add(row: RecordType) -> None:
+                group.append(row)
+                if len(group) == ROWS_WRITTEN:
+                    write_group()
+
+            yield add
+            if group:
+                write_group()

@@ -88,7 +88,7 @@ def test_answers_from_the_store_are_those_of_recompression(
     for weight in model.backbone.body.layers.parameters():
         weight.data *= 4  # an untrained model else repeats its last token, whatever came before
     store = tiny.store(loaded, tmp_path / "louder")
-    slow = [plain.answer(model, q.question, q.docs, k=2, max_new_tokens=8) for q in asked]
+    slow = plain.answers(model, [q.question for q in asked], [q.docs for q in asked], k=2, max_new_tokens=8)
     generation = Generation(max_new_tokens=8, batch_size=3, engine="transformers")
     ours = with_memories("x", loaded, store, [Pool("nq", "oracle", asked)], top_k=2, generation=generation, state=None)
     assert [row.prediction for row in ours] == slow

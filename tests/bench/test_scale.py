@@ -1,4 +1,9 @@
-from clara.bench.scale import MISTRAL_7B, Assumptions, simulate
+import re
+from pathlib import Path
+
+import pytest
+
+from clara.bench.scale import MISTRAL_7B, SMOLLM2_135M, Assumptions, simulate
 
 
 def test_the_arithmetic_of_twenty_one_million_documents_by_hand() -> None:
@@ -11,3 +16,15 @@ def test_the_arithmetic_of_twenty_one_million_documents_by_hand() -> None:
     assert found["index"] == "10.8 GB"
     # 10.752e9 / 5e9 / 16 + 200 / 20000
     assert found["two-stage search on 16 cores, index in memory"] == "144 ms"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "pattern"), [(16, r"\(([\d,]+) documents of 137 tokens at ratio 16"), (64, r"([\d,]+) at 64")]
+)
+def test_the_rate_that_the_page_supposes_of_a_whole_gpu_follows_from_the_assumptions(ratio: int, pattern: str) -> None:
+    given = Assumptions(document_tokens=137, ratio=ratio)
+    found = dict(map(tuple, simulate(SMOLLM2_135M, 10**9, given)))  # type: ignore[arg-type]
+    rate = 1e9 / 3600 / float(found["compression, GPU hours"].replace(",", ""))
+    stated = re.search(pattern, (Path(__file__).parents[2] / "docs" / "scale.md").read_text())
+    assert stated
+    assert float(stated[1].replace(",", "")) == pytest.approx(rate, rel=0.01)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from clara.bench import large, measure, report, throughput
-from clara.bench.throughput import Sizes, padding, shaped
+from clara.bench.throughput import Sizes, shaped
 from clara.bench.works import pretraining_examples
 from clara.model.clara import ClaraModel
 from tests import tiny
@@ -86,11 +86,6 @@ def test_the_peak_is_that_of_the_block() -> None:
         pass
     assert loud.bytes - quiet.bytes > 200 * MEBIBYTE
     assert loud.bytes - after.bytes > 200 * MEBIBYTE
-
-
-def test_padding_is_counted_by_batch() -> None:
-    assert padding([10, 10], 100) == 0
-    assert padding([10, 5], 100) == pytest.approx(0.25)
 
 
 def test_the_profile_names_kernels() -> None:

@@ -14,7 +14,9 @@ from tests import tiny
 
 def test_synthesized_rows_are_counted_by_kind_in_words() -> None:
     pairs = [pair for pair in tiny.pairs() if pair.document in tiny.TEXTS[:2]]
-    simple, complex_, paraphrase = synthesis_rows(pairs, {"rejections": {"simple: empty": 2, "simple: long": 1}})
+    found, documents = synthesis_rows(pairs, {"rejections": {"simple: empty": 2, "simple: long": 1}})
+    simple, complex_, paraphrase = found
+    assert documents == 2
     assert (simple["documents"], simple["rows"], simple["rows_per_document"], simple["rejected"]) == (2, 4, 2.0, 3)
     first, second = (text.split() for text in tiny.TEXTS[:2])
     assert simple["input_words"] == (len(first) + len(second)) / 2
@@ -27,7 +29,8 @@ def test_synthesized_rows_are_counted_by_kind_in_words() -> None:
 def test_a_document_whose_rows_lie_apart_is_counted_once() -> None:
     pairs = tiny.pairs()
     apart = [*pairs[::2], *pairs[1::2], *pairs[::2]]
-    once, found = synthesis_rows(pairs, {}), synthesis_rows(apart, {})
+    (once, documents), (found, again) = synthesis_rows(pairs, {}), synthesis_rows(apart, {})
+    assert documents == again == len({pair.document_id for pair in pairs})
     for name in ("documents", "input_words"):
         assert [row[name] for row in found] == [row[name] for row in once]
     assert found[0]["rows"] == sum(pair.kind == "simple" for pair in apart)

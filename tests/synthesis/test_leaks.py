@@ -35,6 +35,27 @@ def test_questions_match_by_content_but_never_over_another_name(question: str, f
     assert leak == (Leak("question", found) if found else None)
 
 
+LONG = "Who sang the theme song for the long running American show Golden Girls?"
+LOWER = "who sang the theme song for the show golden girls"
+
+
+@pytest.mark.parametrize(
+    ("test", "question", "found"),
+    [
+        (LOWER, "Who sang the theme song of the show Golden Girls?", True),
+        (LOWER, "who sang the theme song of the show golden girls", True),
+        (LOWER, "Who sang the theme song for the show Golden Girls and the show Cheers?", False),  # near, another name
+        (LONG, LONG.lower().replace("for", "of"), True),
+        (LONG, LONG.lower().replace("girls", "boys"), False),
+        (LONG, LONG.replace("Girls", "Boys"), False),
+        (LONG.lower(), LONG.replace("Girls", "Boys"), False),
+        ("when did the eagles win the super bowl in 2018", "When did the Eagles win the Super Bowl in 2017?", False),
+    ],
+)
+def test_names_in_lower_case_are_looked_for_among_the_words(test: str, question: str, found: bool) -> None:
+    assert (Leaks([test]).of(pair(question)) is not None) == found
+
+
 def test_a_passage_that_prints_the_question_matches_for_all_its_rows() -> None:
     quiz = f"Quiz\nThe first task of the evening was this. {TEST} Nobody knew."
     known = Leaks([TEST, SHORT])

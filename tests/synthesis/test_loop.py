@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -58,10 +59,18 @@ def rows(outcomes: list[Outcome]) -> list[str]:
     return [pair.model_dump_json() for outcome in outcomes for pair in [*outcome.accepted, *outcome.rejected]]
 
 
-def run(folder: Path, engine: ScriptedEngine, number: int = 6) -> loop.Work:
+class Done(NamedTuple):
+    """What the loop handed on, and what it took."""
+
+    outcomes: list[Outcome]
+    work: loop.Work
+
+
+def run(folder: Path, engine: ScriptedEngine, number: int = 6) -> Done:
     cache = ReplyCache(folder)
+    outcomes: list[Outcome] = []
     try:
-        return loop.run(tasks(passages(number)), engine, cache)
+        return Done(outcomes, loop.run(tasks(passages(number)), engine, cache, take=outcomes.append))
     finally:
         cache.close()
 
@@ -83,12 +92,31 @@ def test_a_passage_in_a_late_round_does_not_wait_for_others(tmp_path: Path) -> N
     assert second_round < last_first_round
 
 
+def test_few_outcomes_are_kept_where_all_replies_but_the_first_are_cached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "AHEAD", 3)
+    cache = ReplyCache(tmp_path)
+    loop.run(tasks(passages(12)[1:]), ScriptedEngine(reply), cache, take=lambda outcome: None)
+    finished, kept, taken = 0, [0], list[Outcome]()
+
+    def ended(outcome: Outcome, work: loop.Work) -> None:
+        nonlocal finished
+        finished += 1
+        kept.append(finished - len(taken))
+
+    loop.run(tasks(passages(12)), ScriptedEngine(reply, capacity=100), cache, take=taken.append, on_outcome=ended)
+    cache.close()
+    assert rows(taken) == rows(run(tmp_path / "whole", ScriptedEngine(reply), 12).outcomes)
+    assert max(kept) == 3 + 2  # with both of the first passage, whose paraphrase ends first; of 24
+
+
 def test_nothing_is_asked_twice(tmp_path: Path) -> None:
     first = run(tmp_path, ScriptedEngine(reply))
     engine = ScriptedEngine(reply)
     second = run(tmp_path, engine)
     assert engine.requests == []
-    assert second.cached == first.requests
+    assert second.work.cached == first.work.requests
     assert rows(first.outcomes) == rows(second.outcomes)
 
 
@@ -96,9 +124,10 @@ def test_equal_requests_under_way_are_sent_once(tmp_path: Path) -> None:
     engine = ScriptedEngine(reply, capacity=100)
     cache = ReplyCache(tmp_path)
     twice = [steps(passages(1)[0], "paraphrase", PLAN) for _ in range(2)]
-    work = loop.run(twice, engine, cache)
+    outcomes: list[Outcome] = []
+    loop.run(twice, engine, cache, take=outcomes.append)
     cache.close()
-    assert rows([work.outcomes[0]]) == rows([work.outcomes[1]])
+    assert rows([outcomes[0]]) == rows([outcomes[1]])
     assert len(engine.requests) == len({request.key("script") for request in engine.requests})
 
 
@@ -120,7 +149,7 @@ def test_a_run_broken_at_any_request_goes_on_to_the_same_rows(tmp_path: Path) ->
         rest = ScriptedEngine(reply)
         resumed = run(folder, rest)
         assert rows(resumed.outcomes) == rows(whole.outcomes)
-        assert len(rest.requests) == whole.requests - limit
+        assert len(rest.requests) == whole.work.requests - limit
 
 
 @pytest.mark.parametrize("asked", [1, 9, 20])
@@ -148,8 +177,8 @@ run(Path({str(tmp_path / "killed")!r}), ScriptedEngine(slow))
     resumed = run(tmp_path / "killed", rest)
     assert rows(resumed.outcomes) == rows(whole.outcomes)
     # All but the last were answered before that one was asked.
-    assert len(rest.requests) <= whole.requests - (asked - 1)
-    assert run(tmp_path / "killed", ScriptedEngine(reply)).requests == 0
+    assert len(rest.requests) <= whole.work.requests - (asked - 1)
+    assert run(tmp_path / "killed", ScriptedEngine(reply)).work.requests == 0
 
 
 def test_an_edited_paraphrase_prompt_asks_for_paraphrases_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

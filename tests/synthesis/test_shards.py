@@ -103,11 +103,35 @@ def test_published_rows_are_shared_out_too(tmp_path: Path) -> None:
     assert (report["accepted"], report["shards"], report["passages"]) == (5, 3, 5)
 
 
+@pytest.mark.parametrize("shards", [1, 2, 3, 4, 9])
+def test_a_document_is_counted_once_wherever_its_rows_stand(
+    tmp_path: Path, shards: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    many = [
+        {"data_type": "qa", "question": [f"Who {n}?", f"When {n}?", f"Where {n}?"], "answers": ["Ida"] * 3,
+         "docs": [f"T\n{n}."]}
+        for n in range(3)
+    ]  # fmt: skip
+    again = {**many[0], "data_type": "complex"}
+    (tmp_path / "ready.jsonl").write_text("\n".join(map(json.dumps, [*many, again, many[1]])))
+    whole = run(tmp_path / "r", shards, published=str(tmp_path / "ready.jsonl"))
+    rows = read_rows(Pair, whole / "pairs.parquet")
+    assert rows == list(published.Pairs(tmp_path / "ready.jsonl"))
+    report = json.loads((whole / "report.json").read_text())
+    assert (report["passages"], report["accepted"], report["rows_repeated"]) == (3, 12, 3)
+    assert "left out 3 rows of" in capsys.readouterr().err
+    parts = [
+        read_rows(Pair, tmp_path / "r" / f"{shard}-of-{shards}" / "pairs.parquet") for shard in range(1, shards + 1)
+    ]
+    # A run of a document's rows stays together: three at first, and three more of the first document.
+    assert [len(part) % 3 for part in parts] == [0] * shards
+
+
 def test_both_exports_hold_all_rows_and_can_be_read_again(tmp_path: Path) -> None:
     whole = run(tmp_path, 1, exports=("pairs.jsonl", "released.jsonl"))
     rows = read_rows(Pair, whole / "pairs.parquet")
-    assert published.read(whole / "pairs.jsonl") == rows
-    released = published.read(whole / "released.jsonl")
+    assert list(published.Pairs(whole / "pairs.jsonl")) == rows
+    released = list(published.Pairs(whole / "released.jsonl"))
     assert [(row.document, row.question, row.answer) for row in released] == [
         (row.document, row.question, row.answer) for row in rows
     ]

@@ -131,6 +131,13 @@ def test_too_many_failed_passages_fail_the_step_after_its_files_are_written(
     assert (tmp_path / "pairs.parquet").exists()
 
 
+def test_half_a_table_of_a_killed_run_is_removed(tmp_path: Path) -> None:
+    for name in (".pairs.parquet.7.part", ".rejected.parquet.7.part"):
+        (tmp_path / name).write_text("half")
+    run(tmp_path, ScriptedEngine(lambda request: "No."))
+    assert list(tmp_path.glob(".*")) == []
+
+
 def test_templates_alone_start_no_engine(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "card.json").write_text('{"path": "model"}')

@@ -1,5 +1,6 @@
 """Tables read and written by groups: types, bytes, damage."""
 
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
@@ -31,6 +32,16 @@ def test_the_bytes_do_not_depend_on_how_the_rows_come(tmp_path: Path) -> None:
     tables.write(Pair, tmp_path / "a.parquet", rows)
     tables.write(Pair, tmp_path / "b.parquet", chain(rows[:7], rows[7:]))
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+
+
+def test_a_block_that_fails_leaves_no_table(tmp_path: Path) -> None:
+    def rows() -> Iterator[Pair]:
+        yield pair(0)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tables.write(Pair, tmp_path / "a.parquet", rows())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_empty_table_has_its_columns(tmp_path: Path) -> None:

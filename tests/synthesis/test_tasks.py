@@ -52,9 +52,10 @@ def run(tmp_path: Path, town: Passage) -> Callable[..., tuple[Outcome, list[str]
     def run_one(kind: str, told: Script, plan: TaskPlan = PLAN) -> tuple[Outcome, list[str]]:
         engine = ScriptedEngine(told)
         cache = ReplyCache(tmp_path)
-        outcome = loop.run([steps(town, kind, plan)], engine, cache).outcomes[0]  # type: ignore[arg-type]
+        outcomes: list[Outcome] = []
+        loop.run([steps(town, kind, plan)], engine, cache, take=outcomes.append)  # type: ignore[arg-type]
         cache.close()
-        return outcome, [purpose(request) for request in engine.requests]
+        return outcomes[0], [purpose(request) for request in engine.requests]
 
     return run_one
 

@@ -17,7 +17,7 @@ FILE = Path(__file__).parents[2] / "data" / "scp" / "written.jsonl"
 @pytest.fixture(scope="module")
 def by_document() -> dict[str, list[Pair]]:
     found: dict[str, list[Pair]] = defaultdict(list)
-    for pair in published.read(FILE):
+    for pair in published.Pairs(FILE):
         found[pair.document].append(pair)
     return found
 
