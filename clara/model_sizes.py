@@ -28,6 +28,12 @@ class Model(NamedTuple):
         d, kv, f = self.width, self.kv_width, self.inner
         return float(rank * self.layers * (2 * (d + d) + 2 * (d + kv) + 3 * (d + f)))
 
+    @property
+    def linear(self) -> int:
+        """Values of all linear layers, the head apart."""
+        d, kv, f = self.width, self.kv_width, self.inner
+        return self.layers * (2 * d * d + 2 * d * kv + 3 * d * f)
+
 
 KNOWN = {
     "smollm2-135m": Model(1.345e8, 30, 576, 9, 192, 1536, 49152),
@@ -70,6 +76,5 @@ def _of_config(given: Mapping[str, Any]) -> Model:
     kv = given.get("num_key_value_heads", heads) * given.get("head_dim", d // heads)
     inner, vocabulary = given["intermediate_size"], given["vocab_size"]
     embeddings = vocabulary * d * (1 if given.get("tie_word_embeddings") else 2)
-    return Model(
-        layers * (2 * d * d + 2 * d * kv + 3 * d * inner) + embeddings, layers, d, heads, kv, inner, vocabulary
-    )
+    found = Model(0, layers, d, heads, kv, inner, vocabulary)
+    return found._replace(parameters=found.linear + embeddings)

@@ -27,6 +27,11 @@ SECTIONS = {
     "train_joint": "joint",
 }  # fmt: skip
 """Training → the part of the configuration that it reads."""
+FOLDING = {
+    "predict", "predict_given", "predict_by_k", "predict_baseline", "rewrite_documents", "measure_efficiency",
+}  # fmt: skip
+"""Steps that fold an adapter into the linear weights, whose originals wait in the host's memory, with a GPU too; of the
+baselines the tuned one does."""
 ROLES = 3
 """Adapters of a model."""
 
@@ -83,9 +88,10 @@ def with_model(rule: str, config: dict[str, Any], ratio: int, site: Site) -> Siz
         held += ROLES * model.adapter(config["lora"]["rank"]) * 4 / 1e6
     if rule == "measure_efficiency":  # a second model, without adapters
         peak += weights
-    rows = held_mb(config) if rule == "rewrite_documents" else 0.0
+    beside = held_mb(config) if rule == "rewrite_documents" else 0.0
+    beside += model.linear * b / 1e6 if rule in FOLDING else 0.0
     gpus = 1 if site.node_gpus else 0
-    return _size(weights, held + SLACK * peak, 2 * model.parameters * work, gpus, disk, rows=rows)
+    return _size(weights, held + SLACK * peak, 2 * model.parameters * work, gpus, disk, beside=beside)
 
 
 def _training(rule: str, config: dict[str, Any], ratio: int, model: Model, site: Site) -> Size:
@@ -111,8 +117,8 @@ def _training(rule: str, config: dict[str, Any], ratio: int, model: Model, site:
     disk = adapter * (3 * 4 + 2 * 2 * 12) / 1e6 + examples_disk_mb(rule, config, section, ratio, shown)
     micro_batches = math.ceil(plan["batch_size"] * tokens / sum(p.tokens for p in passes))
     gpus = _gpus(work / GPU_FLOPS / 3600, micro_batches, site)
-    rows = held_mb(config) if rule == "pretrain" else 0.0
-    return _size(weights, peak, work, gpus, disk, processes=gpus, rows=rows)
+    beside = held_mb(config) if rule == "pretrain" else 0.0
+    return _size(weights, peak, work, gpus, disk, processes=gpus, beside=beside)
 
 
 def _gpus(hours: float, micro_batches: int, site: Site) -> int:
@@ -144,7 +150,7 @@ def _synthesis(config: dict[str, Any], site: Site) -> Size:
 
 
 def _size(
-    weights: float, peak: float, work: float, gpus: int, disk: float, *, processes: int = 1, rows: float = 0.0
+    weights: float, peak: float, work: float, gpus: int, disk: float, *, processes: int = 1, beside: float = 0.0
 ) -> Size:
     """From the model's and the whole job's memory in megabytes and the job's floating-point operations.
 
@@ -155,12 +161,12 @@ def _size(
         gpus: of the job.
         disk: megabytes written.
         processes: of the job, on GPUs.
-        rows: megabytes that each of them holds of the data.
+        beside: megabytes that each of them holds in the host's memory besides: of the data, of weights put aside.
     """
     if gpus:
-        host = processes * (GPU_BASE_MB + 1.3 * weights + rows)
+        host = processes * (GPU_BASE_MB + 1.3 * weights + beside)
         return Size(round(host), 120 + work / GPU_FLOPS / gpus, gpus, round(CONTEXT_MB + peak), disk)
-    return Size(round(CPU_BASE_MB + peak + rows), 20 + work / CPU_FLOPS, 0, 0, disk)
+    return Size(round(CPU_BASE_MB + peak + beside), 20 + work / CPU_FLOPS, 0, 0, disk)
 
 
 def _forward_mb(model: Model, one: Pass, b: float, eager: bool) -> float:

@@ -1,3 +1,4 @@
+import gc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
@@ -110,6 +111,23 @@ def test_a_merged_adapter_is_not_added_twice_and_no_other_joins_it(model: ClaraM
             with pytest.raises(CheckpointError, match=r"compressor is merged .* before using generator"):
                 model.adapters.using(GENERATOR).__enter__()
         assert torch.equal(model.encode(COMPRESSOR, item).vectors, wanted)
+
+
+def test_of_a_model_on_a_device_the_original_weights_wait_on_the_host(
+    model: ClaraModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch's meta device stands for a GPU, on which no original is left; reading from it gives zeros."""
+    shapes = {tuple(weight.shape) for weight in model.backbone.body.layers.parameters() if weight.dim() == 2}
+
+    def plain() -> int:
+        return sum(type(each) is Tensor and each.is_meta and tuple(each.shape) in shapes for each in gc.get_objects())
+
+    model.to("meta")
+    monkeypatch.setattr(Tensor, "cpu", lambda self: torch.zeros(self.shape, dtype=self.dtype))
+    before = plain()
+    with model.adapters.merged(GENERATOR):
+        assert plain() == before
+    assert {weight.device.type for weight in model.backbone.body.parameters()} == {"meta"}
 
 
 def test_weights_are_restored_when_merged_work_fails(model: ClaraModel) -> None:

@@ -9,6 +9,7 @@ import pytest
 from clara import config as configuration
 from clara.model.clara import ClaraModel
 from clara.model_sizes import model_of
+from clara.sizing import steps
 from clara.sizing.data import num_examples
 from clara.sizing.jobs import Sizes
 from clara.sizing.passes import PROMPT_TOKENS, examples_disk_mb, tokens_shown
@@ -92,6 +93,22 @@ def test_more_examples_tokens_or_a_larger_model_never_take_less(rule: str) -> No
     assert models == sorted(models)
     longer = [size(rule, memory={"document_max_tokens": length}).mem_mb for length in (64, 256, 1024, 4096)]
     assert longer == sorted(longer)
+
+
+def test_what_folds_an_adapter_holds_the_linear_weights_twice_in_the_hosts_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Mistral-7B in bfloat16: 32 layers of 2 * 4096² + 2 * 4096 * 1024 + 3 * 4096 * 14336 values of two bytes.
+    assert 2 * model_of("mistral-7b").linear == 2 * 6_979_321_856
+    rules = ("predict", "predict_baseline", "measure_memory_use", "compress_documents")
+    for site in (Site(), Site(node_gpus=1)):
+        counted = [size(rule, PAPER, site=site) for rule in rules]
+        with monkeypatch.context() as patched:
+            patched.setattr(steps, "FOLDING", set())
+            without = [size(rule, PAPER, site=site) for rule in rules]
+        more = [one.mem_mb - other.mem_mb for one, other in zip(counted, without, strict=True)]
+        assert more == pytest.approx([13958.6, 13958.6, 0, 0], abs=1)
+        assert [one.gpu_mem_mb for one in counted] == [one.gpu_mem_mb for one in without]
 
 
 def test_inference_grows_with_batch_and_tokens() -> None:
