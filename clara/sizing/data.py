@@ -21,6 +21,14 @@ PASSAGE_BYTES, PACKED_BYTES = 600, 200
 EXAMPLE_BYTES, PASSAGE_HELD, ROW_BYTES = 200, 200, 2600
 """In memory: of an example's place in a training's order, in each process; of a passage whose tokens have been counted
 or whose rows are chosen; of a row that is held (182, 160 and 2,503 were measured)."""
+TEXT_HELD = 7.5
+"""Bytes that pools are made with, by those of the corpus's text: the documents and BM25's index (7.3 measured, between
+15,000 and 58,000 passages)."""
+ID_BYTES = 170
+"""Of a published row: what tells that it was there already (162 measured, eight rows a document)."""
+GROUP_ROWS, AHEAD, OUTCOME_BYTES = 65536, 8192, 23_000
+"""Of synthesis: rows of a table that are written together (clara/synthesis/tables.py), outcomes that may wait for one
+before them (clara/synthesis/loop.py), and their size, half of their rows rejected."""
 LETTERS = 5
 """Of a token, at most on average."""
 
@@ -54,7 +62,9 @@ def data_mb(rule: str, config: dict[str, Any]) -> int:
         size = os.path.getsize(expand(config["corpus"]["source"]["location"])) / 1e6
     except (OSError, ConfigError):
         size = 0.0
-    if rule in ("make_candidates", "prepare_questions", "split_passages", "collect_documents"):
+    if rule == "make_candidates":
+        return round(TEXT_HELD * _unpacked(config["corpus"]["source"]["location"]) * max(0.0, size - 100))
+    if rule in ("prepare_questions", "split_passages", "collect_documents"):
         return round(3 * max(0.0, size - 100))
     if rule in ("gather_pairs", "review_pairs"):
         return round(0.006 * max(0, (config["synthesis"]["num_passages"] or 0) - 10_000))
@@ -70,14 +80,40 @@ def num_passages(config: dict[str, Any]) -> int:
     asked = config["synthesis"]
     if asked["num_passages"] and not asked["published"]:
         return int(asked["num_passages"])
+    return _passages_in(asked["published"] or config["corpus"]["source"]["location"])
+
+
+def _passages_in(location: str) -> int:
     try:
-        place = Path(expand(asked["published"] or config["corpus"]["source"]["location"]))
+        place = Path(expand(location))
     except ConfigError:
         return UNKNOWN_PASSAGES
     if not place.is_file():
         return UNKNOWN_PASSAGES
     packed = place.suffix in (".bz2", ".gz", ".xz", ".parquet")
     return max(1, place.stat().st_size // (PACKED_BYTES if packed else PASSAGE_BYTES))
+
+
+def _unpacked(location: str) -> float:
+    """Text in a file by its size; a dump of Wikipedia loses in markup what it gains unpacked."""
+    return PASSAGE_BYTES / PACKED_BYTES if location.endswith((".gz", ".xz", ".parquet")) else 1.0
+
+
+def synthesis_mb(config: dict[str, Any]) -> float:
+    """What a shard of synthesis holds of its data, beside a model.
+
+    Of each passage of the corpus a number; tables that are not written yet, as many rows rejected as accepted; outcomes
+    that wait. Where rows are taken over, what tells each of all shards' rows, and one table.
+    """
+    given, passages = config["synthesis"], num_passages(config)
+    if given["published"]:
+        every = passages * sum(ROWS_A_PASSAGE.values())  # whatever the kinds asked for
+        return float(every * ID_BYTES + min(every / given["shards"], GROUP_ROWS) * ROW_BYTES) / 1e6
+    tasks = [(kind, min(passages, given["num_passages_for"].get(kind, passages))) for kind in given["kinds"]]
+    rows = sum(number * ROWS_A_PASSAGE[kind] for kind, number in tasks)
+    table = min(rows / given["shards"], GROUP_ROWS) * ROW_BYTES
+    waiting = min(sum(number for _, number in tasks) / given["shards"], AHEAD) * OUTCOME_BYTES
+    return float(8 * _passages_in(config["corpus"]["source"]["location"]) + 2 * table + waiting) / 1e6
 
 
 def num_examples(rule: str, config: dict[str, Any], *, rows: bool = False) -> float:

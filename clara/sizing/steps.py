@@ -7,7 +7,7 @@ import math
 from typing import Any, NamedTuple
 
 from clara.model_sizes import Model, model_of
-from clara.sizing.data import held_mb
+from clara.sizing.data import held_mb, synthesis_mb
 from clara.sizing.passes import BYTES, Pass, examples, examples_disk_mb, inference, micro_batch, tokens_shown
 
 CPU_BASE_MB, GPU_BASE_MB = 900, 4000
@@ -132,7 +132,7 @@ def _gpus(hours: float, micro_batches: int, site: Site) -> int:
 def _synthesis(config: dict[str, Any], site: Site) -> Size:
     given = config["synthesis"]
     if given["published"] or given["engine"] == "openai":
-        return Size(2000, 600.0, 0, 0, 100.0)
+        return Size(2000 + round(synthesis_mb(config)), 600.0, 0, 0, 100.0)
     model = model_of(given["model"] or config["backbone"]["source"])
     weights = model.parameters * BYTES[given["dtype"]] / 1e6
     passages = given["num_passages"] or 1_000_000
@@ -141,7 +141,7 @@ def _synthesis(config: dict[str, Any], site: Site) -> Size:
     requests = asked * rounds * (2 if "model" in given["question_sources"] else 0.3)
     work = 2 * model.parameters * requests * (600 + given["max_new_tokens"] / 2) / given["shards"]
     gpus = min(given["tensor_parallel"], site.node_gpus)
-    size = _size(weights, weights / max(1, gpus), work, gpus, 2e-3 * asked)
+    size = _size(weights, weights / max(1, gpus), work, gpus, 2e-3 * asked, rows=synthesis_mb(config))
     # vLLM fills a GPU with its cache; on a CPU cache and engine take three times the weights.
     return size._replace(
         gpu_mem_mb=round(1.1 * weights / gpus) if gpus else 0,

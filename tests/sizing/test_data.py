@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from clara import config as configuration
-from clara.sizing.data import data_mb, held_mb, num_examples, num_passages, question_counts
+from clara.sizing import data
+from clara.sizing.data import data_mb, held_mb, num_examples, num_passages, question_counts, synthesis_mb
+from clara.synthesis import loop, tables
 from tests.sizing.estimates import DEMO, PAPER
 
 
@@ -35,6 +37,7 @@ def test_a_corpus_takes_three_times_its_text_above_a_hundred_megabytes(tmp_path:
         file.truncate(300_000_000)  # no block of it is written
     config = {"corpus": {"source": {"location": str(location)}}, "synthesis": {"num_passages": 1_010_000}}
     assert data_mb("split_passages", config) == 600
+    assert data_mb("make_candidates", config) == 1500  # the index of what is above a hundred
     assert data_mb("gather_pairs", config) == 6000
     assert data_mb("score", config) == 0
     pools = config | benchmark("2wiki", train="far.json") | {"candidates": {"size": 20}}
@@ -74,3 +77,29 @@ def test_the_papers_pretraining_has_six_million_examples_of_twenty_seven_million
 def test_rows_are_counted_as_held_only_where_they_are_sorted() -> None:
     assert held_mb(PAPER) < 2_000  # of 67,000 that all rows would take
     assert held_mb(configuration.merge(PAPER, {"pretraining": {"rows": "all"}})) > 2 * 67_000
+
+
+def test_pools_of_a_packed_corpus_count_the_text_that_it_holds(tmp_path: Path) -> None:
+    for name, times in (("rows.jsonl.gz", 3), ("rows.jsonl", 1), ("dump.xml.bz2", 1)):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(200_000_000)
+        assert data_mb("make_candidates", asked(tmp_path / name)) == 750 * times
+
+
+def test_synthesis_holds_bounded_tables_and_outcomes_and_a_number_for_each_passage(
+    tmp_path: Path,
+) -> None:
+    assert (data.GROUP_ROWS, data.AHEAD) == (tables.ROWS_WRITTEN, loop.AHEAD)
+    with (tmp_path / "wiki.jsonl").open("wb") as file:
+        file.truncate(33_000_000 * 600)
+    kinds = {"kinds": ["simple", "complex", "paraphrase"], "num_passages_for": {}}
+    large = [asked(tmp_path / "wiki.jsonl", num_passages=2_000_000, shards=n, **kinds) for n in (1, 64)]
+    buffers = (2 * 65536 * 2600 + 8192 * 23_000) / 1e6
+    assert [synthesis_mb(config) for config in large] == [pytest.approx(264 + buffers)] * 2
+    assert buffers < 600
+    few = asked(tmp_path / "wiki.jsonl", num_passages=64, shards=2, kinds=["simple"], num_passages_for={})
+    assert synthesis_mb(few) == pytest.approx(264 + (2 * 64 / 2 * 7.8 * 2600 + 64 / 2 * 23_000) / 1e6)
+    with (tmp_path / "ready.jsonl").open("wb") as file:
+        file.truncate(2_000_000 * 600)
+    ready = asked(tmp_path / "wiki.jsonl", published=str(tmp_path / "ready.jsonl"), shards=64, **kinds)
+    assert synthesis_mb(ready) == pytest.approx((26.84e6 * 170 + 65536 * 2600) / 1e6)

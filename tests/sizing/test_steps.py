@@ -13,7 +13,7 @@ from clara.sizing import steps
 from clara.sizing.data import num_examples
 from clara.sizing.jobs import Sizes
 from clara.sizing.passes import PROMPT_TOKENS, examples_disk_mb, tokens_shown
-from clara.sizing.steps import CONTEXT_MB, SECTIONS, Site
+from clara.sizing.steps import CONTEXT_MB, SECTIONS, Site, with_model
 from clara.training.example_file import on_disk
 from clara.training.examples import Example, tokenized
 from tests.sizing.estimates import DEMO, MIB, PAPER, size
@@ -197,3 +197,17 @@ def test_examples_on_the_disk_are_bounded_and_not_by_much(rule: str, model: Clar
     section = config[SECTIONS[rule]]
     expected = examples_disk_mb(rule, config, section, 4, tokens_shown(config, False)) * 1e6
     assert found < expected / num_examples(rule, config) * 100 < 3 * found
+
+
+def test_synthesis_asks_for_what_it_holds_of_the_data_on_every_engine(tmp_path: Path) -> None:
+    with (tmp_path / "wiki.jsonl").open("wb") as file:
+        file.truncate(33_000_000 * 600)
+    site, corpus = Site(node_gpus=4), {"corpus": {"source": {"location": str(tmp_path / "wiki.jsonl")}}}
+    for engine in ("openai", "vllm"):
+        config = configuration.merge(PAPER, {"synthesis": {"engine": engine}})
+        small, large = (
+            with_model("synthesize", one, 16, site) for one in (config, configuration.merge(config, corpus))
+        )
+        assert large.mem_mb - small.mem_mb == pytest.approx(8 * (33 - 1), abs=2)  # a million where no file is known
+    ready = {"synthesis": {"published": str(tmp_path / "wiki.jsonl")}}
+    assert size("synthesize", configuration.merge(PAPER, ready), site=site).mem_mb > 2000 + 33 * 13.4 * 170
