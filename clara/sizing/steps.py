@@ -141,7 +141,7 @@ def _synthesis(config: dict[str, Any], site: Site) -> Size:
     requests = asked * rounds * (2 if "model" in given["question_sources"] else 0.3)
     work = 2 * model.parameters * requests * (600 + given["max_new_tokens"] / 2) / given["shards"]
     gpus = min(given["tensor_parallel"], site.node_gpus)
-    size = _size(weights, weights / max(1, gpus), work, gpus, 2e-3 * asked, rows=synthesis_mb(config))
+    size = _size(weights, weights / max(1, gpus), work, gpus, 2e-3 * asked, beside=synthesis_mb(config))
     # vLLM fills a GPU with its cache; on a CPU cache and engine take three times the weights.
     return size._replace(
         gpu_mem_mb=round(1.1 * weights / gpus) if gpus else 0,
