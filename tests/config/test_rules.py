@@ -4,15 +4,19 @@ from pathlib import Path
 import pytest
 
 from clara import config
-from clara.config.rules import RULES, FetchCorpus, MakeCandidates, parse_settings, settings_for
+from clara.config.rules import RULES, FetchCorpus, MakeCandidates, parse_settings, settings_for, wildcard_values
 from clara.errors import ConfigError
 
-VALUES = config.load(Path(__file__).parents[2] / "config.yaml")
+RELEASED = {"evaluation": {"released": {"official": {"source": "/nowhere", "base": None}}}}
+VALUES = config.merge(config.load(Path(__file__).parents[2] / "config.yaml"), RELEASED)
+JOBS = [(rule, wildcards) for rule in RULES for wildcards in wildcard_values(rule, VALUES)]
 
 
-@pytest.mark.parametrize("rule", RULES)
-def test_the_shipped_configuration_has_what_each_rule_reads(rule):
-    given = settings_for(rule, VALUES, benchmark="nq")
+@pytest.mark.parametrize(
+    ("rule", "wildcards"), JOBS, ids=lambda value: value if isinstance(value, str) else "-".join(value.values())
+)
+def test_the_shipped_configuration_has_what_each_job_reads(rule, wildcards):
+    given = settings_for(rule, VALUES, **wildcards)
     assert parse_settings(RULES[rule], json.dumps(given)).model_dump(mode="json").keys() == given.keys()
 
 
@@ -20,6 +24,12 @@ def test_a_wildcard_chooses_the_section():
     assert (
         settings_for("prepare_questions", VALUES, benchmark="musique")["benchmark"] is VALUES["benchmarks"]["musique"]
     )
+
+
+def test_a_setting_of_some_jobs_is_null_for_the_others():
+    read = {each: settings_for("predict_baseline", VALUES, baseline=each) for each in ("no_retrieval", "text_rag")}
+    assert [read[each]["top_k"] for each in ("no_retrieval", "text_rag")] == [None, VALUES["evaluation"]["top_k"]]
+    assert settings_for("predict_compressed_text", VALUES, method="hard_words")["llmlingua2"] is None
 
 
 def test_an_unknown_benchmark_is_refused_with_the_known_ones():

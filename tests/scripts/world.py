@@ -24,12 +24,13 @@ from workflow_scripts import (
 ROOT = Path(__file__).parents[2]
 
 
-def settings(rule: str, **changes: Any) -> str:
+def settings(rule: str, of: dict[str, str] | None = None, /, **changes: Any) -> str:
+    """The `--settings` of the tiny run's job with the wildcards `of`, changes of the configuration merged in."""
     values = config.merge(config.load(ROOT / "config.yaml"), config.load(ROOT / "configs/ci.yaml"))
     few = {"optimization": {"steps": 2, "validate_every": 1, "save_every": 1}}
     values = config.merge(values, {stage: few for stage in ("pretraining", "instruction", "joint")})
     values = config.merge(values, {"memory": {"document_max_tokens": 32}, "evaluation": {"memory_use_examples": 8}})
-    return json.dumps(settings_for(rule, config.merge(values, changes)))
+    return json.dumps(settings_for(rule, config.merge(values, changes), **(of or {})))
 
 
 class World:
@@ -114,7 +115,7 @@ class World:
         out = self.folder / "predictions" / f"{name}.jsonl"
         predict_baseline.main(
             self.flags(
-                settings("predict_baseline"), baseline=name, backbone=self.backbone,
+                settings("predict_baseline", {"baseline": name}), baseline=name, backbone=self.backbone,
                 candidates=self.candidates["test.oracle"], predictions=out, **more,
             )
         )  # fmt: skip
