@@ -15,7 +15,7 @@ from typing import Any
 from clara.accepted import Accepted
 from clara.config import merge
 from clara.config.locations import expand
-from clara.config.rules import RULES, settings_for, wildcard_values
+from clara.config.rules import RULES, aside_for, settings_for, wildcard_values
 from clara.fingerprint import Project
 
 STAGES = {
@@ -131,6 +131,13 @@ class Plan:
             return "{}"
         chosen = settings_for(rule, self.variants[variant], **wildcards)
         return json.dumps(chosen, sort_keys=True, ensure_ascii=False)
+
+    def aside(self, rule: str, variant: str = "base") -> str:
+        """The `--aside` of a rule: JSON of what it reads and what decides nothing of its result.
+
+        A resource and no param, so that it reruns nothing.
+        """
+        return json.dumps(aside_for(rule, self.variants[variant]), sort_keys=True, ensure_ascii=False)
 
     def _owner(self, stage: str, variant: str, init: str = "") -> str:
         """The first variant with the settings of `variant` in all rules up to `stage`: the two share its files."""

@@ -28,6 +28,11 @@ class At(NamedTuple):
     """... among these values; for all others the field is null."""
 
 
+ASIDE = Field(exclude=True)
+"""Mark of a setting that decides nothing of a result: a program gets it by `--aside`, which reruns nothing, and records
+leave it out."""
+
+
 def _each_once(values: list[Item]) -> list[Item]:
     twice = [value for number, value in enumerate(values) if value in values[:number]]
     if twice:

@@ -1,13 +1,14 @@
 """What each rule reads: one class a rule, its fields the sections that reach the program as `--settings`."""
 
 import itertools
+import json
 import re
 from collections.abc import Iterable
 from typing import Annotated, Any, TypeVar
 
 from pydantic import ValidationError
 
-from clara.config import corpus, evaluation, measurements, model, synthesis, training
+from clara.config import corpus, evaluation, measurements, merge, model, synthesis, training
 from clara.config.base import At, Seed, Strict, Text
 from clara.errors import ConfigError
 
@@ -297,7 +298,7 @@ def sections_of(rule: str) -> dict[str, str]:
 
 
 def settings_for(rule: str, config: dict[str, Any], **wildcards: str) -> dict[str, Any]:
-    """The part of a (merged) configuration that `rule` reads, ready for JSON.
+    """The part of a (merged) configuration that decides what `rule` makes, ready for JSON.
 
     Args:
         rule: a key of `RULES`.
@@ -307,6 +308,15 @@ def settings_for(rule: str, config: dict[str, Any], **wildcards: str) -> dict[st
     Raises:
         ConfigError: a section is missing, such as that of an unknown benchmark; names the known ones.
     """
+    return _parted(RULES[rule], _sections_for(rule, config, wildcards))[0]
+
+
+def aside_for(rule: str, config: dict[str, Any], **wildcards: str) -> dict[str, Any]:
+    """The rest of what `rule` reads (`ASIDE`), in the same form: `parse_settings` takes both."""
+    return _parted(RULES[rule], _sections_for(rule, config, wildcards))[1]
+
+
+def _sections_for(rule: str, config: dict[str, Any], wildcards: dict[str, str]) -> dict[str, Any]:
     chosen: dict[str, Any] = {}
     for name, mark in marks_of(rule).items():
         if mark.wildcard and wildcards[mark.wildcard] not in mark.among:
@@ -322,14 +332,30 @@ def settings_for(rule: str, config: dict[str, Any], **wildcards: str) -> dict[st
     return chosen
 
 
-def parse_settings(kind: type[SettingsType], text: str) -> SettingsType:
-    """The settings of a program from the JSON that follows its `--settings`.
+def _parted(kind: Any, values: Any) -> tuple[Any, dict[str, Any]]:
+    """What decides a result, of values for `kind`, and what does not."""
+    if not (isinstance(kind, type) and issubclass(kind, Strict) and isinstance(values, dict)):
+        return values, {}
+    deciding, aside = {}, {}
+    for name, value in values.items():
+        field = kind.model_fields.get(name)
+        if field is not None and field.exclude:
+            aside[name] = value
+            continue
+        deciding[name], below = _parted(field and field.annotation, value)
+        if below:
+            aside[name] = below
+    return deciding, aside
+
+
+def parse_settings(kind: type[SettingsType], text: str, aside: str = "{}") -> SettingsType:
+    """The settings of a program from the JSON that follows its `--settings` and, where it has one, its `--aside`.
 
     Raises:
         ConfigError: no JSON, or a key is unknown, missing or of another type; names all of them.
     """
     try:
-        return kind.model_validate_json(text)
+        return kind.model_validate_json(_joined(text, aside))
     except ValidationError as error:
         faults = "; ".join(
             f"{'.'.join(str(part) for part in fault['loc']) or 'the text'}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
@@ -338,3 +364,10 @@ def parse_settings(kind: type[SettingsType], text: str) -> SettingsType:
         raise ConfigError(
             f"--settings is no {kind.__name__} settings: {faults}; pass what the workflow prints"
         ) from error
+
+
+def _joined(text: str, aside: str) -> str:
+    try:
+        return json.dumps(merge(json.loads(text), json.loads(aside)))
+    except (ValueError, AttributeError):  # no JSON, or no mapping: left to the check of the settings
+        return text

@@ -4,7 +4,16 @@ from pathlib import Path
 import pytest
 
 from clara import config
-from clara.config.rules import RULES, FetchCorpus, MakeCandidates, parse_settings, settings_for, wildcard_values
+from clara.config.rules import (
+    RULES,
+    FetchCorpus,
+    MakeCandidates,
+    Pretrain,
+    aside_for,
+    parse_settings,
+    settings_for,
+    wildcard_values,
+)
 from clara.errors import ConfigError
 
 RELEASED = {"evaluation": {"released": {"official": {"source": "/nowhere", "base": None}}}}
@@ -17,13 +26,27 @@ JOBS = [(rule, wildcards) for rule in RULES for wildcards in wildcard_values(rul
 )
 def test_the_shipped_configuration_has_what_each_job_reads(rule, wildcards):
     given = settings_for(rule, VALUES, **wildcards)
-    assert parse_settings(RULES[rule], json.dumps(given)).model_dump(mode="json").keys() == given.keys()
+    rest = aside_for(rule, VALUES, **wildcards)
+    settings = parse_settings(RULES[rule], json.dumps(given), json.dumps(rest))
+    assert settings.model_dump(mode="json") == given  # what a record keeps is what Snakemake compares
+
+
+def test_what_decides_nothing_is_told_apart_and_read_with_the_rest():
+    rest = aside_for("pretrain", VALUES)
+    assert rest == {"pretraining": {"optimization": {"save_every": 4}}}
+    given = json.dumps(settings_for("pretrain", VALUES))
+    assert parse_settings(Pretrain, given, json.dumps(rest)).pretraining.optimization.save_every == 4
+    assert aside_for("synthesize", VALUES)["synthesis"].keys() == {
+        "shards", "max_failed_share", "exclude_leaks", "exports"
+    }  # fmt: skip
+    for wrong in ("{}", "{", "[]"):
+        with pytest.raises(ConfigError, match=r"pretraining\.optimization\.save_every: field required"):
+            parse_settings(Pretrain, given, wrong)
 
 
 def test_a_wildcard_chooses_the_section():
-    assert (
-        settings_for("prepare_questions", VALUES, benchmark="musique")["benchmark"] is VALUES["benchmarks"]["musique"]
-    )
+    chosen = settings_for("prepare_questions", VALUES, benchmark="musique")["benchmark"]
+    assert chosen == VALUES["benchmarks"]["musique"] != VALUES["benchmarks"]["nq"]
 
 
 def test_a_setting_of_some_jobs_is_null_for_the_others():
