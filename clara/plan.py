@@ -15,7 +15,7 @@ from typing import Any
 from clara.accepted import Accepted
 from clara.config import merge
 from clara.config.locations import expand
-from clara.config.rules import RULES, settings_for
+from clara.config.rules import RULES, aside_for, settings_for, wildcard_values
 from clara.fingerprint import Project
 
 STAGES = {
@@ -132,6 +132,13 @@ class Plan:
         chosen = settings_for(rule, self.variants[variant], **wildcards)
         return json.dumps(chosen, sort_keys=True, ensure_ascii=False)
 
+    def aside(self, rule: str, variant: str = "base") -> str:
+        """The `--aside` of a rule: JSON of what it reads and what decides nothing of its result.
+
+        A resource and no param, so that it reruns nothing.
+        """
+        return json.dumps(aside_for(rule, self.variants[variant]), sort_keys=True, ensure_ascii=False)
+
     def _owner(self, stage: str, variant: str, init: str = "") -> str:
         """The first variant with the settings of `variant` in all rules up to `stage`: the two share its files."""
         rules = (STAGES[init] if init else ()) + STAGES[stage]
@@ -148,13 +155,14 @@ class Plan:
         used = [file for file in files if file.stem in words]
         return [str(file.relative_to(self.root)) for file in used]
 
-    def state(self, rule: str, variant: str = "base", init: str = "") -> str:
+    def state(self, rule: str, variant: str = "base", init: str = "", **wildcards: str) -> str:
         """Sixteen hexadecimal digits that name the folder of a rule's saved state.
 
         They change with the settings, the code, the prompts and the user's files behind the rule and behind all rules
-        before it, so that a state is continued by the run it belongs to and by no other.
+        before it, so that a state is continued by the run it belongs to and by no other. Given `wildcards` that decide
+        what a job of the rule reads (`wildcard_values`), they are of that job; else of all jobs of the rule.
         """
-        return self.lineage(rule, variant, init)[:16]
+        return self.lineage(rule, variant, init, **wildcards)[:16]
 
     def _program(self, rule: str) -> Path:
         return self.root / "workflow_scripts" / f"{rule}.py"
@@ -170,11 +178,13 @@ class Plan:
         """Of the rule's present code, whatever was accepted."""
         return self.project.fingerprint(self._program(rule))
 
-    def _lineage(self, rule: str, variant: str, init: str) -> str:
+    def _lineage(self, rule: str, variant: str, init: str, **own: str) -> str:
         digest = hashlib.sha256(self.code(rule).encode())
-        for benchmark in self.variants["base"]["benchmarks"] if rule == "prepare_questions" else [""]:
-            digest.update(self.settings(rule, variant, benchmark=benchmark).encode())
-        for path in [*self.prompts(rule), *self._files_of_user(rule)]:
+        jobs = [own] if own or rule not in RULES else wildcard_values(rule, self.variants["base"])
+        for wildcards in jobs:
+            digest.update(self.settings(rule, variant, **wildcards).encode())
+        files = [path for wildcards in jobs for path in self.user_files(rule, **wildcards)]
+        for path in [*self.prompts(rule), *files]:
             digest.update(self.content(Path(path)).encode())
         parents = BEFORE.get(rule, ())
         if rule in OF_INITIAL:
@@ -187,22 +197,15 @@ class Plan:
             digest.update(self.lineage(parent, variant, init).encode())
         return digest.hexdigest()
 
-    def _files_of_user(self, rule: str) -> list[str]:
-        if rule == "prepare_questions":
-            return [path for name in self.variants["base"]["benchmarks"] for path in self.question_files(name)]
-        return self.user_files(rule)
-
-    def question_files(self, benchmark: str) -> list[str]:
-        """The existing files of questions that a benchmark's settings name."""
-        chosen = self.variants["base"]["benchmarks"][benchmark]
-        return _existing(chosen["train"], chosen["test"], chosen["test_normal"])
-
-    def user_files(self, rule: str) -> list[str]:
-        """The existing files outside `results/` that a rule's settings name.
+    def user_files(self, rule: str, *, benchmark: str = "", released: str = "", **_: str) -> list[str]:
+        """The existing files outside `results/` that the settings of a rule's job name.
 
         A missing one is left to the program, whose message says which setting names it.
         """
         base = self.variants["base"]
+        if rule == "prepare_questions":
+            chosen = base["benchmarks"][benchmark]
+            return _existing(chosen["train"], chosen["test"], chosen["test_normal"])
         if rule == "fetch_corpus":
             return _existing(base["corpus"]["source"]["location"])
         if rule == "synthesize":
@@ -210,8 +213,8 @@ class Plan:
         if rule == "prepare_backbone":
             return _existing(base["backbone"]["source"])
         if rule == "predict_released":
-            sources = [Path(expand(one["source"])) for one in base["evaluation"]["released"].values()]
-            return sorted(str(file) for folder in sources for file in folder.glob("*") if file.is_file())
+            folder = Path(expand(base["evaluation"]["released"][released]["source"]))
+            return sorted(str(file) for file in folder.glob("*") if file.is_file())
         return []
 
 

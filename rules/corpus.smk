@@ -81,7 +81,7 @@ rule prepare_questions:
     input:
         script=program("prepare_questions"),
         passages="results/{run}/corpus/passages.parquet",
-        files=lambda wildcards: PLAN.question_files(wildcards.benchmark),
+        files=lambda w: PLAN.user_files("prepare_questions", benchmark=w.benchmark),
     output:
         train="results/{run}/questions/{benchmark}.train.jsonl",
         test="results/{run}/questions/{benchmark}.test.jsonl",

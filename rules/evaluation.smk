@@ -105,7 +105,7 @@ rule predict_released:
     input:
         script=program("predict_released"),
         prompts=PLAN.prompts("predict_released"),
-        source=PLAN.user_files("predict_released"),
+        source=lambda w: PLAN.user_files("predict_released", released=w.released),
         documents="results/{run}/corpus/documents.parquet",
         candidates=candidates("test", POOLS),
     output:
@@ -123,7 +123,9 @@ rule predict_released:
     params:
         settings=settings("predict_released"),
         code=PLAN.code("predict_released"),
-        state=state("predict_released"),
+        state=lambda w: (
+            f"state/{RUN}/predict_released/{w.released}/{PLAN.state('predict_released', released=w.released)}"
+        ),
     message:
         "Answering with the released checkpoint {wildcards.released}"
     shell:

@@ -26,6 +26,7 @@ rule tune_instructions:
         runtime=sized("tune_instructions", "minutes"),
         gpu=gpus("tune_instructions"),
         gpu_mem_mb=sized("tune_instructions", "gpu_memory"),
+        aside=lambda w: PLAN.aside("tune_instructions", w.variant),
     params:
         settings=settings("tune_instructions"),
         code=PLAN.code("tune_instructions"),
@@ -33,7 +34,7 @@ rule tune_instructions:
     message:
         "Tuning on questions over compressed documents at ratio {wildcards.ratio} ({wildcards.variant})"
     shell:
-        "OMP_NUM_THREADS={threads} CLARA_GPUS={resources.gpu} python workflow_scripts/launch.py {input.script} --settings {params.settings:q}"
+        "OMP_NUM_THREADS={threads} CLARA_GPUS={resources.gpu} python workflow_scripts/launch.py {input.script} --settings {params.settings:q} --aside {resources.aside:q}"
         " --checkpoint {input.checkpoint:q} --teacher {input.teacher:q} --candidates {input.candidates:q}"
         " --state {params.state:q} --card {output.card:q}"
         " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"
@@ -91,6 +92,7 @@ rule tune_text_rag:
         runtime=sized("tune_text_rag", "minutes"),
         gpu=gpus("tune_text_rag"),
         gpu_mem_mb=sized("tune_text_rag", "gpu_memory"),
+        aside=lambda w: PLAN.aside("tune_text_rag"),
     params:
         settings=settings("tune_text_rag"),
         code=PLAN.code("tune_text_rag"),
@@ -98,7 +100,7 @@ rule tune_text_rag:
     message:
         "Tuning the backbone on answering from text"
     shell:
-        "OMP_NUM_THREADS={threads} CLARA_GPUS={resources.gpu} python workflow_scripts/launch.py {input.script} --settings {params.settings:q}"
+        "OMP_NUM_THREADS={threads} CLARA_GPUS={resources.gpu} python workflow_scripts/launch.py {input.script} --settings {params.settings:q} --aside {resources.aside:q}"
         " --backbone {input.backbone:q} --candidates {input.candidates:q} --state {params.state:q}"
         " --card {output.card:q}"
         " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"

@@ -26,6 +26,7 @@ rule train_joint:
         runtime=sized("train_joint", "minutes"),
         gpu=gpus("train_joint"),
         gpu_mem_mb=sized("train_joint", "gpu_memory"),
+        aside=lambda w: PLAN.aside("train_joint", w.variant),
     params:
         settings=settings("train_joint"),
         code=PLAN.code("train_joint"),
@@ -33,7 +34,7 @@ rule train_joint:
     message:
         "Training selection and answers together at ratio {wildcards.ratio} ({wildcards.init}, {wildcards.variant})"
     shell:
-        "OMP_NUM_THREADS={threads} CLARA_GPUS={resources.gpu} python workflow_scripts/launch.py {input.script} --settings {params.settings:q}"
+        "OMP_NUM_THREADS={threads} CLARA_GPUS={resources.gpu} python workflow_scripts/launch.py {input.script} --settings {params.settings:q} --aside {resources.aside:q}"
         " --checkpoint {input.checkpoint:q} --store {input.store:q} --candidates {input.candidates:q}"
         " --state {params.state:q} --card {output.card:q}"
         " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"

@@ -24,6 +24,7 @@ rule pretrain:
         runtime=sized("pretrain", "minutes"),
         gpu=gpus("pretrain"),
         gpu_mem_mb=sized("pretrain", "gpu_memory"),
+        aside=lambda w: PLAN.aside("pretrain", w.variant),
     params:
         settings=settings("pretrain"),
         code=PLAN.code("pretrain"),
@@ -31,7 +32,7 @@ rule pretrain:
     message:
         "Pretraining the compressor at ratio {wildcards.ratio} ({wildcards.variant})"
     shell:
-        "OMP_NUM_THREADS={threads} CLARA_GPUS={resources.gpu} python workflow_scripts/launch.py {input.script} --settings {params.settings:q}"
+        "OMP_NUM_THREADS={threads} CLARA_GPUS={resources.gpu} python workflow_scripts/launch.py {input.script} --settings {params.settings:q} --aside {resources.aside:q}"
         " --ratio {wildcards.ratio} --pairs {input.pairs:q} --backbone {input.backbone:q}"
         " --state {params.state:q} --card {output.card:q}"
         " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"

@@ -23,6 +23,7 @@ rule synthesize:
         runtime=sized("synthesize", "minutes"),
         gpu=gpus("synthesize"),
         gpu_mem_mb=sized("synthesize", "gpu_memory"),
+        aside=lambda w: PLAN.aside("synthesize"),
     params:
         settings=settings("synthesize"),
         code=PLAN.code("synthesize"),
@@ -32,7 +33,7 @@ rule synthesize:
     message:
         "Synthesizing questions, answers and paraphrases, shard {wildcards.shard} of {wildcards.shards}"
     shell:
-        "OMP_NUM_THREADS={threads} CLARA_GPUS={resources.gpu} python {input.script} --settings {params.settings:q} --shard {wildcards.shard}"
+        "OMP_NUM_THREADS={threads} CLARA_GPUS={resources.gpu} python {input.script} --settings {params.settings:q} --aside {resources.aside:q} --shard {wildcards.shard}"
         " --passages {input.passages:q} --backbone {input.backbone:q} --state {params.state:q} --pairs {output.pairs:q}"
         " --rejected {output.rejected:q} --report {output.report:q}"
         " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"

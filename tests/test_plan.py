@@ -94,7 +94,24 @@ def test_files_of_the_user_are_found_through_environment_variables(
     monkeypatch.setenv("CLARA_TEST_DATA", str(tmp_path))
     (tmp_path / "q.jsonl").write_text("x")
     made = plan(benchmarks={"nq": {"test": "$CLARA_TEST_DATA/q.jsonl", "train": "$CLARA_TEST_DATA/missing.jsonl"}})
-    assert made.question_files("nq") == [str(tmp_path / "q.jsonl")]
+    assert made.user_files("prepare_questions", benchmark="nq") == [str(tmp_path / "q.jsonl")]
+
+
+def test_a_released_checkpoint_more_leaves_the_state_of_another(tmp_path: Path) -> None:
+    def checkpoints(*names: str) -> dict[str, Any]:
+        for name in names:
+            (tmp_path / name).mkdir(exist_ok=True)
+            (tmp_path / name / "config.json").write_text(name)
+        return {"released": {name: {"source": str(tmp_path / name), "base": None} for name in names}}
+
+    one, two = plan(evaluation=checkpoints("a")), plan(evaluation=checkpoints("a", "b"))
+    assert one.state("predict_released", released="a") == two.state("predict_released", released="a")
+    assert two.state("predict_released", released="a") != two.state("predict_released", released="b")
+    assert two.user_files("predict_released", released="b") == [str(tmp_path / "b" / "config.json")]
+    (tmp_path / "a" / "config.json").write_text("another")
+    three = plan(evaluation={"released": {"a": {"source": str(tmp_path / "a"), "base": None}}})
+    assert three.state("predict_released", released="a") != one.state("predict_released", released="a")
+    assert one.state("score", "base", "instruction") != two.state("score", "base", "instruction")
 
 
 def test_failures_are_the_last_lines_of_logs_of_this_run(tmp_path: Path) -> None:

@@ -2,13 +2,17 @@
 
     python workflow_scripts/adopt.py [STAGE …]        (make adopt)
 
-Pulls the results of the stages, all by default; demands that data, code and settings here are those they were recorded
-with; then tells Snakemake so. Without this it would go by the times of the files, which are those of the download.
+Pulls the results of the stages and of all before them, of every stage by default; demands that data, code and settings
+here are those they were recorded with; then tells Snakemake so. Without this it would go by the times of the files,
+which are those of the download.
 """
 
 import os
 import subprocess
 import sys
+from pathlib import Path
+
+import yaml
 
 from clara import program
 from clara.errors import DataError, ResourceError
@@ -22,12 +26,14 @@ def main(argv: list[str] | None = None) -> None:
     flags.add_argument("stages", nargs="*")
     stages = flags.parse_args(argv).stages
     dvc = [sys.executable, "-m", "dvc"]
-    if subprocess.run([*dvc, "pull", *stages]).returncode:
+    # Snakemake records all that a target stands on, so all of it has to be proved.
+    which = ["--with-deps", *stages] if stages else []
+    if subprocess.run([*dvc, "pull", *which]).returncode:
         raise ResourceError(
             "dvc pull did not bring everything; the reason stands above: mend the remote's address or key "
             "(docs/dvc.md), or have the results pushed by whoever made them (dvc push), and repeat"
         )
-    status = subprocess.run([*dvc, "status", *stages], capture_output=True, text=True)
+    status = subprocess.run([*dvc, "status", *which], capture_output=True, text=True)
     if status.returncode or "up to date" not in status.stdout:
         raise DataError(
             f"the results are not of this folder's settings and code ({' '.join(status.stdout.split())}); check out "
@@ -40,8 +46,9 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def targets(stages: list[str]) -> list[str]:
-    """The rules that the stages ask Snakemake for: `corpus` in dvc.yaml is `corpus_all`."""
-    return [f"{stage}_all" for stage in stages]
+    """What the stages ask Snakemake for: the last word of their commands in dvc.yaml."""
+    known = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    return [known[stage]["cmd"].split()[-1] for stage in stages]
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from clara import program
-from clara.config.rules import Predict, parse_settings
+from clara.config.rules import PredictBaseline, parse_settings
 from clara.environment import record
 from clara.errors import ConfigError
 from clara.row_files import write_rows
@@ -26,7 +26,12 @@ def main(argv: list[str] | None = None) -> None:
     flags.add_argument("--checkpoint", type=Path, nargs="*", default=[])
     program.add_paths(flags, "--backbone", "--predictions", many=("--candidates",))
     given = flags.parse_args(argv)
-    settings = parse_settings(Predict, given.settings)
+    settings = parse_settings(PredictBaseline, given.settings)
+    if (settings.top_k is None) != (given.baseline == "no_retrieval"):
+        raise ConfigError(
+            f"top_k is {settings.top_k} in --settings: those of another baseline than {given.baseline}; pass its own, "
+            "null for no_retrieval"
+        )
 
     from clara.evaluation import predict, selection
     from clara.evaluation.answering import read_pools
@@ -45,10 +50,10 @@ def main(argv: list[str] | None = None) -> None:
         generation = generation.model_copy(update={"engine": "transformers"})  # vLLM would read the bare backbone
     else:
         loaded = backbone.load(read_backbone_card(given.backbone), **settings.backbone.loading())
-    if given.baseline != "no_retrieval":
-        tasks = selection.select_with_bm25(pools, top_k=settings.top_k)
-    else:
+    if settings.top_k is None:
         tasks = selection.without_documents(pools)
+    else:
+        tasks = selection.select_with_bm25(pools, top_k=settings.top_k)
     with merged:
         rows = predict.with_backbone(given.baseline, loaded, tasks, generation=generation)
     write_rows(given.predictions, rows)

@@ -4,8 +4,8 @@
         --documents results/demo/corpus/documents.parquet --candidates results/demo/candidates/*.test.*.jsonl \\
         --state state/predict_released/by-hand --predictions results/demo/evaluation/predictions/released_official.jsonl
 
---name is a key of evaluation.released, which says where the checkpoint lies. It is imported and compresses the
-documents into --state; an interrupted run goes on from there.
+--name is the key of evaluation.released whose settings are given; they say where the checkpoint lies. It is imported
+and compresses the documents into --state; an interrupted run goes on from there.
 """
 
 from pathlib import Path
@@ -14,7 +14,6 @@ from clara import program
 from clara.config.locations import expand
 from clara.config.rules import PredictReleased, parse_settings
 from clara.environment import record
-from clara.errors import ConfigError
 from clara.records import Passage
 from clara.row_files import read_rows, write_rows
 
@@ -27,9 +26,6 @@ def main(argv: list[str] | None = None) -> None:
     program.add_paths(flags, "--documents", "--state", "--predictions", many=("--candidates",))
     given = flags.parse_args(argv)
     settings = parse_settings(PredictReleased, given.settings)
-    if given.name not in settings.released:
-        raise ConfigError(f"evaluation.released has no {given.name}; it has {', '.join(settings.released) or 'none'}")
-    released = settings.released[given.name]
 
     from clara.evaluation import predict
     from clara.evaluation.answering import read_pools
@@ -39,7 +35,7 @@ def main(argv: list[str] | None = None) -> None:
 
     folder, store = given.state / "checkpoint", given.state / "store" / "manifest.json"
     if not (folder / "card.json").exists():
-        import_released(Path(expand(released.source)), folder, base=released.base)
+        import_released(Path(expand(settings.released.source)), folder, base=settings.released.base)
     loaded = checkpoint.load(folder / "card.json", **settings.backbone.loading(), inference=True)
     documents = read_rows(Passage, given.documents)
     build_store(loaded, documents, store, state=given.state / "shards", **settings.compression.model_dump())

@@ -1,6 +1,6 @@
 """Pretrains compressor and generator on synthesized pairs.
 
-    python workflow_scripts/pretrain.py --settings "$SETTINGS" --ratio 16 \\
+    python workflow_scripts/pretrain.py --settings "$SETTINGS" --aside "$ASIDE" --ratio 16 \\
         --pairs results/demo/synthesis/pairs.parquet \\
         --backbone results/demo/backbone/card.json --state state/pretrain/by-hand \\
         --card results/demo/pretraining/cr16-base/card.json
@@ -20,10 +20,11 @@ def main(argv: list[str] | None = None) -> None:
     """Parses the flags and trains."""
     flags = program.parser(__doc__)
     flags.add_argument("--settings", required=True)
+    flags.add_argument("--aside", required=True, help="JSON of settings that decide nothing of the result")
     flags.add_argument("--ratio", type=int, required=True)
     program.add_paths(flags, "--backbone", "--state", "--card", many=("--pairs",))
     given = flags.parse_args(argv)
-    settings = parse_settings(Pretrain, given.settings)
+    settings = parse_settings(Pretrain, given.settings, given.aside)
 
     from clara.training import stages
 

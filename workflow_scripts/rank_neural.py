@@ -9,9 +9,11 @@ cross_encoder (evaluation.cross_encoder).
 """
 
 from clara import program
+from clara.config.evaluation import Dense
 from clara.config.rules import RankNeural, parse_settings
 from clara.data.candidates import rank_by
 from clara.environment import record
+from clara.errors import ConfigError
 from clara.row_files import write_rows
 
 
@@ -23,23 +25,24 @@ def main(argv: list[str] | None = None) -> None:
     program.add_paths(flags, "--predictions", many=("--candidates",))
     given = flags.parse_args(argv)
     settings = parse_settings(RankNeural, given.settings)
+    if isinstance(settings.ranker, Dense) != (given.ranker == "dense"):
+        raise ConfigError(f"--ranker {given.ranker} needs the settings of evaluation.{given.ranker}")
 
     from clara.evaluation import other_models
     from clara.model import threads
 
     threads.use(settings.cpu_threads)
     ranker: other_models.BiEncoder | other_models.CrossEncoder
-    if given.ranker == "dense":
-        dense = settings.dense
+    if isinstance(settings.ranker, Dense):
         ranker = other_models.BiEncoder(
-            other_models.load(dense, "bi-encoder", setting="evaluation.dense"),
-            pooling=dense.pooling,
-            question_prefix=dense.question_prefix,
-            document_prefix=dense.document_prefix,
+            other_models.load(settings.ranker, "bi-encoder", setting="evaluation.dense"),
+            pooling=settings.ranker.pooling,
+            question_prefix=settings.ranker.question_prefix,
+            document_prefix=settings.ranker.document_prefix,
         )
     else:
         ranker = other_models.CrossEncoder(
-            other_models.load(settings.cross_encoder, "cross-encoder", setting="evaluation.cross_encoder")
+            other_models.load(settings.ranker, "cross-encoder", setting="evaluation.cross_encoder")
         )
     write_rows(
         given.predictions,

@@ -1,6 +1,6 @@
 """Rewrites documents from their memories alone: what of a text is still there after compression.
 
-    python workflow_scripts/rewrite_documents.py --settings "$SETTINGS" \\
+    python workflow_scripts/rewrite_documents.py --settings "$SETTINGS" --aside "$ASIDE" \\
         --checkpoint results/demo/pretraining/cr16-base/card.json --pairs results/demo/synthesis/pairs.parquet \\
         --candidates results/demo/candidates/*.test.oracle.jsonl \\
         --system pretraining-cr16-base --state state/rewrite_documents/by-hand \\
@@ -21,10 +21,11 @@ def main(argv: list[str] | None = None) -> None:
     """Parses the flags and rewrites."""
     flags = program.parser(__doc__)
     flags.add_argument("--settings", required=True)
+    flags.add_argument("--aside", required=True, help="JSON of settings that decide nothing of the result")
     flags.add_argument("--system", required=True)
     program.add_paths(flags, "--checkpoint", "--state", "--rewritten", many=("--pairs", "--candidates"))
     given = flags.parse_args(argv)
-    settings = parse_settings(RewriteDocuments, given.settings)
+    settings = parse_settings(RewriteDocuments, given.settings, given.aside)
     questions = [row for path in given.candidates for row in read_rows(Question, path)]
 
     from clara.measurements import recovery

@@ -1,6 +1,6 @@
 """Makes questions, answers and paraphrases from the passages of one shard.
 
-    python workflow_scripts/synthesize.py --settings "$SETTINGS" --shard 1 \\
+    python workflow_scripts/synthesize.py --settings "$SETTINGS" --aside "$ASIDE" --shard 1 \\
         --passages R/corpus/passages.parquet --backbone R/backbone/card.json --state state/synthesize/by-hand \\
         --pairs R/synthesis/shards/1-of-1/pairs.parquet --rejected R/synthesis/shards/1-of-1/rejected.parquet \\
         --report R/synthesis/shards/1-of-1/report.json
@@ -21,11 +21,12 @@ def main(argv: list[str] | None = None) -> None:
     """Parses the flags and synthesizes."""
     flags = program.parser(__doc__)
     flags.add_argument("--settings", required=True)
+    flags.add_argument("--aside", required=True, help="JSON of settings that decide nothing of the result")
     flags.add_argument("--shard", type=int, required=True, help="which of synthesis.shards, from 1")
     flags.add_argument("--estimate", action="store_true", help="print the cost of the whole and stop")
     program.add_paths(flags, "--passages", "--backbone", "--state", "--pairs", "--rejected", "--report")
     given = flags.parse_args(argv)
-    settings = parse_settings(Synthesize, given.settings)
+    settings = parse_settings(Synthesize, given.settings, given.aside)
     synthesize(
         settings.synthesis,
         seed=settings.seed,

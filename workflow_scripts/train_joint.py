@@ -1,6 +1,6 @@
 """Trains query reasoner and generator jointly, from stored memories.
 
-    python workflow_scripts/train_joint.py --settings "$SETTINGS" \\
+    python workflow_scripts/train_joint.py --settings "$SETTINGS" --aside "$ASIDE" \\
         --checkpoint results/demo/instruction/cr16-base/card.json \\
         --store results/demo/compression/instruction-cr16-base/manifest.json \\
         --candidates results/demo/candidates/*.train.oracle.jsonl --state state/train_joint/by-hand \\
@@ -19,9 +19,10 @@ def main(argv: list[str] | None = None) -> None:
     """Parses the flags and trains."""
     flags = program.parser(__doc__)
     flags.add_argument("--settings", required=True)
+    flags.add_argument("--aside", required=True, help="JSON of settings that decide nothing of the result")
     program.add_paths(flags, "--checkpoint", "--store", "--state", "--card", many=("--candidates",))
     given = flags.parse_args(argv)
-    settings = parse_settings(TrainJoint, given.settings)
+    settings = parse_settings(TrainJoint, given.settings, given.aside)
 
     from clara.training import stages
 

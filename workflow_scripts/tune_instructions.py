@@ -1,6 +1,6 @@
 """Instruction-tunes a pretrained checkpoint on questions with several documents.
 
-    python workflow_scripts/tune_instructions.py --settings "$SETTINGS" \\
+    python workflow_scripts/tune_instructions.py --settings "$SETTINGS" --aside "$ASIDE" \\
         --checkpoint results/demo/pretraining/cr16-base/card.json \\
         --candidates results/demo/candidates/*.train.oracle.jsonl --state state/tune_instructions/by-hand \\
         --card results/demo/instruction/cr16-base/card.json
@@ -21,10 +21,11 @@ def main(argv: list[str] | None = None) -> None:
     """Parses the flags and trains."""
     flags = program.parser(__doc__)
     flags.add_argument("--settings", required=True)
+    flags.add_argument("--aside", required=True, help="JSON of settings that decide nothing of the result")
     flags.add_argument("--teacher", type=Path, nargs="*", default=[], help="answers instead of the gold ones")
     program.add_paths(flags, "--checkpoint", "--state", "--card", many=("--candidates",))
     given = flags.parse_args(argv)
-    settings = parse_settings(TuneInstructions, given.settings)
+    settings = parse_settings(TuneInstructions, given.settings, given.aside)
     questions: Iterable[Question] = Rows(Question, *given.candidates)
 
     from clara.training import question_examples, stages

@@ -1,8 +1,8 @@
 """Tunes the backbone by LoRA on answering from the documents' text: the fair text baseline.
 
-    python workflow_scripts/tune_text_rag.py --settings "$SETTINGS" --backbone results/demo/backbone/card.json \\
-        --candidates results/demo/candidates/*.train.oracle.jsonl --state state/tune_text_rag/by-hand \\
-        --card results/demo/text_rag/card.json
+    python workflow_scripts/tune_text_rag.py --settings "$SETTINGS" --aside "$ASIDE" \\
+        --backbone results/demo/backbone/card.json --candidates results/demo/candidates/*.train.oracle.jsonl \\
+        --state state/tune_text_rag/by-hand --card results/demo/text_rag/card.json
 
 Makes a checkpoint in the card's folder; goes on from --state after an interruption.
 """
@@ -17,9 +17,10 @@ def main(argv: list[str] | None = None) -> None:
     """Parses the flags and trains."""
     flags = program.parser(__doc__)
     flags.add_argument("--settings", required=True)
+    flags.add_argument("--aside", required=True, help="JSON of settings that decide nothing of the result")
     program.add_paths(flags, "--backbone", "--state", "--card", many=("--candidates",))
     given = flags.parse_args(argv)
-    settings = parse_settings(TuneTextRag, given.settings)
+    settings = parse_settings(TuneTextRag, given.settings, given.aside)
 
     from clara.training.text_rag import tune_text_rag
 

@@ -18,9 +18,19 @@ class Strict(BaseModel):
 
 
 class At(NamedTuple):
-    """Annotation of a rule's field: the dotted path of its section in `config.yaml`, if not the field's own name."""
+    """Annotation of a rule's field: where in `config.yaml` it stands, if not under the field's own name."""
 
     path: str
+    """Dotted; a name in braces is a wildcard of the rule."""
+    wildcard: str = ""
+    """Only some jobs read it, those with this wildcard ..."""
+    among: tuple[str, ...] = ()
+    """... among these values; for all others the field is null."""
+
+
+ASIDE = Field(exclude=True)
+"""Mark of a setting that decides nothing of a result: a program gets it by `--aside`, which reruns nothing, and records
+leave it out."""
 
 
 def _each_once(values: list[Item]) -> list[Item]:

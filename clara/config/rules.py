@@ -1,10 +1,14 @@
 """What each rule reads: one class a rule, its fields the sections that reach the program as `--settings`."""
 
+import itertools
+import json
+import re
+from collections.abc import Iterable
 from typing import Annotated, Any, TypeVar
 
 from pydantic import ValidationError
 
-from clara.config import corpus, evaluation, measurements, model, synthesis, training
+from clara.config import corpus, evaluation, measurements, merge, model, synthesis, training
 from clara.config.base import At, Seed, Strict, Text
 from clara.errors import ConfigError
 
@@ -112,14 +116,20 @@ class Predict(Strict):
     generation: Annotated[evaluation.Generation, At("evaluation.generation")]
 
 
+class PredictBaseline(Strict):
+    backbone: model.Backbone
+    top_k: Annotated[int | None, At("evaluation.top_k", "baseline", ("text_rag", "text_rag_tuned"))]
+    generation: Annotated[evaluation.Generation, At("evaluation.generation")]
+
+
 class PredictCompressedText(Predict):
     document_max_tokens: Annotated[int, At("memory.document_max_tokens")]
-    llmlingua2: Annotated[evaluation.OtherModel, At("evaluation.llmlingua2")]
+    llmlingua2: Annotated[evaluation.OtherModel | None, At("evaluation.llmlingua2", "method", ("llmlingua2",))]
 
 
 class PredictReleased(Predict):
     compression: training.Compression
-    released: Annotated[dict[str, evaluation.Released], At("evaluation.released")]
+    released: Annotated[evaluation.Released, At("evaluation.released.{released}")]
 
 
 class PredictByK(Strict):
@@ -188,8 +198,7 @@ class DrawFigure(Strict):
 
 class RankNeural(Strict):
     cpu_threads: Annotated[int, At("backbone.cpu_threads")]
-    dense: Annotated[evaluation.Dense, At("evaluation.dense")]
-    cross_encoder: Annotated[evaluation.OtherModel, At("evaluation.cross_encoder")]
+    ranker: Annotated[evaluation.Dense | evaluation.OtherModel, At("evaluation.{ranker}")]
 
 
 class Score(Strict):
@@ -234,7 +243,7 @@ RULES: dict[str, type[Strict]] = {
     "train_joint": TrainJoint,
     "measure_memory_use": MeasureMemoryUse,
     "predict": Predict,
-    "predict_baseline": Predict,
+    "predict_baseline": PredictBaseline,
     "predict_compressed_text": PredictCompressedText,
     "predict_released": PredictReleased,
     "rank_neural": RankNeural,
@@ -260,45 +269,94 @@ RULES: dict[str, type[Strict]] = {
 }
 
 
+def wildcard_values(rule: str, config: dict[str, Any]) -> list[dict[str, str]]:
+    """The wildcards that decide what a job of `rule` reads, for each such job; one empty mapping where none does."""
+    known: dict[str, Iterable[str]] = {
+        "benchmark": config["benchmarks"],
+        "baseline": ("no_retrieval", "text_rag", "text_rag_tuned"),
+        "method": evaluation.PER_RATIO,
+        "released": config["evaluation"]["released"],
+        "ranker": ("dense", "cross_encoder"),
+    }
+    found = marks_of(rule).values()
+    names = {name for mark in found for name in (mark.wildcard, *re.findall(r"{(\w+)}", mark.path)) if name}
+    return [dict(zip(names, values, strict=True)) for values in itertools.product(*(known[name] for name in names))]
+
+
+def marks_of(rule: str) -> dict[str, At]:
+    """Field name → where its section stands in the configuration, for the settings class of `rule`."""
+    found = {}
+    for name, field in RULES[rule].model_fields.items():
+        marks = [mark for mark in field.metadata if isinstance(mark, At)]
+        found[name] = marks[0] if marks else At(name)
+    return found
+
+
 def sections_of(rule: str) -> dict[str, str]:
     """Field name → dotted path in the configuration, for the settings class of `rule`."""
-    paths = {}
-    for name, field in RULES[rule].model_fields.items():
-        marks = [mark.path for mark in field.metadata if isinstance(mark, At)]
-        paths[name] = marks[0] if marks else name
-    return paths
+    return {name: mark.path for name, mark in marks_of(rule).items()}
 
 
 def settings_for(rule: str, config: dict[str, Any], **wildcards: str) -> dict[str, Any]:
-    """The part of a (merged) configuration that `rule` reads, ready for JSON.
+    """The part of a (merged) configuration that decides what `rule` makes, ready for JSON.
 
     Args:
         rule: a key of `RULES`.
         config: a whole configuration as plain data, overrides of a variant merged in.
-        wildcards: values for names in braces in a section's path, such as `benchmark`.
+        wildcards: of the job; values for names in braces in a section's path, such as `benchmark`, among them.
 
     Raises:
         ConfigError: a section is missing, such as that of an unknown benchmark; names the known ones.
     """
+    deciding: dict[str, Any] = _parted(RULES[rule], _sections_for(rule, config, wildcards))[0]
+    return deciding
+
+
+def aside_for(rule: str, config: dict[str, Any], **wildcards: str) -> dict[str, Any]:
+    """The rest of what `rule` reads (`ASIDE`), in the same form: `parse_settings` takes both."""
+    return _parted(RULES[rule], _sections_for(rule, config, wildcards))[1]
+
+
+def _sections_for(rule: str, config: dict[str, Any], wildcards: dict[str, str]) -> dict[str, Any]:
     chosen: dict[str, Any] = {}
-    for name, path in sections_of(rule).items():
+    for name, mark in marks_of(rule).items():
+        if mark.wildcard and wildcards[mark.wildcard] not in mark.among:
+            chosen[name] = None
+            continue
         value: Any = config
-        for key in path.format(**wildcards).split("."):
+        path = mark.path.format(**wildcards)
+        for key in path.split("."):
             if key not in value:
-                raise ConfigError(f"{path.format(**wildcards)} is not in the configuration; known: {', '.join(value)}")
+                raise ConfigError(f"{path} is not in the configuration; known: {', '.join(value) or 'none'}")
             value = value[key]
         chosen[name] = value
     return chosen
 
 
-def parse_settings(kind: type[SettingsType], text: str) -> SettingsType:
-    """The settings of a program from the JSON that follows its `--settings`.
+def _parted(kind: Any, values: Any) -> tuple[Any, dict[str, Any]]:
+    """What decides a result, of values for `kind`, and what does not."""
+    if not (isinstance(kind, type) and issubclass(kind, Strict) and isinstance(values, dict)):
+        return values, {}
+    deciding, aside = {}, {}
+    for name, value in values.items():
+        field = kind.model_fields.get(name)
+        if field is not None and field.exclude:
+            aside[name] = value
+            continue
+        deciding[name], below = _parted(field and field.annotation, value)
+        if below:
+            aside[name] = below
+    return deciding, aside
+
+
+def parse_settings(kind: type[SettingsType], text: str, aside: str = "{}") -> SettingsType:
+    """The settings of a program from the JSON that follows its `--settings` and, where it has one, its `--aside`.
 
     Raises:
         ConfigError: no JSON, or a key is unknown, missing or of another type; names all of them.
     """
     try:
-        return kind.model_validate_json(text)
+        return kind.model_validate_json(_joined(text, aside))
     except ValidationError as error:
         faults = "; ".join(
             f"{'.'.join(str(part) for part in fault['loc']) or 'the text'}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
@@ -307,3 +365,10 @@ def parse_settings(kind: type[SettingsType], text: str) -> SettingsType:
         raise ConfigError(
             f"--settings is no {kind.__name__} settings: {faults}; pass what the workflow prints"
         ) from error
+
+
+def _joined(text: str, aside: str) -> str:
+    try:
+        return json.dumps(merge(json.loads(text), json.loads(aside)))
+    except (ValueError, AttributeError):  # no JSON, or no mapping: left to the check of the settings
+        return text

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from clara.config.base import Distinct, Location, Strict, matching
+from clara.config.base import ASIDE, Distinct, Location, Strict, matching
 
 
 class Synthesis(Strict):
@@ -22,7 +22,7 @@ class Synthesis(Strict):
     """Address of an OpenAI-compatible server, for engine openai."""
     tensor_parallel: int = Field(ge=1)
     """GPUs over which vLLM splits the model."""
-    shards: int = Field(ge=1)
+    shards: Annotated[int, Field(ge=1), ASIDE]
     """Jobs that share the passages, each with an engine of its own; the rows are the same for any number."""
     num_passages: int | None = Field(ge=1)
     """Passages to synthesize from, spread over the corpus; null takes all."""
@@ -47,11 +47,11 @@ class Synthesis(Strict):
     """Tokens of a reply at most; a paraphrase may take twice as many."""
     model_validation: bool
     """Ask the model to judge its own pairs as the paper does; false relies on the checks that need no model."""
-    max_failed_share: float = Field(ge=0, le=1)
+    max_failed_share: Annotated[float, Field(ge=0, le=1), ASIDE]
     """Share of a shard's passages that may end in quarantine before the step fails."""
     exclude_uncovered: bool
     """Leave out the rows of a passage and kind that did not end covered (paper); how many end otherwise is reported."""
-    exclude_leaks: bool
+    exclude_leaks: Annotated[bool, ASIDE]
     """Leave out rows that match test questions of the benchmarks; they are reported in any case."""
-    exports: Distinct[Literal["pairs.jsonl", "released.jsonl"]]
+    exports: Annotated[Distinct[Literal["pairs.jsonl", "released.jsonl"]], ASIDE]
     """Files written beside pairs.parquet: the same rows as JSON lines; the released dataset's layout."""

@@ -1,10 +1,10 @@
 """Settings of the three training stages and of compression."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from clara.config.base import Distinct, Strict
+from clara.config.base import ASIDE, Distinct, Strict
 
 
 class Optimization(Strict):
@@ -35,7 +35,7 @@ class Optimization(Strict):
     """Steps between two logged training losses."""
     validate_every: int = Field(ge=1)
     """Steps between two validations; one more runs before the first and after the last step."""
-    save_every: int = Field(ge=1)
+    save_every: Annotated[int, Field(ge=1), ASIDE]
     """Steps between two saved states to resume from."""
     validation_examples: int = Field(ge=1)
     """Examples held out for validation, at most a fifth of all."""

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from clara.config.evaluation import OtherModel
 from clara.config.rules import PredictCompressedText
+from clara.errors import ConfigError
 from clara.evaluation import other_models
 from clara.evaluation.answering import Task
 from clara.model.backbone import LoadedBackbone
@@ -57,19 +58,21 @@ def shortened(
     return compress_tasks(tasks, importance, budget=budget, count=counted_by(backbone))
 
 
-def importance_by(method: str, tasks: Sequence[Task], classifier: OtherModel) -> Importance:
+def importance_by(method: str, tasks: Sequence[Task], classifier: OtherModel | None) -> Importance:
     """What a method goes by.
 
     Args:
         method: `hard_words`, words' information among all candidates, or `llmlingua2`, a trained classifier of tokens.
         tasks: all that is asked.
-        classifier: of the second method, the section `evaluation.llmlingua2`.
+        classifier: of the second method, the section `evaluation.llmlingua2`; null for the first.
 
     Raises:
         ConfigError: the method needs a classifier and the section names none.
     """
     if method == "hard_words":
         return WordInformation(text for task in tasks for text in task.question.docs)
+    if classifier is None:
+        raise ConfigError(f"--method {method} needs the settings of evaluation.llmlingua2")
     model = other_models.load(classifier, "token classifier", setting="evaluation.llmlingua2")
     return other_models.TokenClassifier(model)
 

@@ -24,6 +24,7 @@ rule rewrite_documents:
         runtime=sized("rewrite_documents", "minutes"),
         gpu=gpus("rewrite_documents"),
         gpu_mem_mb=sized("rewrite_documents", "gpu_memory"),
+        aside=lambda w: PLAN.aside("rewrite_documents", w.variant),
     params:
         settings=settings("rewrite_documents"),
         code=PLAN.code("rewrite_documents"),
@@ -31,7 +32,7 @@ rule rewrite_documents:
     message:
         "Rewriting documents from their memories at ratio {wildcards.ratio} ({wildcards.init}, {wildcards.variant})"
     shell:
-        "OMP_NUM_THREADS={threads} CLARA_GPUS={resources.gpu} python {input.script} --settings {params.settings:q}"
+        "OMP_NUM_THREADS={threads} CLARA_GPUS={resources.gpu} python {input.script} --settings {params.settings:q} --aside {resources.aside:q}"
         " --checkpoint {input.checkpoint:q} --pairs {input.pairs:q} --candidates {input.candidates:q}"
         " --system {wildcards.init}-cr{wildcards.ratio}-{wildcards.variant} --state {params.state:q}"
         " --rewritten {output.rewritten:q}"

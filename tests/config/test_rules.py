@@ -4,22 +4,55 @@ from pathlib import Path
 import pytest
 
 from clara import config
-from clara.config.rules import RULES, FetchCorpus, MakeCandidates, parse_settings, settings_for
+from clara.config.rules import (
+    RULES,
+    FetchCorpus,
+    MakeCandidates,
+    Pretrain,
+    aside_for,
+    parse_settings,
+    settings_for,
+    wildcard_values,
+)
 from clara.errors import ConfigError
 
-VALUES = config.load(Path(__file__).parents[2] / "config.yaml")
+RELEASED = {"evaluation": {"released": {"official": {"source": "/nowhere", "base": None}}}}
+VALUES = config.merge(config.load(Path(__file__).parents[2] / "config.yaml"), RELEASED)
+JOBS = [(rule, wildcards) for rule in RULES for wildcards in wildcard_values(rule, VALUES)]
 
 
-@pytest.mark.parametrize("rule", RULES)
-def test_the_shipped_configuration_has_what_each_rule_reads(rule):
-    given = settings_for(rule, VALUES, benchmark="nq")
-    assert parse_settings(RULES[rule], json.dumps(given)).model_dump(mode="json").keys() == given.keys()
+@pytest.mark.parametrize(
+    ("rule", "wildcards"), JOBS, ids=lambda value: value if isinstance(value, str) else "-".join(value.values())
+)
+def test_the_shipped_configuration_has_what_each_job_reads(rule, wildcards):
+    given = settings_for(rule, VALUES, **wildcards)
+    rest = aside_for(rule, VALUES, **wildcards)
+    settings = parse_settings(RULES[rule], json.dumps(given), json.dumps(rest))
+    assert settings.model_dump(mode="json") == given  # what a record keeps is what Snakemake compares
+
+
+def test_what_decides_nothing_is_told_apart_and_read_with_the_rest():
+    rest = aside_for("pretrain", VALUES)
+    assert rest == {"pretraining": {"optimization": {"save_every": 4}}}
+    given = json.dumps(settings_for("pretrain", VALUES))
+    assert parse_settings(Pretrain, given, json.dumps(rest)).pretraining.optimization.save_every == 4
+    assert aside_for("synthesize", VALUES)["synthesis"].keys() == {
+        "shards", "max_failed_share", "exclude_leaks", "exports"
+    }  # fmt: skip
+    for wrong in ("{}", "{", "[]"):
+        with pytest.raises(ConfigError, match=r"pretraining\.optimization\.save_every: field required"):
+            parse_settings(Pretrain, given, wrong)
 
 
 def test_a_wildcard_chooses_the_section():
-    assert (
-        settings_for("prepare_questions", VALUES, benchmark="musique")["benchmark"] is VALUES["benchmarks"]["musique"]
-    )
+    chosen = settings_for("prepare_questions", VALUES, benchmark="musique")["benchmark"]
+    assert chosen == VALUES["benchmarks"]["musique"] != VALUES["benchmarks"]["nq"]
+
+
+def test_a_setting_of_some_jobs_is_null_for_the_others():
+    read = {each: settings_for("predict_baseline", VALUES, baseline=each) for each in ("no_retrieval", "text_rag")}
+    assert [read[each]["top_k"] for each in ("no_retrieval", "text_rag")] == [None, VALUES["evaluation"]["top_k"]]
+    assert settings_for("predict_compressed_text", VALUES, method="hard_words")["llmlingua2"] is None
 
 
 def test_an_unknown_benchmark_is_refused_with_the_known_ones():

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from clara import config
 from clara.config.measurements import Recovery, is_papers_encoder
-from clara.config.rules import RewriteDocuments, parse_settings, settings_for
+from clara.config.rules import RewriteDocuments, aside_for, parse_settings, settings_for
 from clara.errors import ConfigError, DataError
 from clara.evaluation.scoring import Resampling
 from clara.files import write_json
@@ -29,9 +29,9 @@ def settings(documents: int, **pretraining: str) -> RewriteDocuments:
     changes = {
         "measurements": {"recovery": {"documents": documents}}, "pretraining": {"kinds": ["simple"], **pretraining}
     }  # fmt: skip
-    return parse_settings(
-        RewriteDocuments, json.dumps(settings_for("rewrite_documents", config.merge(VALUES, changes)))
-    )
+    values = config.merge(VALUES, changes)
+    texts = (json.dumps(each("rewrite_documents", values)) for each in (settings_for, aside_for))
+    return parse_settings(RewriteDocuments, *texts)
 
 
 def asked(gold: list[str]) -> list[Question]:

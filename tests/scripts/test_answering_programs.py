@@ -18,6 +18,7 @@ from clara.row_files import read_rows, write_rows
 from tests import tiny
 from tests.scripts.world import World, settings
 from workflow_scripts import (
+    predict_baseline,
     predict_compressed_text,
     predict_given,
     predict_given_compressed_text,
@@ -122,8 +123,8 @@ def test_text_cut_to_the_tokens_of_a_memory_is_a_baseline(world: World, monkeypa
     )
     out = world.folder / "predictions" / "hard_words_cr8.jsonl"
     flags = world.flags(
-        settings("predict_compressed_text"), method="hard_words", ratio=8, backbone=world.backbone,
-        candidates=world.candidates["test.oracle"], predictions=out,
+        settings("predict_compressed_text", {"method": "hard_words"}), method="hard_words", ratio=8,
+        backbone=world.backbone, candidates=world.candidates["test.oracle"], predictions=out,
     )  # fmt: skip
     predict_compressed_text.main(flags)
     rows = read_rows(Prediction, out)
@@ -156,7 +157,7 @@ def test_given_documents_are_cut_as_those_that_bm25_finds(
         """The system's name, and the place of each document that it reads → the text that is shown."""
         pool, out = tmp_path / f"nq.test.{setting}.jsonl", tmp_path / "out.jsonl"
         write_rows(pool, [asked])
-        given = settings(answering.__name__.rpartition(".")[2])
+        given = settings(answering.__name__.rpartition(".")[2], {"method": "hard_words"})
         answering.main(world.flags(given, **how, backbone=world.backbone, candidates=pool, predictions=out))
         (row,) = read_rows(Prediction, out)
         return row.system, dict(zip(row.selected, shown, strict=True))
@@ -180,7 +181,10 @@ def test_a_released_checkpoint_is_a_system(world: World, tmp_path: Path) -> None
     source = write(tmp_path / "theirs").source
     out = tmp_path / "released_theirs.jsonl"
     flags = world.flags(
-        settings("predict_released", evaluation={"released": {"theirs": {"source": str(source), "base": None}}}),
+        settings(
+            "predict_released", {"released": "theirs"},
+            evaluation={"released": {"theirs": {"source": str(source), "base": None}}},
+        ),
         name="theirs", documents=world.documents, candidates=world.candidates["test.oracle"],
         state=tmp_path / "state", predictions=out,
     )  # fmt: skip
@@ -188,9 +192,6 @@ def test_a_released_checkpoint_is_a_system(world: World, tmp_path: Path) -> None
     rows = read_rows(Prediction, out)
     assert {row.system for row in rows} == {"released_theirs"}
     assert all(row.ranking is not None and row.prediction is not None for row in rows)
-    flags[flags.index("theirs")] = "others"
-    with pytest.raises(ConfigError, match=r"evaluation.released has no others; it has theirs"):
-        predict_released.main(flags)
 
 
 def test_a_cross_encoder_ranks_without_answering(world: World, tmp_path: Path) -> None:
@@ -200,13 +201,31 @@ def test_a_cross_encoder_ranks_without_answering(world: World, tmp_path: Path) -
 
     source = write(tmp_path / "cross", BertForSequenceClassification, num_labels=1)
     out = tmp_path / "cross_encoder.jsonl"
-    given = settings("rank_neural", evaluation={"cross_encoder": {"source": str(source), "max_tokens": 12}})
+    named = {"evaluation": {"cross_encoder": {"source": str(source), "max_tokens": 12}}}
+    given = settings("rank_neural", {"ranker": "cross_encoder"}, **named)
     candidates = world.candidates["test.oracle"]
     rank_neural.main(world.flags(given, ranker="cross_encoder", candidates=candidates, predictions=out))
     for row in read_rows(Prediction, out):
         assert (row.prediction, row.selected) == (None, [])
         assert row.scores is not None
         assert row.ranking == sorted(range(len(row.scores)), key=lambda place: -(row.scores or [])[place])
+
+
+def test_settings_of_another_job_of_the_rule_are_refused(world: World) -> None:
+    candidates, out = world.candidates["test.oracle"], world.folder / "never.jsonl"
+
+    def flags(rule: str, of: dict[str, str], **more: object) -> list[str]:
+        return world.flags(settings(rule, of), candidates=candidates, predictions=out, **more)
+
+    with pytest.raises(ConfigError, match=r"--ranker cross_encoder needs the settings of evaluation\.cross_encoder"):
+        rank_neural.main(flags("rank_neural", {"ranker": "dense"}, ranker="cross_encoder"))
+    alone = flags("predict_baseline", {"baseline": "no_retrieval"}, baseline="text_rag", backbone=world.backbone)
+    with pytest.raises(ConfigError, match="top_k is None in --settings: those of another baseline than text_rag"):
+        predict_baseline.main(alone)
+    words: dict[str, object] = {"method": "llmlingua2", "ratio": 8, "backbone": world.backbone}
+    cut = flags("predict_compressed_text", {"method": "hard_words"}, **words)
+    with pytest.raises(ConfigError, match=r"--method llmlingua2 needs the settings of evaluation\.llmlingua2"):
+        predict_compressed_text.main(cut)
 
 
 Call = Callable[[World, Path], object]

@@ -12,7 +12,7 @@ from clara.model import checkpoint
 from clara.records import Prediction, Question
 from clara.row_files import read_rows, write_rows
 from tests import tiny
-from tests.scripts.world import World, settings
+from tests.scripts.world import World, aside, settings
 from workflow_scripts import (
     collect_training,
     draw_figure,
@@ -99,7 +99,8 @@ def test_documents_are_rewritten_and_compared(world: World) -> None:
     rewrite_documents.main(
         world.flags(
             settings("rewrite_documents", measurements={"recovery": {"documents": 3, "max_new_tokens": 4}}),
-            checkpoint=world.pretraining, pairs=world.pairs, candidates=pools, system="pretraining-cr8-base",
+            aside=aside("rewrite_documents"), checkpoint=world.pretraining, pairs=world.pairs, candidates=pools,
+            system="pretraining-cr8-base",
             state=world.folder / "state/rewrite", rewritten=rows,
         )
     )  # fmt: skip

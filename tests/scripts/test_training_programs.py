@@ -12,7 +12,7 @@ from clara.model import checkpoint
 from clara.records import Prediction
 from clara.row_files import read_rows, write_rows
 from tests import tiny
-from tests.scripts.world import World, settings
+from tests.scripts.world import World, aside, settings
 from workflow_scripts import (
     answer_as_teacher,
     tune_instructions,
@@ -70,8 +70,8 @@ def test_a_tuned_text_baseline_answers_otherwise_than_the_bare_backbone(world: W
     plan = {"instruction": {"optimization": {"learning_rate": 0.5}}}
     tune_text_rag.main(
         world.flags(
-            settings("tune_text_rag", **plan), backbone=world.backbone, candidates=world.candidates["train.oracle"],
-            state=tmp_path / "state", card=card,
+            settings("tune_text_rag", **plan), aside=aside("tune_text_rag"), backbone=world.backbone,
+            candidates=world.candidates["train.oracle"], state=tmp_path / "state", card=card,
         )
     )  # fmt: skip
     assert checkpoint.read_card(card).learned == ["generator"]
@@ -110,8 +110,9 @@ def test_a_student_learns_what_the_teacher_answers_from_text(world: World, tmp_p
     write_rows(ours, said)
     tune_instructions.main(
         world.flags(
-            settings("tune_instructions"), checkpoint=world.pretraining, candidates=world.candidates["train.oracle"],
-            teacher=ours, state=tmp_path / "state", card=tmp_path / "card.json",
+            settings("tune_instructions"), aside=aside("tune_instructions"), checkpoint=world.pretraining,
+            candidates=world.candidates["train.oracle"], teacher=ours, state=tmp_path / "state",
+            card=tmp_path / "card.json",
         )
     )  # fmt: skip
     first, other = (json.loads((folder / "history.jsonl").read_text().splitlines()[0]) for folder in

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from clara import config
-from clara.config.rules import settings_for
+from clara.config.rules import aside_for, settings_for
 from clara.files import read_json
 from clara.records import Prediction
 from clara.row_files import read_rows, write_rows
@@ -24,12 +24,24 @@ from workflow_scripts import (
 ROOT = Path(__file__).parents[2]
 
 
-def settings(rule: str, **changes: Any) -> str:
+FEW = {"optimization": {"steps": 2, "validate_every": 1, "save_every": 1}}
+
+
+def tiny_config(**changes: Any) -> dict[str, Any]:
     values = config.merge(config.load(ROOT / "config.yaml"), config.load(ROOT / "configs/ci.yaml"))
-    few = {"optimization": {"steps": 2, "validate_every": 1, "save_every": 1}}
-    values = config.merge(values, {stage: few for stage in ("pretraining", "instruction", "joint")})
+    values = config.merge(values, {stage: FEW for stage in ("pretraining", "instruction", "joint")})
     values = config.merge(values, {"memory": {"document_max_tokens": 32}, "evaluation": {"memory_use_examples": 8}})
-    return json.dumps(settings_for(rule, config.merge(values, changes)))
+    return config.merge(values, changes)
+
+
+def settings(rule: str, of: dict[str, str] | None = None, /, **changes: Any) -> str:
+    """The `--settings` of the tiny run's job with the wildcards `of`, changes of the configuration merged in."""
+    return json.dumps(settings_for(rule, tiny_config(**changes), **(of or {})))
+
+
+def aside(rule: str) -> str:
+    """Its `--aside`."""
+    return json.dumps(aside_for(rule, tiny_config()))
 
 
 class World:
@@ -56,16 +68,16 @@ class World:
     def pretrain(self, **changes: Any) -> None:
         pretrain.main(
             self.flags(
-                settings("pretrain", **changes), ratio=8, pairs=self.pairs, backbone=self.backbone,
-                state=self.folder / "state/pretrain", card=self.pretraining,
+                settings("pretrain", **changes), aside=aside("pretrain"), ratio=8, pairs=self.pairs,
+                backbone=self.backbone, state=self.folder / "state/pretrain", card=self.pretraining,
             )
         )  # fmt: skip
 
     def tune(self) -> None:
         tune_instructions.main(
             self.flags(
-                settings("tune_instructions"), checkpoint=self.pretraining, candidates=self.candidates["train.oracle"],
-                state=self.folder / "state/tune", card=self.instruction,
+                settings("tune_instructions"), aside=aside("tune_instructions"), checkpoint=self.pretraining,
+                candidates=self.candidates["train.oracle"], state=self.folder / "state/tune", card=self.instruction,
             )
         )  # fmt: skip
 
@@ -80,8 +92,9 @@ class World:
     def join(self, *, start: Path | None = None, state: Path | None = None, **changes: Any) -> None:
         train_joint.main(
             self.flags(
-                settings("train_joint", **changes), checkpoint=start or self.instruction, store=self.manifest,
-                candidates=self.candidates["train.oracle"], state=state or self.folder / "state/joint", card=self.joint,
+                settings("train_joint", **changes), aside=aside("train_joint"), checkpoint=start or self.instruction,
+                store=self.manifest, candidates=self.candidates["train.oracle"],
+                state=state or self.folder / "state/joint", card=self.joint,
             )
         )  # fmt: skip
 
@@ -114,7 +127,7 @@ class World:
         out = self.folder / "predictions" / f"{name}.jsonl"
         predict_baseline.main(
             self.flags(
-                settings("predict_baseline"), baseline=name, backbone=self.backbone,
+                settings("predict_baseline", {"baseline": name}), baseline=name, backbone=self.backbone,
                 candidates=self.candidates["test.oracle"], predictions=out, **more,
             )
         )  # fmt: skip

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from clara import config
-from clara.config.rules import Pretrain, TrainJoint, TuneInstructions, settings_for
+from clara.config.rules import Pretrain, TrainJoint, TuneInstructions, aside_for, settings_for
 from clara.errors import CheckpointError, ConfigError, DataError
 from clara.model import checkpoint
 from clara.model.adapters import COMPRESSOR, GENERATOR, QUERY_REASONER
@@ -29,7 +29,8 @@ def settings(rule: str, **changes: Any) -> dict[str, Any]:
     values = config.merge(config.load(ROOT / "config.yaml"), config.load(ROOT / "configs/ci.yaml"))
     few = {"optimization": {"steps": 1, "validate_every": 1, "learning_rate": 1e-9}}
     values = config.merge(values, {stage: few for stage in ("pretraining", "instruction", "joint")})
-    return settings_for(rule, config.merge(values, changes))
+    values = config.merge(values, changes)
+    return config.merge(settings_for(rule, values), aside_for(rule, values))
 
 
 def pretrain(

@@ -68,6 +68,18 @@ def test_experiments_in_copies_compute_what_they_record(published: Path, tmp_pat
     assert {"factor", "size"} <= {*next(line for line in shown if line.startswith("Experiment,")).split(",")}
 
 
+def test_a_stage_is_not_adopted_on_files_of_other_settings(clone: Path) -> None:
+    dvc(clone, "pull")
+    (clone / "config.yaml").write_text("size: 3\nfactor: 10\n")  # read by the stage before
+    command = (sys.executable, "workflow_scripts/adopt.py", "metric")
+    with pytest.raises(AssertionError, match=r"not of this folder's settings and code \(store: .*size"):
+        call(clone, *command)
+    (clone / "config.yaml").write_text("size: 2\nfactor: 10\n")
+    call(clone, *command)
+    dry = ("-m", "snakemake", "-n", "--profile", "profiles/local")
+    assert "Nothing to be done" in call(clone, sys.executable, *dry)
+
+
 PAGE = (ROOT / "docs" / "dvc.md").read_text(encoding="utf-8")
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
 OURS = {"results/demo/compression": "results/store", "evaluation.top_k": "factor", "make adopt": ADOPT}

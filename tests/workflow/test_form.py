@@ -5,7 +5,8 @@ import re
 import pytest
 import yaml
 
-from clara.config.rules import RULES
+from clara import config as configuration
+from clara.config.rules import RULES, aside_for, wildcard_values
 from tests.workflow.checkout import ROOT
 from tests.workflow.lints import complaints
 
@@ -52,13 +53,25 @@ def test_everything_that_enters_a_command_is_quoted(rule: str) -> None:
 @pytest.mark.parametrize("rule", sorted(RESUMABLE))
 def test_a_rule_that_can_be_interrupted_has_a_state(rule: str) -> None:
     # Replies are kept under the hash of their request, so a shard of synthesis needs one folder only.
-    wanted = 'state="state/{run}/synthesize/{shard}-of-{shards}"' if rule == "synthesize" else f'state=state("{rule}")'
-    assert wanted in BLOCKS[rule]
+    # A released checkpoint's documents stay where another one is named beside it.
+    own = {
+        "synthesize": 'state="state/{run}/synthesize/{shard}-of-{shards}"',
+        "predict_released": "PLAN.state('predict_released', released=w.released)",
+    }
+    assert own.get(rule, f'state=state("{rule}")') in BLOCKS[rule]
     assert "--state {params.state:q}" in BLOCKS[rule]
 
 
+def test_settings_that_decide_nothing_reach_a_program_beside_what_reruns_it() -> None:
+    values = configuration.load(ROOT / "config.yaml")
+    values["evaluation"]["released"] = {"official": {"source": "/nowhere", "base": None}}
+    for rule in RULES:
+        reads = any(aside_for(rule, values, **wildcards) for wildcards in wildcard_values(rule, values))
+        assert (f'aside=lambda w: PLAN.aside("{rule}"' in BLOCKS[rule].split("    params:")[0]) == reads, rule
+        assert ("--settings {params.settings:q} --aside {resources.aside:q}" in BLOCKS[rule]) == reads, rule
+
+
 def test_every_prompt_is_an_input_of_a_rule_that_uses_it() -> None:
-    from clara import config as configuration
     from clara.plan import Plan
 
     plan = Plan(configuration.load(ROOT / "config.yaml"), ROOT)

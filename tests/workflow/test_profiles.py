@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from clara import config as configuration
-from clara.config.rules import RULES
+from clara.config.rules import RULES, wildcard_values
 from clara.plan import Plan
 from clara.runs import preflight
 from clara.sizing.steps import Site
@@ -68,8 +68,10 @@ def test_steps_with_a_model_compute_with_threads_of_the_settings() -> None:
     assert rules.count("    threads: CPU_THREADS") == len(WITH_MODEL)
     values = configuration.load(ROOT / "config.yaml")
     values["backbone"]["cpu_threads"] = 1234567
+    values["evaluation"]["released"] = {"official": {"source": "/nowhere", "base": None}}
     for rule in WITH_MODEL:
-        assert "1234567" in Plan(values, ROOT).settings(rule), rule
+        for wildcards in wildcard_values(rule, values):
+            assert "1234567" in Plan(values, ROOT).settings(rule, **wildcards), rule
 
 
 def test_slurm_is_found_by_its_short_name_and_warns_jobs_before_their_end() -> None:
