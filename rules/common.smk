@@ -23,7 +23,7 @@ from clara.evaluation.paper.equal import Equals
 from clara.evaluation.paper.specs import chosen, read_table
 from clara.gpus import SHARED
 from clara.plan import failures, use_checkout
-from clara.runs import summary
+from clara.runs import started, summary
 from clara.sizing.jobs import Sizes, kind_of, require_gpus, variant_and_ratio
 from clara.sizing.steps import Site
 
@@ -69,6 +69,7 @@ if "gpu_jobs" in STATED:
 
 
 onstart:
+    started.record(Path.cwd())
     for name, kinds in LEFT_OUT.items():
         print(
             f"Variant {name} is left out: it learns from {' and '.join(kinds)}, which synthesis.kinds does not name",
