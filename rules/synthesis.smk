@@ -61,6 +61,7 @@ rule gather_pairs:
     threads: 1
     resources:
         mem_mb=sized("gather_pairs", "memory"),
+        runtime=sized("gather_pairs", "minutes"),
     params:
         settings=settings("gather_pairs"),
         code=PLAN.code("gather_pairs"),
@@ -92,6 +93,7 @@ rule review_pairs:
     threads: 1
     resources:
         mem_mb=sized("review_pairs", "memory"),
+        runtime=sized("review_pairs", "minutes"),
     params:
         settings=settings("review_pairs"),
         code=PLAN.code("review_pairs"),

@@ -13,6 +13,7 @@ from clara.config import merge
 from clara.errors import ConfigError
 from clara.sizing.data import data_mb
 from clara.sizing.steps import Site, Size, with_model
+from clara.sizing.times import data_seconds
 
 RESERVED = 1.75
 """What a process that nothing stops holds of a GPU, by what it needs at most: torch's allocator keeps blocks that are
@@ -68,7 +69,8 @@ class Sizes:
         if rule not in APART or not self.site.node_gpus:
             rule = LIKE.get(rule, rule)
         if rule not in MEASURED_MB and rule not in LIKE:
-            return Size(LIGHT_MB.get(rule, 1000) + data_mb(rule, config), 20.0, 0, 0, 1.0)
+            mem, seconds = LIGHT_MB.get(rule, 1000) + data_mb(rule, config), 20 + data_seconds(rule, config)
+            return Size(mem, seconds, 0, 0, 1.0)
         given = rule, config, ratio or min(config["ratios"]), self.site
         size = with_model(*given)
         if size.gpus:

@@ -109,6 +109,7 @@ rule score_grounding:
     threads: 1
     resources:
         mem_mb=sized("score_grounding", "memory"),
+        runtime=sized("score_grounding", "minutes"),
     params:
         settings=lambda w: PLAN.settings("score_grounding", variant_of(w.system)),
         code=PLAN.code("score_grounding"),

@@ -24,6 +24,14 @@ def test_attempts_ask_for_more_and_a_slot_is_the_most() -> None:
     assert baseline[0] < baseline[1] <= baseline[2] == 720
 
 
+def test_steps_without_a_model_ask_for_time_by_their_data_and_for_more_at_each_attempt() -> None:
+    sizes = Sizes({"base": PAPER}, Site(node_gpus=4, slot_minutes=2000))
+    asked = [sizes.minutes("gather_pairs", "base", None, attempt) for attempt in (1, 2)]
+    assert asked[0] > 60
+    assert asked[1] == pytest.approx(2 * asked[0] - 10, abs=2)
+    assert Sizes({"base": DEMO}, Site()).minutes("gather_pairs", "base", None, 1) == 30
+
+
 def test_jobs_are_known_by_the_wildcards_of_their_paths() -> None:
     assert variant_and_ratio({"variant": "soft", "ratio": "16"}) == ("soft", 16)
     assert variant_and_ratio({"stage": "joint", "name": "instruction-cr4-soft"}) == ("soft", 4)
