@@ -208,11 +208,25 @@ def refuse_cut_gpus():
         for name, stated in workflow.resource_settings._parsed_overwrite_resources.items()
         if "gpu" in stated
     }
-    wanted = {name: asked.get(name, SIZES.most_gpus(name)) for name in MODEL_RULES}
     try:
+        wanted = {name: asked.get(name, SIZES.most_gpus(name)) for name in MODEL_RULES}
         require_gpus(wanted, limit.value if limit else None)
     except ClaraError as error:
         raise WorkflowError(str(error)) from None
 
 
+def refuse_lost_resources():
+    """Snakemake puts `--default-resources` of the command line in the place of the profile's list, and no job would have a GPU."""
+    stated = workflow.resource_settings._parsed_overwrite_resources.values()
+    names = {name for given in (STATED, *stated) for name in given}
+    on_cluster = any(name.startswith("slurm_") for name in names)
+    if on_cluster and "node_gpus" not in STATED:
+        raise WorkflowError(
+            "default-resources have no node_gpus, so no job would ask for a GPU: --default-resources replaces the profile's list. "
+            "Write slurm_account, and what else is to change, under default-resources of profiles/slurm/profile.v9+.yaml, or give "
+            "the whole list; 0 says that there are no GPUs"
+        )
+
+
+refuse_lost_resources()
 refuse_cut_gpus()
