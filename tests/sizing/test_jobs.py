@@ -77,6 +77,18 @@ def test_kinds_of_a_step_that_show_less_text_are_known_by_wildcards() -> None:
     assert kind_of("train_joint", {"variant": "soft"}) == "train_joint"
 
 
+def test_a_released_checkpoint_is_sized_by_its_base_and_answers_as_well() -> None:
+    theirs = {"theirs": {"source": "/nowhere", "base": "mistralai/Mistral-7B-Instruct-v0.2"}}
+    config = configuration.merge(DEMO, {"evaluation": {"released": theirs}})
+    sizes = Sizes({"base": config}, Site(node_gpus=1))
+    found = job_size(sizes, "predict_released", {"released": "theirs"})
+    as_backbone = configuration.merge(config, {"backbone": {"source": theirs["theirs"]["base"]}})
+    own = Sizes({"base": as_backbone}, Site(node_gpus=1))
+    assert found.gpu_mem_mb > 14_000 > sizes.of("compress_documents").gpu_mem_mb
+    assert found.seconds == own.of("compress_documents").seconds + own.of("predict").seconds
+    assert sizes.memory(kind_of("predict_released", {"released": "theirs"}), "base", None, 1) == found.mem_mb
+
+
 def test_where_half_precision_is_computed_in_float32_jobs_without_gpus_take_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
