@@ -5,7 +5,7 @@ rule synthesize:
     input:
         script=program("synthesize"),
         prompts=PLAN.prompts("synthesize"),
-        published=PLAN.user_files("synthesize"),
+        source=PLAN.user_files("synthesize"),
         passages="results/{run}/corpus/passages.parquet",
         backbone="results/{run}/backbone/card.json",
     output:

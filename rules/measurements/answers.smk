@@ -70,6 +70,7 @@ rule predict_given_compressed_text:
     input:
         script=program("predict_given_compressed_text"),
         prompts=PLAN.prompts("predict_given_compressed_text"),
+        model=lambda w: PLAN.user_files("predict_given_compressed_text", w.method),
         backbone="results/{run}/backbone/card.json",
         candidates=candidates("test", POOLS),
     output:

@@ -41,6 +41,7 @@ rule rewrite_documents:
 rule measure_bert_score:
     input:
         script=program("measure_bert_score"),
+        model=lambda w: PLAN.user_files("measure_bert_score"),
         rewritten="results/{run}/measurements/rewritten/{init}-cr{ratio}-{variant}.jsonl",
     output:
         measured="results/{run}/measurements/bert_score/{init}-cr{ratio}-{variant}.json",
