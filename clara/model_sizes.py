@@ -57,7 +57,7 @@ def model_of(source: str) -> Model:
     found = [Path(place) / "config.json", *cached.glob(f"models--{place.replace('/', '--')}/snapshots/*/config.json")]
     for path in found:
         if path.is_file():
-            return _of_config(json.loads(path.read_text(encoding="utf-8")))
+            return _of_config(_read(path), path)
     lower = source.lower()
     for name, model in KNOWN.items():
         if name in lower:
@@ -70,11 +70,47 @@ def model_of(source: str) -> Model:
     return UNKNOWN
 
 
-def _of_config(given: Mapping[str, Any]) -> Model:
-    given = given.get("text_config", given)
-    d, layers, heads = given["hidden_size"], given["num_hidden_layers"], given["num_attention_heads"]
-    kv = given.get("num_key_value_heads", heads) * given.get("head_dim", d // heads)
-    inner, vocabulary = given["intermediate_size"], given["vocab_size"]
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"{path} is no JSON ({error}); fetch the model again") from error
+    if not isinstance(found, dict):
+        raise ConfigError(f"{path} must hold a mapping, found {type(found).__name__}; fetch the model again")
+    return found
+
+
+def base_of_released(source: str) -> str | None:
+    """The base model that a checkpoint of the released code names in its config.json; null where none lies here."""
+    try:
+        found = json.loads((Path(expand(source)) / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, ConfigError):
+        return None
+    named = found.get("decoder_model_name") if isinstance(found, dict) else None
+    return named if isinstance(named, str) else None
+
+
+def _of_config(given: Mapping[str, Any], path: Path) -> Model:
+    """Sizes by a config.json; null counts as absent.
+
+    Raises:
+        ConfigError: a size is missing, or is no whole number; names it.
+    """
+    inner = given.get("text_config")
+    given = inner if isinstance(inner, Mapping) else given
+
+    def size(key: str, default: int | None = None) -> int:
+        value = default if given.get(key) is None else given[key]
+        if not isinstance(value, int) or value < 1:
+            raise ConfigError(
+                f"{path} has {key}: {json.dumps(value)}, so the size of the model is not known; name the folder of a "
+                "causal language model of transformers"
+            )
+        return value
+
+    d, layers, heads = size("hidden_size"), size("num_hidden_layers"), size("num_attention_heads")
+    kv = size("num_key_value_heads", heads) * size("head_dim", max(1, d // heads))
+    inner_width, vocabulary = size("intermediate_size"), size("vocab_size")
     embeddings = vocabulary * d * (1 if given.get("tie_word_embeddings") else 2)
-    found = Model(0, layers, d, heads, kv, inner, vocabulary)
+    found = Model(0, layers, d, heads, kv, inner_width, vocabulary)
     return found._replace(parameters=found.linear + embeddings)

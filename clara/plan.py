@@ -97,6 +97,13 @@ of all checkpoints."""
 OF_INITIAL = ("compress_documents", "rewrite_documents", "measure_states")
 """Rules that read a checkpoint from before joint training; `init` names its stage."""
 
+OTHER_MODELS = {
+    "rank_neural": ("dense", "cross_encoder"),
+    "predict_compressed_text": ("llmlingua2",),
+    "predict_given_compressed_text": ("llmlingua2",),
+}
+"""Rule → the sections of `evaluation` whose models it loads."""
+
 HASHED_BYTES = 64 * 2**20
 """Input files up to this size are compared by content, larger ones by size and time."""
 
@@ -197,25 +204,35 @@ class Plan:
             digest.update(self.lineage(parent, variant, init).encode())
         return digest.hexdigest()
 
-    def user_files(self, rule: str, *, benchmark: str = "", released: str = "", **_: str) -> list[str]:
-        """The existing files outside `results/` that the settings of a rule's job name.
+    def user_files(
+        self, rule: str, *, benchmark: str = "", released: str = "", ranker: str = "", method: str = "", **_: str
+    ) -> list[str]:
+        """The existing files outside `results/` that a rule's job is told of, of a folder those that lie in it.
 
         A missing one is left to the program, whose message says which setting names it.
+
+        Args:
+            rule: its name.
+            benchmark, released, ranker, method: wildcards of the job; without a ranker or method the files of all.
         """
         base = self.variants["base"]
         if rule == "prepare_questions":
             chosen = base["benchmarks"][benchmark]
             return _existing(chosen["train"], chosen["test"], chosen["test_normal"])
+        evaluation = base["evaluation"]
         if rule == "fetch_corpus":
             return _existing(base["corpus"]["source"]["location"])
         if rule == "synthesize":
-            return _existing(base["synthesis"]["published"])
+            return _existing(base["synthesis"]["published"], base["synthesis"]["model"])
         if rule == "prepare_backbone":
             return _existing(base["backbone"]["source"])
         if rule == "predict_released":
-            folder = Path(expand(base["evaluation"]["released"][released]["source"]))
-            return sorted(str(file) for file in folder.glob("*") if file.is_file())
-        return []
+            return _existing(evaluation["released"][released]["source"])
+        if rule == "measure_bert_score":
+            return _existing(base["measurements"]["recovery"]["bert_score"])
+        which = ranker or method
+        others = OTHER_MODELS.get(rule, ())
+        return _existing(*(evaluation[name]["source"] for name in others if which in ("", name)))
 
 
 def use_checkout(root: Path) -> None:
@@ -236,8 +253,14 @@ def failures(logs: Path, since: float) -> list[str]:
 
 
 def _existing(*paths: str | None) -> list[str]:
-    expanded = [expand(path) for path in paths if path]
-    return [path for path in expanded if os.path.isfile(path)]
+    """Those that exist, of a folder (a model's) its files."""
+    found: list[str] = []
+    for place in (expand(path) for path in paths if path):
+        if os.path.isdir(place):
+            found += sorted(str(file) for file in Path(place).glob("*") if file.is_file())
+        elif os.path.isfile(place):
+            found.append(place)
+    return found
 
 
 def _content(path: Path) -> str:

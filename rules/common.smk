@@ -23,7 +23,7 @@ from clara.evaluation.paper.equal import Equals
 from clara.evaluation.paper.specs import chosen, read_table
 from clara.gpus import SHARED
 from clara.plan import failures, use_checkout
-from clara.runs import summary
+from clara.runs import started, summary
 from clara.sizing.jobs import Sizes, kind_of, require_gpus, variant_and_ratio
 from clara.sizing.steps import Site
 
@@ -69,6 +69,7 @@ if "gpu_jobs" in STATED:
 
 
 onstart:
+    started.record(Path.cwd())
     for name, kinds in LEFT_OUT.items():
         print(
             f"Variant {name} is left out: it learns from {' and '.join(kinds)}, which synthesis.kinds does not name",
@@ -207,11 +208,25 @@ def refuse_cut_gpus():
         for name, stated in workflow.resource_settings._parsed_overwrite_resources.items()
         if "gpu" in stated
     }
-    wanted = {name: asked.get(name, SIZES.most_gpus(name)) for name in MODEL_RULES}
     try:
+        wanted = {name: asked.get(name, SIZES.most_gpus(name)) for name in MODEL_RULES}
         require_gpus(wanted, limit.value if limit else None)
     except ClaraError as error:
         raise WorkflowError(str(error)) from None
 
 
+def refuse_lost_resources():
+    """Snakemake puts `--default-resources` of the command line in the place of the profile's list, and no job would have a GPU."""
+    stated = workflow.resource_settings._parsed_overwrite_resources.values()
+    names = {name for given in (STATED, *stated) for name in given}
+    on_cluster = any(name.startswith("slurm_") for name in names)
+    if on_cluster and "node_gpus" not in STATED:
+        raise WorkflowError(
+            "default-resources have no node_gpus, so no job would ask for a GPU: --default-resources replaces the profile's list. "
+            "Write slurm_account, and what else is to change, under default-resources of profiles/slurm/profile.v9+.yaml, or give "
+            "the whole list; 0 says that there are no GPUs"
+        )
+
+
+refuse_lost_resources()
 refuse_cut_gpus()

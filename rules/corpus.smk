@@ -40,6 +40,7 @@ rule prepare_backbone:
     threads: 1
     resources:
         mem_mb=sized("prepare_backbone", "memory"),
+        runtime=sized("prepare_backbone", "minutes"),
     params:
         settings=settings("prepare_backbone"),
         code=PLAN.code("prepare_backbone"),
@@ -66,6 +67,7 @@ rule split_passages:
     threads: 1
     resources:
         mem_mb=sized("split_passages", "memory"),
+        runtime=sized("split_passages", "minutes"),
     params:
         settings=settings("split_passages"),
         code=PLAN.code("split_passages"),
@@ -95,6 +97,7 @@ rule prepare_questions:
     threads: 1
     resources:
         mem_mb=sized("prepare_questions", "memory"),
+        runtime=sized("prepare_questions", "minutes"),
     params:
         settings=settings("prepare_questions"),
         code=PLAN.code("prepare_questions"),
@@ -126,6 +129,7 @@ rule make_candidates:
     threads: 1
     resources:
         mem_mb=sized("make_candidates", "memory"),
+        runtime=sized("make_candidates", "minutes"),
     params:
         settings=settings("make_candidates"),
         code=PLAN.code("make_candidates"),
@@ -152,6 +156,7 @@ rule collect_documents:
     threads: 1
     resources:
         mem_mb=sized("collect_documents", "memory"),
+        runtime=sized("collect_documents", "minutes"),
     params:
         code=PLAN.code("collect_documents"),
     message:

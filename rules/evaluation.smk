@@ -45,6 +45,11 @@ rule predict_baseline:
             if w.baseline == "text_rag_tuned"
             else []
         ),
+        weights=lambda w: (
+            [f"results/{RUN}/text_rag/adapters.safetensors"]
+            if w.baseline == "text_rag_tuned"
+            else []
+        ),
         candidates=candidates("test", POOLS),
     output:
         predictions="results/{run}/evaluation/predictions/{baseline}.jsonl",
@@ -75,6 +80,7 @@ rule predict_compressed_text:
     input:
         script=program("predict_compressed_text"),
         prompts=PLAN.prompts("predict_compressed_text"),
+        model=lambda w: PLAN.user_files("predict_compressed_text", method=w.method),
         backbone="results/{run}/backbone/card.json",
         candidates=candidates("test", POOLS),
     output:
@@ -138,6 +144,7 @@ rule predict_released:
 rule rank_neural:
     input:
         script=program("rank_neural"),
+        model=lambda w: PLAN.user_files("rank_neural", ranker=w.ranker),
         candidates=candidates("test", POOLS),
     output:
         predictions="results/{run}/evaluation/predictions/{ranker}.jsonl",

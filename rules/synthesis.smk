@@ -5,7 +5,7 @@ rule synthesize:
     input:
         script=program("synthesize"),
         prompts=PLAN.prompts("synthesize"),
-        published=PLAN.user_files("synthesize"),
+        source=PLAN.user_files("synthesize"),
         passages="results/{run}/corpus/passages.parquet",
         backbone="results/{run}/backbone/card.json",
     output:
@@ -62,6 +62,7 @@ rule gather_pairs:
     threads: 1
     resources:
         mem_mb=sized("gather_pairs", "memory"),
+        runtime=sized("gather_pairs", "minutes"),
     params:
         settings=settings("gather_pairs"),
         code=PLAN.code("gather_pairs"),
@@ -93,6 +94,7 @@ rule review_pairs:
     threads: 1
     resources:
         mem_mb=sized("review_pairs", "memory"),
+        runtime=sized("review_pairs", "minutes"),
     params:
         settings=settings("review_pairs"),
         code=PLAN.code("review_pairs"),

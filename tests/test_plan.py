@@ -114,6 +114,33 @@ def test_a_released_checkpoint_more_leaves_the_state_of_another(tmp_path: Path) 
     assert one.state("score", "base", "instruction") != two.state("score", "base", "instruction")
 
 
+def test_the_files_of_a_models_folder_are_the_users(tmp_path: Path) -> None:
+    for name in ("backbone", "teacher", "ranker", "cutter"):
+        (tmp_path / name / "below").mkdir(parents=True)
+        (tmp_path / name / "config.json").write_text("{}")
+    made = plan(
+        backbone={"source": str(tmp_path / "backbone")},
+        synthesis={"model": str(tmp_path / "teacher")},
+        evaluation={
+            "dense": {"source": str(tmp_path / "ranker")},
+            "cross_encoder": {"source": "cross-encoder/on-the-hub"},
+            "llmlingua2": {"source": str(tmp_path / "cutter")},
+        },
+        measurements={"recovery": {"bert_score": str(tmp_path / "ranker")}},
+    )
+    file = {name: [str(tmp_path / name / "config.json")] for name in ("backbone", "teacher", "ranker", "cutter")}
+    assert made.user_files("prepare_backbone") == file["backbone"]
+    assert made.user_files("synthesize") == file["teacher"]
+    assert made.user_files("measure_bert_score") == made.user_files("rank_neural", ranker="dense") == file["ranker"]
+    assert made.user_files("rank_neural", ranker="cross_encoder") == []
+    assert made.user_files("predict_compressed_text", method="hard_words") == []
+    for rule in ("predict_compressed_text", "predict_given_compressed_text"):
+        assert made.user_files(rule, method="llmlingua2") == file["cutter"]
+    before = made.state("pretrain")
+    (tmp_path / "backbone" / "config.json").write_text('{"changed": 1}')
+    assert Plan(made.variants["base"], ROOT).state("pretrain") != before
+
+
 def test_failures_are_the_last_lines_of_logs_of_this_run(tmp_path: Path) -> None:
     for name, text, age in [
         ("a", "50 %\nerror: the file x is empty", 0),

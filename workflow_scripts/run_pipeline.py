@@ -5,8 +5,8 @@
 All arguments go to Snakemake, which takes this process's place and makes the files; targets come first, because
 --configfile takes every word that follows it. With profiles/local, which lets jobs have 6,000 MB together, and without
 --resources, they may have three fifths of the machine's memory where that is more. A second call beside a running one
-is refused, and so is one beside processes that outlived a killed run; its SLURM jobs are cancelled, or each would run
-twice.
+is refused, and so is one beside a plain Snakemake, beside processes that outlived a killed run, and under a lock from
+another machine; SLURM jobs that a killed run left are cancelled, or each would run twice.
 """
 
 import fcntl
@@ -15,12 +15,14 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
 
 from clara import machine, program, slurm
 from clara.errors import ResourceError
+from clara.runs import started
 
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 SKEW_NS = 60 * 10**9
@@ -42,12 +44,10 @@ def main(argv: list[str] | None = None) -> None:
     require_room(folder)
     hold(folder)
     if any((folder / ".snakemake" / "locks").glob("*")):
-        cancel_orphans(folder)
-        if others := at_work(folder):
-            raise ResourceError(
-                f"a run was killed in {folder} but its jobs go on ({', '.join(others)}); wait for them or end them, "
-                "then run again"
-            )
+        orphans = slurm.jobs_of(folder)
+        require_ended(folder, [job.id for job in orphans])  # before anything is cancelled: they may be a live run's
+        cancel(orphans, folder)
+        require_ended(folder)
         print("an earlier run was killed; its lock is taken away", file=sys.stderr)
         unlock = subprocess.run([*SNAKEMAKE, "--unlock", *arguments], capture_output=True, text=True)
         if unlock.returncode:
@@ -115,16 +115,39 @@ def date_now(folder: Path) -> int:
     return len(future)
 
 
-def cancel_orphans(folder: Path) -> None:
+def require_ended(folder: Path, apart: Sequence[str] = ()) -> None:
+    """Refuses a folder in which a run, or what it left behind, is at work; jobs of SLURM `apart` from these.
+
+    Raises:
+        ResourceError: names the processes, or the machine that alone can tell.
+    """
+    if others := at_work(folder, apart):
+        raise ResourceError(
+            f"a run or what a killed one left behind is at work in {folder} ({', '.join(others)}); wait for them or "
+            "end them, then run again"
+        )
+    if other := started.elsewhere(folder):
+        raise ResourceError(
+            f"{folder} is locked by {other}, which cannot be seen from here; start again on that machine, or, if that "
+            f"process has ended, delete {started.FILE} and run again"
+        )
+
+
+def cancel(orphans: Sequence[slurm.Job], folder: Path) -> None:
     """Ends the SLURM jobs of a killed run: nothing would take their results, and new ones would do the same work."""
-    if orphans := slurm.jobs_of(folder):
+    if orphans:
         names = ", ".join(f"{job.id} ({job.step})" for job in orphans)
         print(f"the killed run left SLURM jobs behind; they are cancelled: {names}", file=sys.stderr)
         slurm.cancel(orphans, folder)
 
 
-def at_work(folder: Path) -> list[str]:
-    """`program.py, process N` for each process of the workflow in `folder`; none where the system has no /proc."""
+def at_work(folder: Path, apart: Sequence[str] = ()) -> list[str]:
+    """`program.py, process N` for each process of the workflow in `folder`; none where the system has no /proc.
+
+    Args:
+        folder: in which they were started.
+        apart: numbers of SLURM jobs on this machine whose processes do not count.
+    """
     found = []
     own = ancestors(os.getpid())
     for process in Path("/proc").glob("[0-9]*"):
@@ -134,9 +157,18 @@ def at_work(folder: Path) -> list[str]:
         except OSError:  # ended meanwhile, or another user's
             continue
         ours = [Path(part).name for part in parts if part.startswith("workflow_scripts/") or part.endswith("snakemake")]
-        if here and ours and int(process.name) not in own:
+        if here and ours and int(process.name) not in own and slurm_job(process) not in apart:
             found.append(f"{ours[0]}, process {process.name}")
     return found
+
+
+def slurm_job(process: Path) -> str | None:
+    """The SLURM job that a process, by its folder below /proc, belongs to."""
+    try:
+        variables = (process / "environ").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return None
+    return next((each.partition("=")[2] for each in variables if each.startswith("SLURM_JOB_ID=")), None)
 
 
 def ancestors(process: int) -> set[int]:

@@ -144,22 +144,31 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def require_below(values: Mapping[str, Any], files: Sequence[str | Path]) -> None:
-    """Refuses a run whose configuration lies over files that were not given.
+    """Refuses a run whose configuration lies over files that were not given, or were given after it.
 
     Args:
         values: a whole configuration as plain data.
         files: the configuration files that were given; where they lie does not matter.
 
     Raises:
-        ConfigError: names those that lack.
+        ConfigError: names those that lack, or that come too late; or as `load`.
     """
-    given = {Path(file).name for file in files}
+    given = [Path(file).name for file in files]
     lacking = [file for file in values["paper"]["lies_over"] if Path(file).name not in given]
     if lacking:
         raise ConfigError(
             f"the configuration of run {values['run']} lies over {', '.join(lacking)} (paper.lies_over); give that as "
             f"well, before its own: --configfile {' '.join(lacking)} …"
         )
+    for place, file in enumerate(files):
+        paper = load(Path(file)).get("paper")
+        below = paper.get("lies_over") if isinstance(paper, dict) else None
+        late = [each for each in below or [] if Path(each).name in given[place + 1 :]]
+        if late:
+            raise ConfigError(
+                f"{file} lies over {', '.join(late)} (paper.lies_over), which comes after it and would undo its "
+                f"settings; give them in this order: --configfile {' '.join(late)} {file}"
+            )
 
 
 def validate(values: dict[str, Any]) -> Config:

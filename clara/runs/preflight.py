@@ -4,6 +4,7 @@ import importlib.util
 import os
 import subprocess
 from collections.abc import Callable, Sequence
+from math import ceil
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -68,6 +69,7 @@ def local_checks(run: Run) -> list[Check]:
         *_models_of_others(run),
         *_gpu_memory(run),
         *_save_intervals(run),
+        *_other_times(run),
         *([] if run.profile.get("executor") == "slurm" else [_memory(run), *_gpus(run)]),
     ]
 
@@ -207,6 +209,32 @@ def _save_intervals(run: Run) -> list[Check]:
         else:
             found.append(Check("ok", name, text))
     return found
+
+
+def _other_times(run: Run) -> list[Check]:
+    """Of the rules that train nothing, those whose longest job does not end in its time; a line in all where all do."""
+    timed = [job for job in run.jobs if job.resources["runtime"] and not job.local and job.rule not in TRAININGS]
+    if run.profile.get("executor") != "slurm" or not timed:
+        return []
+    longest: dict[str, Job] = {}
+    for job in sorted(timed, key=lambda one: run.size_of(one).seconds):
+        longest.pop(job.rule, None)
+        longest[job.rule] = job  # the longest of all comes last
+    found = []
+    for rule, job in longest.items():
+        attempts = int(run.profile.get("retries", 0)) + 1 if job.state else 1  # else each begins anew
+        seconds, held = run.size_of(job).seconds, 60 * attempts * (job.resources["runtime"] - LEAD_MINUTES)
+        if seconds > held:
+            times = f"{attempts} attempts hold" if job.state else "it begins anew at each attempt, and one holds"
+            remedy = f"raise slot_minutes in the profile, or runtime of {rule} under its set-resources"
+            if rule == "synthesize":
+                remedy = f"synthesis.shards: {ceil(run.config['synthesis']['shards'] * seconds / held)} or more"
+            said = f"{job.name} takes about {duration(seconds)}, {times} {duration(held)}"
+            found.append(Check("warn", f"time of {rule}", said, remedy))
+    last = max(longest.values(), key=lambda one: run.size_of(one).seconds)
+    return found or [
+        Check("ok", "time", f"{last.name}, the longest, takes about {duration(run.size_of(last).seconds)}")
+    ]
 
 
 def defaults(profile: dict[str, Any]) -> dict[str, Any]:

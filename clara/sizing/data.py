@@ -16,6 +16,7 @@ BENCHMARK_ROWS = {"nq": (79168, 8757), "hotpotqa": (90447, 7405), "musique": (19
 ROWS_A_PASSAGE = {"simple": 7.8, "complex": 4.62, "paraphrase": 1.0}
 """Kind → synthesized rows of a passage (paper, Table 8)."""
 UNKNOWN_PASSAGES = 1_000_000
+PACKED = (".bz2", ".gz", ".xz", ".parquet")
 PASSAGE_BYTES, PACKED_BYTES = 600, 200
 """Of a passage of a hundred words, plain and packed."""
 EXAMPLE_BYTES, PASSAGE_HELD, ROW_BYTES = 200, 200, 2600
@@ -29,6 +30,8 @@ ID_BYTES = 170
 GROUP_ROWS, AHEAD, OUTCOME_BYTES = 65536, 8192, 23_000
 """Of synthesis: rows of a table that are written together (clara/synthesis/tables.py), outcomes that may wait for one
 before them (clara/synthesis/loop.py), and their size, half of their rows rejected."""
+SHARE_OF_POOLS = 1 / 8
+"""Distinct documents among the places in all pools; 455 of 4480 in the demo."""
 LETTERS = 5
 """Of a token, at most on average."""
 
@@ -64,15 +67,30 @@ def data_mb(rule: str, config: dict[str, Any]) -> int:
         size = 0.0
     if rule == "make_candidates":
         return round(TEXT_HELD * _unpacked(config["corpus"]["source"]["location"]) * max(0.0, size - 100))
-    if rule in ("prepare_questions", "split_passages", "collect_documents"):
+    if rule in ("prepare_questions", "split_passages"):
         return round(3 * max(0.0, size - 100))
     if rule in ("gather_pairs", "review_pairs"):
         return round(0.006 * max(0, (config["synthesis"]["num_passages"] or 0) - 10_000))
-    if rule == "measure_data":  # the pools of the largest benchmark; a benchmark's share is not known before
-        train, _ = question_counts(config)
-        counted = 1.2e-4 * max(0, (config["synthesis"]["num_passages"] or 0) - 10_000)
-        return round(0.001 * int(config["candidates"]["size"]) * max(0, train - 50_000) + counted)
+    if rule in ("measure_data", "collect_documents", "rank_bm25"):
+        return round(_pools_mb(rule, config))
     return 0
+
+
+def _pools_mb(rule: str, config: dict[str, Any]) -> float:
+    """Of pools that are read, a file after the other: those of all benchmarks, the largest's share being unknown."""
+    train, test = question_counts(config)
+    read = 0.001 * int(config["candidates"]["size"]) * max(0, (test if rule == "rank_bm25" else train) - 50_000)
+    if rule == "collect_documents":  # each document once
+        return read + 0.001 * SHARE_OF_POOLS * max(0, places(config, train, test) - 1_000_000)
+    return read + (
+        1.2e-4 * max(0, (config["synthesis"]["num_passages"] or 0) - 10_000) if rule == "measure_data" else 0
+    )
+
+
+def places(config: dict[str, Any], train: int, test: int) -> int:
+    """Documents in the pools of so many questions, as often as they stand there."""
+    pools = config["candidates"]
+    return int((pools["train_size"] or pools["size"]) * train + pools["size"] * len(pools["settings"]) * test)
 
 
 def num_passages(config: dict[str, Any]) -> int:
@@ -90,8 +108,7 @@ def _passages_in(location: str) -> int:
         return UNKNOWN_PASSAGES
     if not place.is_file():
         return UNKNOWN_PASSAGES
-    packed = place.suffix in (".bz2", ".gz", ".xz", ".parquet")
-    return max(1, place.stat().st_size // (PACKED_BYTES if packed else PASSAGE_BYTES))
+    return max(1, place.stat().st_size // (PACKED_BYTES if place.suffix in PACKED else PASSAGE_BYTES))
 
 
 def _unpacked(location: str) -> float:

@@ -11,8 +11,10 @@ from typing import Any
 from clara import machine
 from clara.config import merge
 from clara.errors import ConfigError
+from clara.model_sizes import base_of_released
 from clara.sizing.data import data_mb
 from clara.sizing.steps import Site, Size, with_model
+from clara.sizing.times import data_seconds
 
 RESERVED = 1.75
 """What a process that nothing stops holds of a GPU, by what it needs at most: torch's allocator keeps blocks that are
@@ -30,7 +32,7 @@ on an AMD EPYC with AVX2 the largest, pretraining at ratio 4, took 701 s, 404 be
 LIKE = {
     "answer_as_teacher": "predict_baseline", "tune_text_rag": "tune_instructions",
     "predict_compressed_text": "predict_baseline", "predict_given_compressed_text": "predict_baseline",
-    "predict_released": "compress_documents", "rank_neural": "predict_baseline",
+    "rank_neural": "predict_baseline",
     "measure_bert_score": "predict_baseline", "no_retrieval": "predict_baseline", "hard_words": "predict_baseline",
 }  # fmt: skip
 """Steps of baselines, and kinds of them (`kind_of`), that are taken for as large as another step."""
@@ -42,6 +44,7 @@ LIGHT_MB = {
     "build_report": 1000, "score_by_k": 500, "score_recovery": 1500, "measure_data": 1500, "aggregate_seeds": 500,
 }  # fmt: skip
 """Steps without a model: what they took for the demo; large corpora are added."""
+RELEASED = "predict_released"
 WRITING = {
     "synthesize", "predict", "predict_baseline", "predict_given", "predict_given_text", "predict_by_k",
     "rewrite_documents", "answer_as_teacher", "predict_compressed_text", "predict_given_compressed_text",
@@ -65,10 +68,13 @@ class Sizes:
     def _of(self, rule: str, variant: str = "base", ratio: int | None = None) -> Size:
         """The size of a rule's job at its first attempt; at the largest memories where no ratio is given."""
         config = self.variants[variant]
+        if rule.startswith(RELEASED):
+            return self._released(rule.removeprefix(RELEASED).strip(), variant, ratio)
         if rule not in APART or not self.site.node_gpus:
             rule = LIKE.get(rule, rule)
         if rule not in MEASURED_MB and rule not in LIKE:
-            return Size(LIGHT_MB.get(rule, 1000) + data_mb(rule, config), 20.0, 0, 0, 1.0)
+            mem, seconds = LIGHT_MB.get(rule, 1000) + data_mb(rule, config), 20 + data_seconds(rule, config)
+            return Size(mem, seconds, 0, 0, 1.0)
         given = rule, config, ratio or min(config["ratios"]), self.site
         size = with_model(*given)
         if size.gpus:
@@ -76,6 +82,22 @@ class Sizes:
         wider = size if self.site.node_gpus else _computed(size, *given)
         least = MEASURED_MB[rule] + wider.mem_mb - size.mem_mb
         return wider._replace(mem_mb=least) if wider.mem_mb <= 1.05 * least else wider
+
+    def _released(self, name: str, variant: str, ratio: int | None) -> Size:
+        """Of a step that compresses the documents with a released checkpoint and answers, on the base of that one."""
+        config = self.variants[variant]
+        given = config["evaluation"]["released"].get(name)
+        source = given and (given["base"] or base_of_released(given["source"]))
+        based = merge(config, {"backbone": {"source": source}}) if source else config
+        own = Sizes({variant: based}, self.site)
+        compress, answer = (own.of(step, variant, ratio) for step in ("compress_documents", "predict"))
+        return Size(
+            max(compress.mem_mb, answer.mem_mb),
+            compress.seconds + answer.seconds,
+            compress.gpus,
+            max(compress.gpu_mem_mb, answer.gpu_mem_mb),
+            compress.disk_mb + answer.disk_mb,
+        )
 
     def memory(self, rule: str, variant: str, ratio: int | None, attempt: int) -> int:
         """Megabytes to ask for: more at each attempt."""
@@ -86,7 +108,7 @@ class Sizes:
         size, config = self.of(rule, variant, ratio), self.variants[variant]
         each = round(RESERVED * size.gpu_mem_mb)
         engine = (config["synthesis"] if rule == "synthesize" else config["evaluation"]["generation"])["engine"]
-        if rule in WRITING and engine in ("auto", "vllm"):  # it fills a GPU
+        if (rule in WRITING or rule.startswith(RELEASED)) and engine in ("auto", "vllm"):  # it fills a GPU
             each = max(each, 1000 * self.site.gpu_gb)
         return size.gpus * each * attempt
 
@@ -123,7 +145,9 @@ def variant_and_ratio(wildcards: Mapping[str, str]) -> tuple[str, int | None]:
 
 
 def kind_of(rule: str, wildcards: Mapping[str, str]) -> str:
-    """The rule, or the kind of its jobs that shows less text than the others."""
+    """The rule, or the kind of its jobs that shows less text than others, or that of a released checkpoint."""
+    if "released" in wildcards:
+        return f"{rule} {wildcards['released']}"
     named = wildcards.get("baseline") or wildcards.get("method") or ""
     return named if named in ("no_retrieval", "hard_words") else rule
 

@@ -6,7 +6,7 @@ Upper bounds: texts count as long as the settings let them be.
 from typing import Any, NamedTuple
 
 from clara.model_sizes import Model
-from clara.sizing.data import examples_mb, question_counts
+from clara.sizing.data import SHARE_OF_POOLS, examples_mb, question_counts
 
 BYTES = {"bfloat16": 2, "float16": 2, "float32": 4, "int8": 1.1, "int4": 0.6}
 """Of a value; of int8 and int4 with their scales."""
@@ -15,8 +15,6 @@ PROMPT_TOKENS = 64
 SHOWN_WHOLE = 1.8
 """Tokens of a document shown as text, by `document_max_tokens`: nothing cuts those that benchmarks bring. The memory of
 that run's tuning on five documents of text is that of 1.5 on average."""
-SHARE_OF_POOLS = 1 / 8
-"""Distinct documents among the places in all pools; 455 of 4480 in the demo."""
 
 
 class Pass(NamedTuple):

@@ -6,6 +6,7 @@ Light: no torch, no network. Upper bounds throughout: texts count as long as the
 import math
 from typing import Any, NamedTuple
 
+from clara.errors import ConfigError
 from clara.model_sizes import Model, model_of
 from clara.sizing.data import held_mb, synthesis_mb
 from clara.sizing.passes import BYTES, Pass, examples, examples_disk_mb, inference, micro_batch, tokens_shown
@@ -140,8 +141,14 @@ def _synthesis(config: dict[str, Any], site: Site) -> Size:
     rounds = (1 + given["max_rounds"]) / 2  # until the pairs pass, at most so many
     requests = asked * rounds * (2 if "model" in given["question_sources"] else 0.3)
     work = 2 * model.parameters * requests * (600 + given["max_new_tokens"] / 2) / given["shards"]
+    if 0 < site.node_gpus < given["tensor_parallel"]:
+        raise ConfigError(
+            f"synthesis.tensor_parallel is {given['tensor_parallel']}, but a job may have {site.node_gpus} GPUs "
+            "(node_gpus under default-resources of the profile); raise that, or lower this"
+        )
     gpus = min(given["tensor_parallel"], site.node_gpus)
-    size = _size(weights, weights / max(1, gpus), work, gpus, 2e-3 * asked, beside=synthesis_mb(config))
+    disk = 2e-3 * asked / given["shards"]
+    size = _size(weights, weights / max(1, gpus), work, gpus, disk, beside=synthesis_mb(config))
     # vLLM fills a GPU with its cache; on a CPU cache and engine take three times the weights.
     return size._replace(
         gpu_mem_mb=round(1.1 * weights / gpus) if gpus else 0,

@@ -70,6 +70,9 @@ rule predict_given_compressed_text:
     input:
         script=program("predict_given_compressed_text"),
         prompts=PLAN.prompts("predict_given_compressed_text"),
+        model=lambda w: PLAN.user_files(
+            "predict_given_compressed_text", method=w.method
+        ),
         backbone="results/{run}/backbone/card.json",
         candidates=candidates("test", POOLS),
     output:

@@ -42,6 +42,7 @@ rule rewrite_documents:
 rule measure_bert_score:
     input:
         script=program("measure_bert_score"),
+        model=lambda w: PLAN.user_files("measure_bert_score"),
         rewritten="results/{run}/measurements/rewritten/{init}-cr{ratio}-{variant}.jsonl",
     output:
         measured="results/{run}/measurements/bert_score/{init}-cr{ratio}-{variant}.json",
@@ -110,6 +111,7 @@ rule score_grounding:
     threads: 1
     resources:
         mem_mb=sized("score_grounding", "memory"),
+        runtime=sized("score_grounding", "minutes"),
     params:
         settings=lambda w: PLAN.settings("score_grounding", variant_of(w.system)),
         code=PLAN.code("score_grounding"),

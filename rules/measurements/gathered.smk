@@ -21,6 +21,7 @@ rule measure_data:
     threads: 1
     resources:
         mem_mb=sized("measure_data", "memory"),
+        runtime=sized("measure_data", "minutes"),
     params:
         settings=settings("measure_data"),
         code=PLAN.code("measure_data"),

@@ -144,13 +144,19 @@ def test_every_variant_is_run_again_under_every_further_seed() -> None:
     configuration.validate(configuration.with_seeds(merged | {"seeds": []}))
 
 
-def test_a_configuration_is_refused_without_those_that_it_lies_over() -> None:
-    given = configuration.load(Path(__file__).parents[2] / "configs" / "small-cpu.yaml")
-    merged = configuration.merge(BASE, given)
-    configuration.require_below(merged, ["/elsewhere/small.yaml", "configs/small-cpu.yaml"])
+def test_a_configuration_is_refused_without_those_that_it_lies_over_and_before_them(tmp_path: Path) -> None:
+    configs = Path(__file__).parents[2] / "configs"
+    upper, lower = configs / "small-cpu.yaml", tmp_path / "small.yaml"  # where it lies does not matter
+    lower.write_text((configs / "small.yaml").read_text())
+    merged = configuration.merge(BASE, configuration.load(upper))
+    configuration.require_below(merged, [lower, upper])
     configuration.require_below(BASE, [])
     with pytest.raises(ConfigError, match=r"run small_cpu lies over configs/small.yaml .*--configfile configs/small.y"):
-        configuration.require_below(merged, ["configs/small-cpu.yaml"])
+        configuration.require_below(merged, [upper])
+    # Also where the lower file, read last, has taken the key away with its own.
+    for values in (merged, BASE):
+        with pytest.raises(ConfigError, match=r"small-cpu.yaml lies over configs/small.yaml .* comes after it"):
+            configuration.require_below(values, [upper, lower])
 
 
 def test_variants_of_rows_that_are_not_made_are_told_with_their_kinds() -> None:

@@ -197,6 +197,24 @@ def test_states_are_saved_before_a_job_ends_and_attempts_suffice(gpu_job: Callab
     assert level(9000, 120, 3) == "ok"
 
 
+def test_steps_that_do_not_end_in_their_time_are_named_with_what_helps(make_job: Callable[..., Job]) -> None:
+    resources = {"mem_mb": 1, "runtime": 125, "gpu": 1}
+
+    def check(rule: str, hours: float, state: str = "") -> Check:
+        job = make_job(rule=rule, state=state, resources=resources)
+        made = run([job], size=SMALL._replace(seconds=3600 * hours), executor="slurm", retries=3)
+        (found,) = preflight._other_times(made)
+        return found
+
+    assert check("synthesize", 7.9, "state/x").level == "ok"
+    assert check("synthesize", 17, "state/x").remedy == "synthesis.shards: 3 or more"  # 17 hours by four jobs of two
+    assert check("predict", 9, "state/x").remedy.startswith("raise slot_minutes")
+    anew = check("make_candidates", 2.1)
+    assert (anew.level, anew.name) == ("warn", "time of make_candidates")
+    assert "begins anew at each attempt, and one holds 2 h 0 min" in anew.found
+    assert check("make_candidates", 1.9).level == "ok"
+
+
 def test_without_slurm_its_absence_is_all_that_is_said(
     gpu_job: Callable[..., Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -10,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from clara import machine
+from clara import machine, slurm
 from clara.errors import ResourceError
+from clara.runs import started
 from workflow_scripts import run_pipeline
 
 
@@ -148,7 +150,70 @@ def test_jobs_that_outlived_a_killed_run_are_named(folder: Path, became: list[li
     with subprocess.Popen([sys.executable, "workflow_scripts/pretrain.py"], stdout=subprocess.PIPE) as job:
         assert job.stdout is not None
         job.stdout.readline()
-        with pytest.raises(ResourceError, match=rf"its jobs go on \(pretrain.py, process {job.pid}\); wait for them"):
+        with pytest.raises(ResourceError, match=rf"is at work in .* \(pretrain.py, process {job.pid}\); wait for them"):
             run_pipeline.main([])
         job.kill()
     assert became == []
+
+
+@pytest.fixture
+def cluster(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """One job, number 7, of this folder in the queue until it is cancelled; the numbers of cancelled ones."""
+    cancelled: list[str] = []
+    queue = [slurm.Job("7", "rule_pretrain")]
+    monkeypatch.setattr(slurm, "jobs_of", lambda where: [job for job in queue if job.id not in cancelled])
+    monkeypatch.setattr(slurm, "cancel", lambda jobs, where: cancelled.extend(job.id for job in jobs))
+    leave_lock(folder)
+    (folder / "Snakefile").write_text("rule all:\n    shell: 'true'\n")
+    return cancelled
+
+
+def test_jobs_of_a_killed_run_are_cancelled(folder: Path, became: list[list[str]], cluster: list[str]) -> None:
+    started.record(folder)
+    run_pipeline.main(["--cores", "1"])
+    assert cluster == ["7"]
+    assert len(became) == 1
+
+
+SLEEPER = "print('up', flush=True)\nimport time\ntime.sleep(60)\n"
+
+
+@pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs /proc to see other processes")
+def test_jobs_of_a_live_plain_snakemake_are_left_alone(
+    folder: Path, became: list[list[str]], cluster: list[str]
+) -> None:
+    (folder / "snakemake").write_text(SLEEPER)
+    with subprocess.Popen([sys.executable, "snakemake"], stdout=subprocess.PIPE) as live:
+        assert live.stdout is not None
+        live.stdout.readline()
+        with pytest.raises(ResourceError, match=rf"is at work in .* \(snakemake, process {live.pid}\)"):
+            run_pipeline.main(["--cores", "1"])
+        live.kill()
+    assert (cluster, became) == ([], [])
+    assert list((folder / ".snakemake" / "locks").glob("*"))
+
+
+@pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs /proc to see other processes")
+def test_the_processes_of_an_orphan_on_this_machine_are_no_live_run(folder: Path, cluster: list[str]) -> None:
+    (folder / "snakemake").write_text(SLEEPER)
+    orphan = {**os.environ, "SLURM_JOB_ID": "7"}
+    with subprocess.Popen([sys.executable, "snakemake"], stdout=subprocess.PIPE, env=orphan) as job:
+        assert job.stdout is not None
+        job.stdout.readline()
+        run_pipeline.require_ended(folder, ["7"])
+        with pytest.raises(ResourceError, match=rf"process {job.pid}"):
+            run_pipeline.require_ended(folder)
+        job.kill()
+
+
+def test_nothing_is_cancelled_while_the_run_may_live_on_another_machine(
+    folder: Path, became: list[list[str]], cluster: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as there:
+        there.setattr(socket, "gethostname", lambda: "login2")
+        started.record(folder)
+    with pytest.raises(ResourceError, match=rf"locked by process {os.getpid()} on login2, which cannot be seen"):
+        run_pipeline.main(["--cores", "1"])
+    assert (cluster, became) == ([], [])
+    (folder / started.FILE).unlink()
+    run_pipeline.require_ended(folder)

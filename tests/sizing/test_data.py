@@ -45,6 +45,9 @@ def test_a_corpus_takes_three_times_its_text_above_a_hundred_megabytes(tmp_path:
     assert data_mb("measure_data", pools) == round(0.02 * (167_454 - 50_000)) + counted
     few = config | benchmark("musique", train="far.json") | {"candidates": {"size": 20}}
     assert data_mb("measure_data", few) == counted
+    collected = 0.02 * (167_454 - 50_000) + 0.001 / 8 * (20 * (167_454 + 2 * 12_576) - 1_000_000)
+    both = pools | {"candidates": {"size": 20, "train_size": None, "settings": ["oracle", "normal"]}}
+    assert data_mb("collect_documents", both) == round(collected)  # by the pools, not by the corpus
     location.unlink()
     assert data_mb("split_passages", config) == 0
 

@@ -24,6 +24,14 @@ def test_attempts_ask_for_more_and_a_slot_is_the_most() -> None:
     assert baseline[0] < baseline[1] <= baseline[2] == 720
 
 
+def test_steps_without_a_model_ask_for_time_by_their_data_and_for_more_at_each_attempt() -> None:
+    sizes = Sizes({"base": PAPER}, Site(node_gpus=4, slot_minutes=2000))
+    asked = [sizes.minutes("gather_pairs", "base", None, attempt) for attempt in (1, 2)]
+    assert asked[0] > 60
+    assert asked[1] == pytest.approx(2 * asked[0] - 10, abs=2)
+    assert Sizes({"base": DEMO}, Site()).minutes("gather_pairs", "base", None, 1) == 30
+
+
 def test_jobs_are_known_by_the_wildcards_of_their_paths() -> None:
     assert variant_and_ratio({"variant": "soft", "ratio": "16"}) == ("soft", 16)
     assert variant_and_ratio({"stage": "joint", "name": "instruction-cr4-soft"}) == ("soft", 4)
@@ -67,6 +75,18 @@ def test_kinds_of_a_step_that_show_less_text_are_known_by_wildcards() -> None:
         assert kind_of(rule, {"method": "hard_words", "ratio": "4"}) == "hard_words"
         assert kind_of(rule, {"method": "llmlingua2"}) == rule
     assert kind_of("train_joint", {"variant": "soft"}) == "train_joint"
+
+
+def test_a_released_checkpoint_is_sized_by_its_base_and_answers_as_well() -> None:
+    theirs = {"theirs": {"source": "/nowhere", "base": "mistralai/Mistral-7B-Instruct-v0.2"}}
+    config = configuration.merge(DEMO, {"evaluation": {"released": theirs}})
+    sizes = Sizes({"base": config}, Site(node_gpus=1))
+    found = job_size(sizes, "predict_released", {"released": "theirs"})
+    as_backbone = configuration.merge(config, {"backbone": {"source": theirs["theirs"]["base"]}})
+    own = Sizes({"base": as_backbone}, Site(node_gpus=1))
+    assert found.gpu_mem_mb > 14_000 > sizes.of("compress_documents").gpu_mem_mb
+    assert found.seconds == own.of("compress_documents").seconds + own.of("predict").seconds
+    assert sizes.memory(kind_of("predict_released", {"released": "theirs"}), "base", None, 1) == found.mem_mb
 
 
 def test_where_half_precision_is_computed_in_float32_jobs_without_gpus_take_more(

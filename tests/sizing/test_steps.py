@@ -7,6 +7,7 @@ from typing import Any, Literal
 import pytest
 
 from clara import config as configuration
+from clara.errors import ConfigError
 from clara.model.clara import ClaraModel
 from clara.model_sizes import model_of
 from clara.sizing import steps
@@ -211,3 +212,16 @@ def test_synthesis_asks_for_what_it_holds_of_the_data_on_every_engine(tmp_path: 
         assert large.mem_mb - small.mem_mb == pytest.approx(8 * (33 - 1), abs=2)  # a million where no file is known
     ready = {"synthesis": {"published": str(tmp_path / "wiki.jsonl")}}
     assert size("synthesize", configuration.merge(PAPER, ready), site=site).mem_mb > 2000 + 33 * 13.4 * 170
+
+
+def test_more_gpus_for_synthesis_than_a_job_may_have_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"synthesis.tensor_parallel is 8, but a job may have 4 GPUs"):
+        size("synthesize", PAPER, site=Site(node_gpus=4), synthesis={"tensor_parallel": 8})
+    assert size("synthesize", PAPER, site=Site(node_gpus=4), synthesis={"tensor_parallel": 4}).gpus == 4
+    assert size("synthesize", PAPER, synthesis={"tensor_parallel": 8}).gpus == 0
+
+
+def test_the_papers_synthesis_ends_in_the_attempts_of_a_cluster() -> None:
+    assert size("synthesize", PAPER, site=Site(node_gpus=4)).seconds < 0.75 * 4 * 12 * 3600
+    halves = size("synthesize", PAPER, site=Site(node_gpus=4), synthesis={"shards": 2 * PAPER["synthesis"]["shards"]})
+    assert halves.disk_mb == pytest.approx(size("synthesize", PAPER, site=Site(node_gpus=4)).disk_mb / 2)

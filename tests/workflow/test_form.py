@@ -50,6 +50,12 @@ def test_everything_that_enters_a_command_is_quoted(rule: str) -> None:
     assert "exec tee {log:q}" in command
 
 
+def test_a_rule_that_reads_a_checkpoint_reads_its_weights() -> None:
+    reading = {rule for rule, block in BLOCKS.items() if " checkpoint=" in block.split("    output:")[0]}
+    assert "predict_baseline" in reading
+    assert {rule for rule in reading if " weights=" not in BLOCKS[rule].split("    output:")[0]} == set()
+
+
 @pytest.mark.parametrize("rule", sorted(RESUMABLE))
 def test_a_rule_that_can_be_interrupted_has_a_state(rule: str) -> None:
     # Replies are kept under the hash of their request, so a shard of synthesis needs one folder only.

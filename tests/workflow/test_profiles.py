@@ -59,7 +59,17 @@ def test_the_page_says_of_every_rule_where_it_runs_on_a_cluster() -> None:
     wanted = {name for name in re.findall(r"\w+", named[1]) if name not in collecting and not name.endswith("_all")}
     assert local == wanted
     assert on_gpus == WITH_MODEL
-    assert without == RULES.keys() - local - on_gpus
+    assert without == (RULES.keys() | {"collect_documents"}) - local - on_gpus
+
+
+def test_every_job_of_slurm_asks_for_its_time() -> None:
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "rules").rglob("*.smk")]
+    timed = {name for text in texts for name in re.findall(r'runtime=sized\("(\w+)", "minutes"\)', text)}
+    named = re.search(r"^localrules:\n(.*?)\n\n", (ROOT / "Snakefile").read_text(encoding="utf-8"), re.M | re.S)
+    assert named
+    rules = {name for text in texts for name in re.findall(r"^rule (\w+):", text, re.M)}
+    assert timed == rules - set(re.findall(r"\w+", named[1]))
+    assert "runtime" not in preflight.defaults(profile("slurm"))
 
 
 def test_steps_with_a_model_compute_with_threads_of_the_settings() -> None:

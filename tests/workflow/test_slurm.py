@@ -50,6 +50,7 @@ JOBS = ON_GPU | {
     "split_passages": 1,
     "prepare_questions": 4,
     "make_candidates": 4,
+    "collect_documents": 1,
     "gather_pairs": 1,
     "review_pairs": 1,
 }

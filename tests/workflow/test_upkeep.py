@@ -116,3 +116,13 @@ def test_a_limit_that_would_cut_a_trainings_gpus_is_refused(finished_run: Path) 
     refused = run(finished_run, "-m", "snakemake", "-n", *arguments)
     assert refused.returncode == 1
     assert "--resources gpu=1 would cut the GPUs of pretrain (2)" in refused.stdout + refused.stderr
+
+
+def test_default_resources_of_a_command_that_take_the_profiles_place_are_refused(finished_run: Path) -> None:
+    overlay = ["--configfile", "configs/ci.yaml"]
+    command = ["-m", "snakemake", "-n", "--profile", "profiles/slurm", "--default-resources", "slurm_account=lab"]
+    refused = run(finished_run, *command, *overlay)
+    assert refused.returncode == 1
+    assert "default-resources have no node_gpus" in refused.stdout + refused.stderr
+    whole = run(finished_run, *command, "slurm_partition=cpu", "node_gpus=1", *overlay)
+    assert whole.returncode == 0, whole.stderr
