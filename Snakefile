@@ -58,6 +58,7 @@ rule all:
         f"results/{RUN}/report/index.html",
         paper_files(filled_tables()),
         measured(),
+        exported(),
 
 
 rule corpus_all:
@@ -70,6 +71,7 @@ rule synthesis_all:
     input:
         f"results/{RUN}/synthesis/pairs.parquet",
         f"results/{RUN}/synthesis/samples.html",
+        exported(),
 
 
 rule pretraining_all:
