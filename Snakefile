@@ -56,6 +56,7 @@ rule all:
         f"results/{RUN}/report/index.html",
         paper_files(filled_tables()),
         measured(),
+        exported(),
 
 
 rule corpus_all:
@@ -68,6 +69,7 @@ rule synthesis_all:
     input:
         f"results/{RUN}/synthesis/pairs.parquet",
         f"results/{RUN}/synthesis/samples.html",
+        exported(),
 
 
 rule pretraining_all:

@@ -40,6 +40,7 @@ BEFORE = {
     "collect_documents": ("make_candidates",),
     "synthesize": ("split_passages",),
     "gather_pairs": ("synthesize",),
+    "export_pairs": ("gather_pairs",),
     "review_pairs": ("gather_pairs", "prepare_questions"),
     "pretrain": ("gather_pairs",),
     "answer_as_teacher": ("prepare_backbone", "make_candidates"),

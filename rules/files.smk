@@ -200,6 +200,12 @@ def shards(file):
     )
 
 
+def exported():
+    """The synthesized pairs in other forms, where these are asked for."""
+    names = config["synthesis"]["exports"]
+    return expand("results/{run}/synthesis/exports/{name}", run=RUN, name=names)
+
+
 def test_questions():
     """The test questions of all benchmarks."""
     return expand(

@@ -51,9 +51,6 @@ rule gather_pairs:
         pairs="results/{run}/synthesis/pairs.parquet",
         rejected="results/{run}/synthesis/rejected.parquet",
         report="results/{run}/synthesis/report.json",
-        exports=expand(
-            "results/{{run}}/synthesis/{file}", file=config["synthesis"]["exports"]
-        ),
     log:
         "logs/{run}/gather_pairs.log",
     benchmark:
@@ -72,7 +69,29 @@ rule gather_pairs:
         "python {input.script} --settings {params.settings:q} --shard-pairs {input.pairs:q}"
         " --shard-rejected {input.rejected:q} --shard-reports {input.reports:q} --questions {input.questions:q}"
         " --pairs {output.pairs:q} --rejected {output.rejected:q} --report {output.report:q}"
-        " --exports {output.exports:q}"
+        " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"
+
+
+rule export_pairs:
+    input:
+        script=program("export_pairs"),
+        pairs="results/{run}/synthesis/pairs.parquet",
+    output:
+        export="results/{run}/synthesis/exports/{export,pairs|released}.jsonl",
+    log:
+        "logs/{run}/export_pairs/{export}.log",
+    benchmark:
+        "benchmarks/{run}/export_pairs/{export}.jsonl"
+    threads: 1
+    resources:
+        mem_mb=sized("gather_pairs", "memory"),
+    params:
+        settings=settings("export_pairs"),
+        code=PLAN.code("export_pairs"),
+    message:
+        "Writing the synthesized pairs as {wildcards.export}.jsonl"
+    shell:
+        "python {input.script} --settings {params.settings:q} --pairs {input.pairs:q} --export {output.export:q}"
         " 2> >(trap '' INT TERM; exec tee {log:q} >&2)"
 
 

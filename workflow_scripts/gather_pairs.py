@@ -6,9 +6,8 @@
         --shard-reports R/synthesis/shards/{1,2}-of-2/report.json \\
         --pairs R/synthesis/pairs.parquet --rejected R/synthesis/rejected.parquet --report R/synthesis/report.json
 
-Makes the three files, the same for any number of shards. --exports names further files of the accepted rows:
-released.jsonl in the released dataset's layout, any other as JSON lines. --questions, with exclude_leaks, names test
-questions whose matches are left out.
+Makes the three files, the same for any number of shards. --questions, with exclude_leaks, names test questions whose
+matches are left out.
 """
 
 from pathlib import Path
@@ -28,8 +27,7 @@ def main(argv: list[str] | None = None) -> None:
     flags.add_argument("--settings", required=True)
     many = ("--shard-pairs", "--shard-rejected", "--shard-reports")
     program.add_paths(flags, "--pairs", "--rejected", "--report", many=many)
-    for flag in ("--questions", "--exports"):
-        flags.add_argument(flag, type=Path, nargs="*", default=[])
+    flags.add_argument("--questions", type=Path, nargs="*", default=[])
     given = flags.parse_args(argv)
     settings = parse_settings(GatherPairs, given.settings)
     asked = [row.question for path in given.questions for row in read_rows(Question, path)]
@@ -41,10 +39,9 @@ def main(argv: list[str] | None = None) -> None:
         pairs=given.pairs,
         rejected=given.rejected,
         summary=given.report,
-        exports=given.exports,
     )
     inputs = [*given.shard_pairs, *given.shard_rejected, *given.shard_reports, *given.questions]
-    record(given.pairs, settings, inputs=inputs, others=[given.rejected, given.report, *given.exports])
+    record(given.pairs, settings, inputs=inputs, others=[given.rejected, given.report])
 
 
 if __name__ == "__main__":

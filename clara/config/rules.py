@@ -57,6 +57,10 @@ class GatherPairs(Strict):
     exclude_leaks: Annotated[bool, At("synthesis.exclude_leaks")]
 
 
+class ExportPairs(Strict):
+    pass
+
+
 class ReviewPairs(Strict):
     seed: Seed
 
@@ -234,6 +238,7 @@ RULES: dict[str, type[Strict]] = {
     "make_candidates": MakeCandidates,
     "synthesize": Synthesize,
     "gather_pairs": GatherPairs,
+    "export_pairs": ExportPairs,
     "review_pairs": ReviewPairs,
     "pretrain": Pretrain,
     "tune_instructions": TuneInstructions,

@@ -54,4 +54,4 @@ class Synthesis(Strict):
     exclude_leaks: Annotated[bool, ASIDE]
     """Leave out rows that match test questions of the benchmarks; they are reported in any case."""
     exports: Annotated[Distinct[Literal["pairs.jsonl", "released.jsonl"]], ASIDE]
-    """Files written beside pairs.parquet: the same rows as JSON lines; the released dataset's layout."""
+    """Files written to `exports/` beside pairs.parquet: the same rows as JSON lines; the released dataset's layout."""

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from clara.files import read_json, write_json
 from clara.records import Pair
-from clara.row_files import Rows, write_rows
-from clara.synthesis import published, report, tables
+from clara.row_files import Rows
+from clara.synthesis import report, tables
 from clara.synthesis.leaks import Leaks
 from clara.synthesis.rows import Rejected
 
@@ -29,7 +29,6 @@ def gather(
     pairs: Path,
     rejected: Path,
     summary: Path,
-    exports: Sequence[Path],
 ) -> None:
     """Writes the rows of all shards as one table each, with a report; the same bytes for any number of shards.
 
@@ -41,7 +40,6 @@ def gather(
         pairs: all accepted rows.
         rejected: all others, those left out here at the end.
         summary: the report.
-        exports: further files of accepted rows: `released.jsonl` in the released layout, any other as our JSON lines.
     """
     rows, left_out = report.Tally(), list[Rejected]()
 
@@ -61,9 +59,6 @@ def gather(
 
     tables.write(Pair, pairs, kept())
     tables.write(Rejected, rejected, others())
-    for path in exports:
-        write: Any = published.write if path.name == "released.jsonl" else write_rows
-        write(path, Rows(Pair, pairs))
     write_json(summary, report.gathered([read_json(path) for path in shard_reports], rows))
 
 

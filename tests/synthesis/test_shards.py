@@ -17,6 +17,7 @@ from clara.synthesis.rows import Rejected
 from clara.synthesis.shards import gather, part
 from clara.synthesis.synthesize import synthesize
 from tests.synthesis.test_synthesize import SETTINGS, Synthesis, corpus
+from workflow_scripts import export_pairs
 
 
 @pytest.mark.parametrize("shards", [1, 2, 3, 4, 12])
@@ -37,9 +38,7 @@ def answer(request: Request) -> Any:
     return "In what year did dragons come?" if "Town1" in text else "In what year was the bridge built?"
 
 
-def run(
-    folder: Path, shards: int, *, leaks: Leaks | None = None, exports: tuple[str, ...] = (), **changes: Any
-) -> Path:
+def run(folder: Path, shards: int, *, leaks: Leaks | None = None, **changes: Any) -> Path:
     settings = Synthesis.model_validate(
         {**SETTINGS, "num_passages": 5, "num_passages_for": {"paraphrase": 2}, "shards": shards, **changes}
     )
@@ -60,7 +59,6 @@ def run(
         pairs=whole / "pairs.parquet",
         rejected=whole / "rejected.parquet",
         summary=whole / "report.json",
-        exports=[whole / name for name in exports],
     )
     return whole
 
@@ -128,15 +126,18 @@ def test_a_document_is_counted_once_wherever_its_rows_stand(
 
 
 def test_both_exports_hold_all_rows_and_can_be_read_again(tmp_path: Path) -> None:
-    whole = run(tmp_path, 1, exports=("pairs.jsonl", "released.jsonl"))
+    whole = run(tmp_path, 1)
+    for name in ("pairs.jsonl", "released.jsonl"):
+        flags = ["--settings", "{}", "--pairs", str(whole / "pairs.parquet"), "--export", str(whole / "exports" / name)]
+        export_pairs.main(flags)
     rows = read_rows(Pair, whole / "pairs.parquet")
-    assert list(published.Pairs(whole / "pairs.jsonl")) == rows
-    released = list(published.Pairs(whole / "released.jsonl"))
+    assert list(published.Pairs(whole / "exports" / "pairs.jsonl")) == rows
+    released = list(published.Pairs(whole / "exports" / "released.jsonl"))
     assert [(row.document, row.question, row.answer) for row in released] == [
         (row.document, row.question, row.answer) for row in rows
     ]
     published.write(tmp_path / "again.jsonl", released)
-    assert (tmp_path / "again.jsonl").read_bytes() == (whole / "released.jsonl").read_bytes()
+    assert (tmp_path / "again.jsonl").read_bytes() == (whole / "exports" / "released.jsonl").read_bytes()
 
 
 def test_what_leaks_is_left_out_and_kept_among_the_rejected(tmp_path: Path) -> None:

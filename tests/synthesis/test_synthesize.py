@@ -54,7 +54,7 @@ def run(
         gather(
             shard_pairs=[names["pairs.parquet"]], shard_rejected=[names["rejected.parquet"]],
             shard_reports=[names["report.json"]], leaks=None, pairs=whole["pairs.parquet"],
-            rejected=whole["rejected.parquet"], summary=whole["report.json"], exports=[],
+            rejected=whole["rejected.parquet"], summary=whole["report.json"],
         )  # fmt: skip
         report = json.loads(whole["report.json"].read_text())
     pairs = read_rows(Pair, whole["pairs.parquet"])

@@ -231,6 +231,7 @@ GRAPH_CHANGES: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
         # Tables 3, 4, 8, 9, 11, 12, 15, 16, 17 have a number now, Table 1 more of them; 2 and 7 name effective ratios.
         | {"make_paper_table": 12, "make_scorecard": 1, "build_report": 1},
     ),
+    "an export": ({"synthesis": {"exports": ["pairs.jsonl"]}}, {"export_pairs": 1}),
     "a baseline less": (
         {"evaluation": {"baselines": ["bm25", "no_retrieval"]}},
         PAPER | {"build_report": 1, "make_paper_table": 1},
@@ -240,7 +241,7 @@ GRAPH_CHANGES: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
 
 ABSENT = {
     "answer_as_teacher", "tune_text_rag", "predict_compressed_text", "predict_given_compressed_text",
-    "predict_released", "rank_neural", "measure_bert_score",
+    "predict_released", "rank_neural", "measure_bert_score", "export_pairs",
 }  # fmt: skip
 """Rules of baselines, variants and models that configs/ci.yaml does not have; tests/workflow/test_dry_runs.py plans
 them."""
