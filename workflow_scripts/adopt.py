@@ -7,8 +7,12 @@ with; then tells Snakemake so. Without this it would go by the times of the file
 """
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
+
+import yaml
 
 from clara import program
 from clara.errors import DataError, ResourceError
@@ -40,8 +44,9 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def targets(stages: list[str]) -> list[str]:
-    """The rules that the stages ask Snakemake for: `corpus` in dvc.yaml is `corpus_all`."""
-    return [f"{stage}_all" for stage in stages]
+    """What the stages ask Snakemake for, by their commands in dvc.yaml."""
+    known = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    return [target for stage in stages for target in re.split(r"dvc_stage\.py\s+", known[stage]["cmd"])[1].split()]
 
 
 if __name__ == "__main__":
