@@ -77,6 +77,9 @@ bench: setup
 bench-store: setup
 	@run=$$(sed -n 's/^run: *\([A-Za-z0-9_]*\).*/\1/p' config.yaml); results=results/$$run; \
 	name=instruction-cr16-base; \
+	$(BIN)/python workflow_scripts/run_pipeline.py $$results/backbone/card.json $$results/corpus/documents.parquet \
+		$$results/joint/$$name/card.json $$results/compression/$$name/manifest.json \
+		$$results/synthesis/pairs.parquet --profile profiles/local -q && \
 	$(BIN)/python workflow_scripts/bench.py --backbone $$results/backbone/card.json \
 		--documents $$results/corpus/documents.parquet --candidates $$results/candidates/*.oracle.jsonl \
 		--checkpoint $$results/joint/$$name/card.json --store $$results/compression/$$name/manifest.json \

@@ -72,6 +72,44 @@ def shown_ratios():
     return sorted({*config["ratios"], *(int(each[1]) for each in found if each)})
 
 
+def refuse_unknown_tables():
+    """A table that is not specified, in `paper.complete` or in a target, is named with those that are."""
+    known = [*paper_tables(), "scorecard"]
+    named = [("paper.complete", name) for name in config["paper"]["complete"]]
+    targets = (Path(word) for word in sys.argv[1:])
+    named += [
+        (str(path), path.name.split(".")[0])
+        for path in targets
+        if path.parent == Path(f"results/{RUN}/paper") and path.name != "verdicts.json"
+    ]
+    for where, name in named:
+        if name not in known:
+            raise WorkflowError(
+                f"{where} names {name}, which is none of {', '.join(known)}; the paper's Tables 5, 6, 19 and 20 stand in 1 to 4"
+            )
+
+
+refuse_unknown_tables()
+
+
+def refuse_variants_without_rows():
+    """A target of a variant that learns from rows which this run's data has not could never be made."""
+    for word in sys.argv[1:]:
+        found = re.search(rf"^results/{RUN}/.*cr\d+-(\w+)", word)
+        if found is None:
+            continue
+        known = PLAN.variants.get(found[1])
+        kinds = LEFT_OUT.get(found[1]) or (known and unmade_kinds(known))
+        if kinds:
+            raise WorkflowError(
+                f"{word} is of variant {found[1]}, which learns from {' and '.join(kinds)}; synthesis.kinds of this run does not "
+                "name that: add it there, or name another variant"
+            )
+
+
+refuse_variants_without_rows()
+
+
 def table_of(name):
     """A table's specification."""
     try:

@@ -15,6 +15,7 @@ ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT))
 
 from clara import config as configuration
+from clara.config.checks import unmade_kinds
 from clara.config.evaluation import PER_RATIO
 from clara.errors import ClaraError
 from clara.evaluation.paper.claims import read_claims, systems_of
@@ -68,13 +69,17 @@ if "gpu_jobs" in STATED:
 # job from `tee`: a program that saves its state on SIGTERM still writes to it.
 
 
-onstart:
-    started.record(Path.cwd())
+# Of a dry run as well, which starts nothing; once, and not again in each job's own process.
+if workflow.is_main_process:
     for name, kinds in LEFT_OUT.items():
         print(
             f"Variant {name} is left out: it learns from {' and '.join(kinds)}, which synthesis.kinds does not name",
             file=sys.stderr,
         )
+
+
+onstart:
+    started.record(Path.cwd())
 
 
 onsuccess:

@@ -8,6 +8,7 @@ which are those of the download.
 """
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -46,9 +47,9 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def targets(stages: list[str]) -> list[str]:
-    """What the stages ask Snakemake for: the last word of their commands in dvc.yaml."""
+    """What the stages ask Snakemake for, by their commands in dvc.yaml."""
     known = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    return [known[stage]["cmd"].split()[-1] for stage in stages]
+    return [target for stage in stages for target in re.split(r"dvc_stage\.py\s+", known[stage]["cmd"])[1].split()]
 
 
 if __name__ == "__main__":

@@ -73,7 +73,8 @@ def planned(arguments: Sequence[str]) -> list[Job]:
     command = [sys.executable, LISTER, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise ConfigError(re.sub(r"^error: ", "", done.stderr.strip() or "Snakemake could not plan the run"))
+        said = re.split(r"^error: ", done.stderr.strip(), flags=re.MULTILINE)[-1]  # after what the rules tell
+        raise ConfigError(said or "Snakemake could not plan the run")
     return [Job(**job) for job in json.loads(done.stdout)]
 
 

@@ -240,3 +240,27 @@ def test_what_one_command_measured_stays_in_its_figure(finished: Path) -> None:
     assert {"score_by_k", "draw_figure"} <= planned(
         finished, figure, *CI, "--config", "measurements={by_k: [1]}"
     ).keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("target", "overlay", "sentence"),
+    [
+        ("all", "paper: {complete: [table_5]}", r"paper.complete names table_5, which is none of .*table_4.* in 1"),
+        ("results/ci/paper/table_19.csv", "seed: 1", r"results/ci/paper/table_19.csv names table_19, which is none of"),
+        ("results/ci/evaluation/metrics/instruction-cr4-odd.json", "variants: {odd: {pretraining: {kinds: [simple]}}}",
+         r"of variant odd, which learns from simple; synthesis.kinds of this run does not"),
+    ],
+)  # fmt: skip
+def test_a_target_that_cannot_be_made_is_refused_with_why(
+    finished: Path, target: str, overlay: str, sentence: str
+) -> None:
+    kinds = "{kinds: [paraphrase]}"
+    (finished / "overlay.yaml").write_text(f"synthesis: {kinds}\npretraining: {kinds}\n{overlay}\n")
+    done = snakemake(finished, "-n", target, *CI, "overlay.yaml")
+    assert done.returncode == 1
+    said = " ".join((done.stdout + done.stderr).split())
+    assert re.search(sentence, said), said
+    if "odd" in overlay:
+        told = snakemake(finished, "-n", "corpus_all", *CI, "overlay.yaml")
+        assert "Variant odd is left out: it learns from simple" in told.stderr

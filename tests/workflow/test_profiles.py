@@ -107,6 +107,15 @@ def test_memory_of_a_gpu_is_counted_where_jobs_share_it_and_nowhere_else() -> No
     assert f"gpu={preflight.defaults(shared)['gpu_jobs']}" in shared["resources"]
 
 
+@pytest.mark.parametrize("name", ["local", "gpu-shared"])
+def test_nothing_runs_beside_the_timing_of_answers(name: str) -> None:
+    values = profile(name)
+    assert values["cores"] == "all"
+    threads = dict(entry.split("=") for entry in values["set-threads"])
+    assert threads.keys() == {"measure_efficiency"}
+    assert int(threads["measure_efficiency"]) >= 1024  # more than a machine has, and cut to its cores
+
+
 def test_slurm_is_asked_for_no_memory_of_a_gpu() -> None:
     # The plugin reads gpu, gpu_model and gres of a job; a release that read gpu_mem_mb too would need another name.
     from snakemake_executor_plugin_slurm import submit_string, utils
