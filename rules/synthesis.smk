@@ -84,7 +84,8 @@ rule export_pairs:
         "benchmarks/{run}/export_pairs/{export}.jsonl"
     threads: 1
     resources:
-        mem_mb=sized("gather_pairs", "memory"),
+        mem_mb=sized("export_pairs", "memory"),
+        runtime=sized("export_pairs", "minutes"),
     params:
         settings=settings("export_pairs"),
         code=PLAN.code("export_pairs"),

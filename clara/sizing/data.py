@@ -69,7 +69,7 @@ def data_mb(rule: str, config: dict[str, Any]) -> int:
         return round(TEXT_HELD * _unpacked(config["corpus"]["source"]["location"]) * max(0.0, size - 100))
     if rule in ("prepare_questions", "split_passages"):
         return round(3 * max(0.0, size - 100))
-    if rule in ("gather_pairs", "review_pairs"):
+    if rule in ("gather_pairs", "export_pairs", "review_pairs"):
         return round(0.006 * max(0, (config["synthesis"]["num_passages"] or 0) - 10_000))
     if rule in ("measure_data", "collect_documents", "rank_bm25"):
         return round(_pools_mb(rule, config))

@@ -44,7 +44,7 @@ def data_seconds(rule: str, config: dict[str, Any]) -> float:
         if rule == "make_candidates":
             each = SECONDS_A_QUESTION + SECONDS_A_QUESTION_AND_DOCUMENT * 1e6 * text_mb(config) / PASSAGE_BYTES
         return seconds + each * max(train + 3 * test for train, test in benchmarks)
-    if rule in ("gather_pairs", "review_pairs"):
+    if rule in ("gather_pairs", "export_pairs", "review_pairs"):
         return SECONDS_A_ROW * num_rows(config)
     if rule in ("collect_documents", "rank_bm25", "measure_data"):
         rows = SECONDS_A_ROW * num_rows(config) if rule == "measure_data" else 0
