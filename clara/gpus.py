@@ -125,11 +125,15 @@ def _try(path: Path, how: int) -> int | None:
 
 
 def no_memory(error: Exception) -> str | None:
-    """The sentence for an error of torch that says that a GPU's memory did not suffice; None for all others.
+    """The sentence for an error of torch that says that memory did not suffice, a GPU's or the host's; else None.
 
     By the error's name and its words: torch is not loaded for it, and passes on CUDA's and cuBLAS's errors as they are.
     """
     said = str(error)
+    if "DefaultCPUAllocator" in said:
+        more = re.search(r"allocate (\d+) bytes", said)
+        amount = f": {int(more[1]) / 2**20:,.0f} MiB more were asked for" if more else ""
+        return f"the machine's memory did not suffice{amount}; give shorter or fewer texts at once, or more memory"
     of_gpu = type(error).__name__ in ("OutOfMemoryError", "AcceleratorError") or "CUDA" in said
     if not of_gpu or not any(words in said for words in ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED")):
         return None

@@ -128,3 +128,13 @@ def test_all_gpus_are_those_that_the_driver_lists(tmp_path: Path, monkeypatch: p
     assert gpus.visible({}) == ["0", "1", "2"]
     monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
     assert gpus.visible({}) == []
+
+
+def test_the_hosts_memory_that_does_not_suffice_is_one_sentence() -> None:
+    said = (
+        "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 3145728 bytes. Error code 12"
+    )
+    assert gpus.no_memory(RuntimeError(said)) == (
+        "the machine's memory did not suffice: 3 MiB more were asked for; give shorter or fewer texts at once, or more "
+        "memory"
+    )

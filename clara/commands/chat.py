@@ -64,5 +64,7 @@ def _typed() -> Iterator[str]:
     while True:
         try:
             yield input("> " if terminal else "").strip()
+        except UnicodeDecodeError:
+            typer.echo("this line holds bytes that are no UTF-8; type it again", err=True)
         except (EOFError, KeyboardInterrupt):
             return

@@ -1,6 +1,7 @@
 """The command `clara serve`."""
 
 import importlib.util
+import socket
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -45,6 +46,7 @@ def serve(
         raise ConfigError(
             f"a server at {host} can be reached by others; set a key with CLARA_API_KEY, or serve at 127.0.0.1"
         )
+    _require_free(host, port)
     import uvicorn
 
     from clara.model.calls import require_read
@@ -65,3 +67,19 @@ def serve(
         uvicorn.run(
             app, host=host, port=port, timeout_graceful_shutdown=STOP_SECONDS, log_level="info", access_log=False
         )
+
+
+def _require_free(host: str, port: int) -> None:
+    """Before the model is loaded; uvicorn would say it afterwards.
+
+    Raises:
+        ConfigError: the address is unknown or not of this machine, or the port is taken.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        raise ConfigError(
+            f"nothing can be served at {host}, port {port} ({error.strerror or error}); name another --port, 0 for a "
+            "free one, or another --host"
+        ) from error

@@ -11,6 +11,7 @@ import typer
 from clara.errors import CheckpointError, ClaraError, DataError
 from clara.files import read_json
 from clara.folders import put_back
+from clara.gpus import no_memory
 from clara.program import bound_primitives, refusal
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def answers_errors(command: Callable[Parameters, None]) -> Callable[Parameters, 
             _require_letters(kwargs)
             command(*args, **kwargs)
         except Exception as error:
-            sentence = str(error) if isinstance(error, ClaraError) else refusal(error)
+            sentence = str(error) if isinstance(error, ClaraError) else refusal(error) or no_memory(error)
             if sentence is None:
                 raise
             typer.echo(f"error: {sentence}", err=True)

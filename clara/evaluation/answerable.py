@@ -69,7 +69,13 @@ def read_calibration(path: Path, compressor_hash: str) -> Calibration:
 
 
 def features(scores: Sequence[float]) -> Features:
-    """The best score, and how far it lies above the mean of the next `NEXT`."""
+    """The best score, and how far it lies above the mean of the next `NEXT`.
+
+    Raises:
+        DataError: there is none.
+    """
+    if not scores:
+        raise DataError("a question has no document left but its gold ones; calibrate on a store that holds others")
     rest = scores[1 : NEXT + 1]
     return scores[0], scores[0] - sum(rest) / len(rest) if rest else 0.0
 

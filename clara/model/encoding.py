@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from clara.errors import CheckpointError
 from clara.model.adapters import COMPRESSOR
 from clara.model.clara import ClaraModel
 from clara.progress import Progress
@@ -27,7 +28,11 @@ def encode_texts(
     role: str = COMPRESSOR,
     progress: Progress | None = None,
 ) -> Tensor:
-    """Memories `[texts, memory, dim]` on the CPU, in the order of `inputs`, without dropout."""
+    """Memories `[texts, memory, dim]` on the CPU, in the order of `inputs`, without dropout.
+
+    Raises:
+        CheckpointError: some are no numbers.
+    """
     backbone = model.backbone
     vectors = torch.empty(len(inputs), model.shape.num_memory, backbone.hidden_size, dtype=backbone.dtype)
     computing: tuple[list[int], Tensor] | None = None
@@ -42,6 +47,11 @@ def encode_texts(
                 if progress is not None:
                     progress.update(progress.done + len(done))
             computing = started
+    if not bool(vectors.isfinite().all()):
+        raise CheckpointError(
+            "the memories hold values that are no numbers, so a file of the checkpoint or of its language model is "
+            "damaged, or its precision too narrow; make both again, or load it as float32"
+        )
     return vectors
 
 

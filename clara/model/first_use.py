@@ -3,13 +3,16 @@
 import fcntl
 import hashlib
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from clara.errors import CheckpointError
 from clara.folders import atomic_folder
 from clara.model import backbone_folder
+from clara.model.backbone_card import read_backbone_card, require_unharmed
 from clara.packages import PACKAGE, package_file
 
 CACHE = "CLARA_CACHE"
@@ -29,16 +32,32 @@ def prepared(source: str) -> Path:
     """
     folder = cache() / "backbones" / hashlib.sha256(source.encode()).hexdigest()[:16]
     card = folder / "card.json"
-    if card.exists():
+    if card.exists() and not _harmed(source, card):
         return card
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _one_at_a_time(folder.with_suffix(".lock")):
-        if not card.exists():
-            print(f"making the language model from {source}, once, in {folder}", file=sys.stderr)
+        if not card.exists() or _harmed(source, card):
+            again = ", again, since a file of it is not as it was made" if card.exists() else ""
+            print(f"making the language model from {source}, once, in {folder}{again}", file=sys.stderr)
+            shutil.rmtree(folder, ignore_errors=True)
             place = str(package_file(source.removeprefix(PACKAGE))) if source.startswith(PACKAGE) else source
             with atomic_folder(folder) as temporary:
                 backbone_folder.prepare(place, temporary / "card.json", seed=0, revision=None, trust_remote_code=False)
     return card
+
+
+def _harmed(source: str, card: Path) -> bool:
+    """Whether a model that was made from a package is no longer as it was; one of the Hub lies in the Hub's own cache.
+
+    A damaged one would give memories of the right compressor that say something else.
+    """
+    if not source.startswith(PACKAGE):
+        return False
+    try:
+        require_unharmed(read_backbone_card(card))
+    except CheckpointError:
+        return True
+    return False
 
 
 @contextmanager

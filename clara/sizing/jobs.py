@@ -41,7 +41,8 @@ APART = {"tune_text_rag", "no_retrieval", "hard_words"}
 LIGHT_MB = {
     "fetch_corpus": 500, "split_passages": 1500, "prepare_questions": 1500, "make_candidates": 1500,
     "collect_documents": 1500, "gather_pairs": 1500, "export_pairs": 1500, "review_pairs": 1500, "rank_bm25": 1000,
-    "score": 500, "build_report": 1000, "score_by_k": 500, "score_recovery": 1500, "measure_data": 1500, "aggregate_seeds": 500,
+    "score": 500, "build_report": 1000, "score_by_k": 500, "score_recovery": 1500, "measure_data": 1500,
+    "aggregate_seeds": 500,
 }  # fmt: skip
 """Steps without a model: what they took for the demo; large corpora are added."""
 RELEASED = "predict_released"

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -41,3 +42,11 @@ def test_a_server_for_others_needs_a_key(workplace: Path) -> None:
     done = CliRunner().invoke(app, ["serve", "--host", "0.0.0.0"])
     assert done.exit_code == 2
     assert "can be reached by others; set a key with CLARA_API_KEY" in done.stderr
+
+
+def test_a_port_that_is_taken_is_refused_before_the_model_is_loaded(workplace: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        found = CliRunner().invoke(app, ["serve", "--model", "no/such/model", "--port", port])
+    assert (found.exit_code, "model" in found.stderr.replace("--model", "")) == (2, False)
+    assert f"nothing can be served at 127.0.0.1, port {port}" in found.stderr

@@ -1,7 +1,9 @@
 from collections.abc import Callable
 
+import pytest
 import torch
 
+from clara.errors import CheckpointError
 from clara.model.adapters import COMPRESSOR
 from clara.model.clara import ClaraModel
 from clara.model.encoding import batches_by_length, encode_texts, enough_tokens
@@ -43,3 +45,11 @@ def test_a_frozen_compressor_gives_the_same_on_every_pass_even_of_a_model_in_tra
     model.train()
     assert torch.equal(encode_texts(model, inputs, batch_tokens=128), first)
     assert model.training  # as it was before
+
+
+def test_memories_that_are_no_numbers_are_refused(make_model: Callable[..., ClaraModel]) -> None:
+    model = make_model()
+    with torch.no_grad():
+        next(iter(model.role_parameters(COMPRESSOR))).fill_(torch.nan)
+    with pytest.raises(CheckpointError, match="no numbers"):
+        encode_texts(model, [model.tokens.to_compress("Aro")], batch_tokens=64)
