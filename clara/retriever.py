@@ -83,11 +83,12 @@ class Retriever:
         """What `answer` reads, without the answer: for a generator of one's own, or for `write`."""
         require_texts(questions, "answer")
         require_read(k)
-        if (documents is None) == (store is None):
-            raise DataError("answer needs either documents= (candidates of each question) or store=, one of the two")
+        opened = None if store is None else self._opened(store)
         if documents is not None:
-            return self._choose_given(questions, documents, k)
-        return self._search(questions, self._opened(store or ""), k)
+            return self._choose_given(questions, documents, opened, k)
+        if opened is None:
+            raise DataError("answer needs documents= (candidates of each question), store=, or both; pass one")
+        return self._search(questions, opened, k)
 
     def search(self, questions: Sequence[str], *, store: MemoryStore | str | Path, k: int = 5) -> list[list[Hit]]:
         """The k best passages of each question, best first; nothing is generated.
@@ -104,11 +105,12 @@ class Retriever:
             for read, scores in zip(passages, found.scores.tolist(), strict=True)
         ]
 
-    def _choose_given(self, questions: Sequence[str], documents: Sequence[Sequence[str]], k: int) -> list[Selected]:
+    def _choose_given(
+        self, questions: Sequence[str], documents: Sequence[Sequence[str]], store: MemoryStore | None, k: int
+    ) -> list[Selected]:
         require_candidates(questions, documents)
         started = time.perf_counter()
-        unique = list(dict.fromkeys(text for candidates in documents for text in candidates))
-        memories = dict(zip(unique, self.compress(unique), strict=True)) if unique else {}
+        memories = self._memories(list(dict.fromkeys(text for texts in documents for text in texts)), store)
         compressed = time.perf_counter()
         if all(len(candidates) <= k for candidates in documents) and not self.model.has_query_reasoner:
             took = compressed - started
@@ -125,6 +127,19 @@ class Retriever:
             values = [float(scores[0, i]) for i in best]
             chosen.append(Selected([texts[i] for i in best], values, [memories[texts[i]] for i in best], *seconds))
         return chosen
+
+    def _memories(self, texts: Sequence[str], store: MemoryStore | None) -> dict[str, Tensor]:
+        """The memory of each text: the store's where it holds that very text, else compressed."""
+        found = dict[str, Tensor]()
+        if store is not None and texts:
+            store.require(self.compressor_hash)
+            held = {text: row for text, row in zip(texts, store.numbers(texts), strict=True) if row is not None}
+            if held:
+                # Beside memories that are compressed here: of their precision, whatever the store keeps.
+                found = dict(zip(held, store.rows(list(held.values())).to(self.model.backbone.dtype), strict=True))
+        if others := [text for text in texts if text not in found]:
+            found |= zip(others, self.compress(others), strict=True)
+        return found
 
     def _search(self, questions: Sequence[str], store: MemoryStore, k: int) -> list[Selected]:
         started = time.perf_counter()

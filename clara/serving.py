@@ -54,13 +54,13 @@ class Clara(Retriever):
 
         Args:
             questions: the questions.
-            documents: candidates of each question, compressed here; or
-            store: a store built by this compressor, or its manifest's path, searched as a whole.
+            documents: candidates of each question; those that `store` holds are read from it, others are compressed.
+            store: a store built by this compressor, or its manifest's path; without documents searched as a whole.
             k: documents that the generator reads, 50 at most.
             max_new_tokens: tokens of an answer at most.
 
         Raises:
-            DataError: neither or both of documents and store are given, counts differ, or what came is no text.
+            DataError: neither documents nor store are given, counts differ, or what came is no text.
             CheckpointError: more than k candidates but no query reasoner, or a store of another compressor.
         """
         require_count(max_new_tokens, "max_new_tokens")

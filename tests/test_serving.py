@@ -78,6 +78,39 @@ def test_a_store_is_searched_as_a_whole(joint: clara.Clara, tmp_path: Path) -> N
         joint.search(["Who left?"], store=manifest.parent, k=3)
 
 
+@pytest.mark.parametrize("name", ["first", "joint"])
+def test_of_own_candidates_only_those_that_the_store_lacks_are_compressed(
+    name: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: clara.Clara = request.getfixturevalue(name)
+    manifest, unknown, questions = store(served, tmp_path), "Gor\nGor lies in the west.", ["Who left?", "Where?"]
+    documents = [[tiny.TEXTS[4], unknown, tiny.TEXTS[1]], [unknown, tiny.TEXTS[2], f"{tiny.TEXTS[1]} "]]
+    plain = served.find(questions, documents=documents, k=3)
+    written = served.answer(questions, documents=documents, k=3, max_new_tokens=9)
+    compressed, compress = list[str](), served.compress
+    monkeypatch.setattr(served, "compress", lambda texts: (compressed.extend(texts), compress(texts))[1])
+    found = served.find(questions, documents=documents, store=manifest, k=3)
+    assert compressed == [unknown, documents[1][2]]
+    assert [each.documents for each in found] == [each.documents for each in plain]
+    for one, other in zip(found, plain, strict=True):
+        assert one.scores == pytest.approx(other.scores, abs=1e-5)
+        assert torch.allclose(torch.stack(one.memories), torch.stack(other.memories), atol=1e-5)
+    again = served.answer(questions, documents=documents, store=manifest, k=3, max_new_tokens=9)
+    assert [each.text for each in again] == [each.text for each in written]
+    compressed.clear()
+    served.find(questions, documents=[tiny.TEXTS[:2], tiny.TEXTS[2:4]], store=str(manifest), k=3)
+    assert compressed == []
+
+
+def test_memories_of_the_store_and_of_the_compressor_are_read_in_one_precision(
+    make_model: Callable[..., ClaraModel], tmp_path: Path
+) -> None:
+    tiny.save(make_model(), tmp_path / "half")
+    half = clara.load(tmp_path / "half", dtype="bfloat16")
+    (found,) = half.find(["Who?"], documents=[["Gor\nNo.", *tiny.TEXTS[:2]]], store=store(half, tmp_path), k=3)
+    assert len({vectors.dtype for vectors in found.memories}) == 1
+
+
 def test_a_search_finds_what_an_answer_reads(joint: clara.Clara, tmp_path: Path) -> None:
     manifest = store(joint, tmp_path)
     (answer,) = joint.answer(["Who left?"], store=manifest, k=3, max_new_tokens=3)
@@ -293,13 +326,13 @@ def test_a_store_of_another_compressor_is_refused(
     manifest = store(clara.load(tmp_path / "other"), tmp_path)
     with pytest.raises(CheckpointError, match="compress the documents with this model"):
         joint.answer(["Who?"], store=manifest)
+    with pytest.raises(CheckpointError, match="compress the documents with this model"):
+        joint.answer(["Who?"], documents=[tiny.TEXTS], store=manifest)
 
 
 def test_wrong_calls_are_refused_in_one_sentence(joint: clara.Clara, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"either documents= .* or store="):
+    with pytest.raises(DataError, match=r"answer needs documents= .*, store=, or both; pass one"):
         joint.answer(["Who?"])
-    with pytest.raises(DataError, match=r"either documents= .* or store="):
-        joint.answer(["Who?"], documents=[["x"]], store=tmp_path)
     with pytest.raises(DataError, match="2 questions but candidates for 1"):
         joint.answer(["Who?", "Where?"], documents=[["x"]])
     with pytest.raises(DataError, match="compress takes a list of texts, got one string"):

@@ -87,6 +87,19 @@ def test_own_candidates_and_another_k_are_taken(world: World) -> None:
     assert found.choices[0].message.content == answer.text
 
 
+def test_of_own_candidates_the_server_compresses_those_that_its_store_lacks(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    documents = [tiny.TEXTS[1], "Gor\nGor lies in the west.", tiny.TEXTS[4]]
+    (answer,) = world.model.answer(QUESTIONS[:1], documents=[documents], k=2, max_new_tokens=6)
+    compressed, compress = list[str](), world.model.compress
+    monkeypatch.setattr(world.model, "compress", lambda texts: (compressed.extend(texts), compress(texts))[1])
+    with serving(world) as address:
+        extra = {"documents": documents, "k": 2}
+        found = client(address).chat.completions.create(**asked(QUESTIONS[0]), extra_body=extra)
+    assert (found.choices[0].message.content, compressed) == (answer.text, documents[1:2])
+
+
 def test_search_and_compress_give_what_python_gives(world: World) -> None:
     (hits,) = world.model.search(QUESTIONS[:1], store=world.store, k=3)
     memories = world.model.compress(tiny.TEXTS[:2])
