@@ -15,7 +15,14 @@ from clara.evaluation.answerable import NEXT, Calibration
 from clara.folders import put_back
 from clara.model.adapters import COMPRESSOR, QUERY_REASONER
 from clara.model.answers import Hit, Selected
-from clara.model.calls import require_candidates, require_count, require_memories, require_read, require_texts
+from clara.model.calls import (
+    require_candidates,
+    require_count,
+    require_memories,
+    require_read,
+    require_texts,
+    warn_of_cut,
+)
 from clara.model.checkpoint import LoadedCheckpoint
 from clara.model.encoding import encode_texts
 from clara.model.search import INDEX, Found, Index, exact
@@ -40,13 +47,13 @@ class Retriever:
         self._last: MemoryStore | None = None
 
     def compress(self, texts: Sequence[str]) -> Float[Tensor, "documents memory dim"]:
-        """Memories of documents (`Title\\nText`), each cut to `document_max_tokens` tokens."""
-        inputs = [self.model.tokens.to_compress(text) for text in require_texts(texts, "compress")]
-        with self.model.adapters.in_turn(COMPRESSOR):
-            return encode_texts(self.model, inputs, batch_tokens=BATCH_TOKENS)
+        """Memories of documents (`Title\\nText`), each cut to `document_max_tokens` tokens; a `CutWarning` tells it."""
+        return self._encoded(
+            require_texts(texts, "compress"), COMPRESSOR, "documents", advice="split them, as `clara compress` does"
+        )
 
     def reason(self, questions: Sequence[str]) -> Float[Tensor, "questions memory dim"]:
-        """Query memories, in the documents' space.
+        """Query memories, in the documents' space; long questions are cut as `compress` does.
 
         Raises:
             CheckpointError: this checkpoint has no query reasoner.
@@ -56,9 +63,14 @@ class Retriever:
                 f"the {self.card.stage} checkpoint has no query reasoner; load one of joint training, or pass at most "
                 "k documents a question"
             )
-        inputs = [self.model.tokens.to_compress(text) for text in require_texts(questions, "reason")]
-        with self.model.adapters.in_turn(QUERY_REASONER):
-            return encode_texts(self.model, inputs, batch_tokens=BATCH_TOKENS, role=QUERY_REASONER)
+        return self._encoded(require_texts(questions, "reason"), QUERY_REASONER, "questions", advice="shorten them")
+
+    def _encoded(self, texts: Sequence[str], role: str, what: str, *, advice: str) -> Tensor:
+        tokens = self.model.tokens
+        inputs = [tokens.to_compress(text) for text in texts]
+        warn_of_cut(inputs, max_tokens=tokens.document_max_tokens, what=what, advice=advice)
+        with self.model.adapters.in_turn(role):
+            return encode_texts(self.model, inputs, batch_tokens=BATCH_TOKENS, role=role)
 
     def score(
         self, query_memories: Float[Tensor, "questions memory dim"], document_memories: Float[Tensor, "docs memory dim"]

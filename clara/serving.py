@@ -73,7 +73,8 @@ class Clara(Retriever):
         require_count(max_new_tokens, "max_new_tokens")
         require_texts(questions, "read")
         require_candidates(questions, documents)
-        chosen = [Selected(list(texts), [], list(self.compress(texts)) if texts else []) for texts in documents]
+        memories = self._memories(list(dict.fromkeys(text for texts in documents for text in texts)), None)
+        chosen = [Selected(list(texts), [], [memories[text] for text in texts]) for texts in documents]
         return self._answers(questions, chosen, max_new_tokens)
 
     def paraphrase(self, texts: Sequence[str], *, max_new_tokens: int = 64) -> list[str]:

@@ -10,7 +10,7 @@ import torch
 
 import clara
 from clara import serving
-from clara.errors import CheckpointError, ConfigError, DataError
+from clara.errors import CheckpointError, ConfigError, CutWarning, DataError
 from clara.files import write_json
 from clara.model import checkpoint
 from clara.model.adapters import NO_ADAPTER
@@ -22,14 +22,14 @@ from tests import tiny
 
 
 @pytest.fixture
-def first(model: ClaraModel, tmp_path: Path) -> clara.Clara:
-    tiny.save(model, tmp_path / "pretraining")
+def first(make_model: Callable[..., ClaraModel], tmp_path: Path) -> clara.Clara:
+    tiny.save(make_model(document_max_tokens=128), tmp_path / "pretraining")
     return clara.load(tmp_path / "pretraining")
 
 
 @pytest.fixture
 def joint(make_model: Callable[..., ClaraModel], tmp_path: Path) -> clara.Clara:
-    model = make_model()
+    model = make_model(document_max_tokens=128)
     model.add_query_reasoner("compressor")
     tiny.stir(model, seed=4)
     tiny.save(model, tmp_path / "joint", stage="joint")
@@ -105,10 +105,42 @@ def test_of_own_candidates_only_those_that_the_store_lacks_are_compressed(
 def test_memories_of_the_store_and_of_the_compressor_are_read_in_one_precision(
     make_model: Callable[..., ClaraModel], tmp_path: Path
 ) -> None:
-    tiny.save(make_model(), tmp_path / "half")
+    tiny.save(make_model(document_max_tokens=128), tmp_path / "half")
     half = clara.load(tmp_path / "half", dtype="bfloat16")
     (found,) = half.find(["Who?"], documents=[["Gor\nNo.", *tiny.TEXTS[:2]]], store=store(half, tmp_path), k=3)
     assert len({vectors.dtype for vectors in found.memories}) == 1
+
+
+def of_tokens(served: clara.Clara, tokens: int) -> str:
+    """A text of so many tokens."""
+    text = "Aro\n" + "river " * tokens
+    while len(served.model.tokens.text(text)) > tokens:
+        text = text[:-1]
+    assert len(served.model.tokens.text(text)) == tokens
+    return text
+
+
+def test_texts_that_are_cut_are_told_once_a_call(joint: clara.Clara, tmp_path: Path) -> None:
+    manifest, limit = store(joint, tmp_path), joint.model.tokens.document_max_tokens
+    whole, long, longer = (of_tokens(joint, limit + more) for more in (0, 1, 40))
+    joint.answer([whole], documents=[[whole]], max_new_tokens=1)  # warns of nothing
+    documents = [[long, whole, tiny.TEXTS[0]], [longer, long]]
+    calls: list[tuple[Callable[[], object], list[str]]] = [
+        (lambda: joint.compress([whole, long]), ["1 of 2 documents"]),
+        (lambda: joint.answer(["Who?", "Where?"], documents=documents, max_new_tokens=1), ["2 of 4 documents"]),
+        (lambda: joint.read(["Who?", "Where?"], documents, max_new_tokens=1), ["2 of 4 documents"]),
+        (lambda: joint.search(["Who?", longer, long], store=manifest), ["2 of 3 questions"]),
+        (
+            lambda: joint.answer([long], documents=[[longer]], max_new_tokens=1),
+            ["1 of 1 documents", "1 of 1 questions"],
+        ),
+    ]
+    for call, said in calls:
+        with pytest.warns(CutWarning) as told:
+            call()
+        assert [str(each.message).split(":")[0] for each in told] == [
+            f"{words} longer than {limit} tokens" for words in said
+        ]
 
 
 def test_a_search_finds_what_an_answer_reads(joint: clara.Clara, tmp_path: Path) -> None:

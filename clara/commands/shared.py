@@ -2,13 +2,15 @@
 
 import functools
 import json
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, ParamSpec
 
 import typer
 
-from clara.errors import CheckpointError, ClaraError, DataError
+from clara.errors import CheckpointError, ClaraError, CutWarning, DataError
 from clara.files import read_json
 from clara.folders import put_back
 from clara.program import bound_primitives, refusal
@@ -38,14 +40,15 @@ Parameters = ParamSpec("Parameters")
 
 
 def answers_errors(command: Callable[Parameters, None]) -> Callable[Parameters, None]:
-    """`command`, whose errors for people become one sentence and exit status 2."""
+    """`command`, whose warnings for people become one sentence, and errors that and exit status 2."""
 
     @functools.wraps(command)
     def wrapped(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
         bound_primitives()
         try:
             _require_letters(kwargs)
-            command(*args, **kwargs)
+            with _warnings_as_sentences():
+                command(*args, **kwargs)
         except Exception as error:
             sentence = str(error) if isinstance(error, ClaraError) else refusal(error)
             if sentence is None:
@@ -54,6 +57,23 @@ def answers_errors(command: Callable[Parameters, None]) -> Callable[Parameters, 
             raise typer.Exit(EXIT_ERROR) from error
 
     return wrapped
+
+
+@contextmanager
+def _warnings_as_sentences() -> Iterator[None]:
+    """Tells of texts that were cut as people read it, at every question of a chat; of other warnings as ever."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", CutWarning)
+        whole = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            if issubclass(category, CutWarning):
+                typer.echo(f"warning: {message}", err=True)
+            else:
+                whole(message, category, *place, **more)
+
+        warnings.showwarning = show
+        yield
 
 
 def _require_letters(given: Mapping[str, Any]) -> None:
