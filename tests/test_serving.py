@@ -282,6 +282,23 @@ def test_a_stream_that_cannot_be_is_refused_by_the_call_not_by_its_first_piece(
         first.stream("Who left?", store=manifest)
 
 
+def test_a_folded_copy_answers_the_same_and_is_used_by_every_way_to_write(
+    joint: clara.Clara, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest, questions = store(joint, tmp_path), ["Who left?", "Where does the long river end?"]
+    answers = [each.text for each in joint.answer(questions, store=manifest, k=2, max_new_tokens=20)]
+    folded = clara.load(tmp_path / "joint", folded=True)
+    for layer in (layer for _, layer in folded.model.adapters._layers):
+        monkeypatch.setattr(layer, "scaling", layer.scaling | {"generator": 1e6})  # of no account for the copy
+    assert [each.text for each in folded.answer(questions, store=manifest, k=2, max_new_tokens=20)] == answers
+    texts = ["", ""]
+    for row, question in enumerate(questions):
+        for piece in folded.stream(question, store=manifest, k=2, max_new_tokens=20):
+            texts[row] += piece
+            assert folded.search(["Who?"], store=manifest, k=2) == joint.search(["Who?"], store=manifest, k=2)
+    assert texts == answers
+
+
 def test_leaving_a_stream_ends_its_writing(joint: clara.Clara, tmp_path: Path) -> None:
     pieces = joint.stream("Who left?", store=store(joint, tmp_path), k=2, max_new_tokens=400)
     next(pieces)

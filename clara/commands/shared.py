@@ -33,6 +33,12 @@ Calibrated = Annotated[
     Path | None,
     typer.Option("--calibration", help="File of clara calibrate: say so where the store is unlikely to know"),
 ]
+Folded = Annotated[
+    bool,
+    typer.Option(
+        "--folded", help="Keep a copy of the layers with the generator folded in: answers sooner, more memory"
+    ),
+]
 StoreFolder = Annotated[Path, typer.Argument(help="Store folder, or its manifest.json")]
 Checkpoint = Annotated[Path, typer.Argument(help="Folder of a training stage, or its card.json")]
 
@@ -102,7 +108,9 @@ class System(NamedTuple):
     k: int
 
 
-def open_system(model: Path | None, store: Path | None, k: int | None, calibration: Path | None = None) -> System:
+def open_system(
+    model: Path | None, store: Path | None, k: int | None, calibration: Path | None = None, *, folded: bool = False
+) -> System:
     """The model and store that are named, or the newest finished run's.
 
     Raises:
@@ -110,18 +118,18 @@ def open_system(model: Path | None, store: Path | None, k: int | None, calibrati
     """
     from clara.model.store import MemoryStore
 
-    loaded, folder = load(model, calibration)
+    loaded, folder = load(model, calibration, folded=folded)
     opened = MemoryStore(manifest_of(store or store_of(loaded, folder)))
     opened.require(loaded.compressor_hash)
     return System(loaded, folder, opened, k or trained_top_k(folder))
 
 
-def load(model: Path | None, calibration: Path | None = None) -> "tuple[Clara, Path]":
+def load(model: Path | None, calibration: Path | None = None, *, folded: bool = False) -> "tuple[Clara, Path]":
     """A checkpoint and its folder; the newest joint one here where none is named."""
     import clara
 
     folder = model or newest_checkpoint(RESULTS)
-    return clara.load(folder, calibration=calibration), folder.parent if folder.is_file() else folder
+    return clara.load(folder, calibration=calibration, folded=folded), folder.parent if folder.is_file() else folder
 
 
 def newest_checkpoint(results: Path) -> Path:
