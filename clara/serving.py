@@ -221,13 +221,19 @@ def methods(roles: Sequence[str]) -> list[str]:
 
 
 def load(
-    folder: str | Path, *, dtype: str | None = None, calibration: str | Path | None = None, folded: bool = False
+    folder: str | Path,
+    *,
+    dtype: str | None = None,
+    device: str | None = None,
+    calibration: str | Path | None = None,
+    folded: bool = False,
 ) -> Clara:
     """The checkpoint of any stage in `folder`.
 
     Args:
         folder: holds `card.json`; or the card itself.
         dtype: precision of the backbone; None takes the one it was trained with.
+        device: cpu, cuda, cuda:1, mps; None takes a GPU where there is one, else the CPU.
         calibration: a file of `clara calibrate`; from a store, questions below its threshold are answered with the
             sentence that it does not know.
         folded: keep a copy of the language model's layers with the generator folded in: answers sooner, and with the
@@ -236,6 +242,7 @@ def load(
     Raises:
         CheckpointError: it is no checkpoint, damaged, its backbone is another or missing, or the calibration is another
             checkpoint's.
+        ConfigError: the precision or the device is none that there is here.
     """
     card = Path(folder)
     card = card / "card.json" if card.is_dir() else card
@@ -244,7 +251,7 @@ def load(
     settings = card.parent / "settings.json"
     trained = _trained(settings) if settings.exists() else {"dtype": "float32"}
     attention = trained.get("attention", "sdpa")
-    loaded = checkpoint.load(card, dtype=dtype or trained["dtype"], attention=attention, inference=True)
+    loaded = checkpoint.load(card, dtype=dtype or trained["dtype"], attention=attention, inference=True, device=device)
     if folded:
         loaded.model.adapters.keep_folded(GENERATOR)
     fitted = read_calibration(Path(calibration), loaded.compressor_hash) if calibration is not None else None

@@ -12,7 +12,7 @@ import clara
 from clara import serving
 from clara.errors import CheckpointError, ConfigError, CutWarning, DataError
 from clara.files import write_json
-from clara.model import checkpoint
+from clara.model import backbone, checkpoint
 from clara.model.adapters import NO_ADAPTER
 from clara.model.answers import UNKNOWN
 from clara.model.clara import ClaraModel
@@ -402,6 +402,16 @@ def test_wrong_calls_are_refused_in_one_sentence(joint: clara.Clara, tmp_path: P
             joint.answer(["Who?"], documents=[["x"]], **{name: value})
     with pytest.raises(CheckpointError, match="nowhere does not exist; name the folder of a finished training"):
         clara.load(tmp_path / "nowhere")
+
+
+def test_a_device_is_named_or_the_best_one(joint: clara.Clara, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert clara.load(tmp_path / "joint", device="cpu").model.backbone.device.type == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [backbone._device(name) for name in (None, "cpu", "cuda", "cuda:1")] == ["cuda:0", "cpu", "cuda", "cuda:1"]
+    for name in ("cuda:2", "tpu", "cpu:0"):
+        with pytest.raises(ConfigError, match=f"device = {name} is not here; choose cpu, cuda, cuda:0, cuda:1"):
+            clara.load(tmp_path / "joint", device=name)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import typer
 
-from clara.commands.shared import Calibrated, Documents, Folded, Model, Store, System, cited, open_system
+from clara.commands.shared import Calibrated, Device, Documents, Folded, Model, Store, System, cited, open_system
 from clara.errors import ClaraError
 
 HELP = "each question stands for itself; /sources shows what was read, /k N how many passages are read, /quit ends"
@@ -19,12 +19,13 @@ def chat(
     store: Store = None,
     k: Documents = None,
     calibration: Calibrated = None,
+    device: Device = None,
     folded: Folded = False,
 ) -> None:
     """Ask one question after the other; answers appear as they are written."""
     from clara.model.calls import require_read
 
-    system = open_system(model, store, k, calibration, folded=folded)
+    system = open_system(model, store, k, calibration, device=device, folded=folded)
     require_read(system.k)
     typer.echo(f"{system.folder.resolve().name} from {system.store.folder}: {HELP}", err=True)
     number, sources = system.k, list[tuple[float, str]]()

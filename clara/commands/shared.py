@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -38,6 +39,10 @@ Folded = Annotated[
     typer.Option(
         "--folded", help="Keep a copy of the layers with the generator folded in: answers sooner, more memory"
     ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(help="cpu, cuda, cuda:1, mps; default: $CLARA_DEVICE, else a GPU where there is one, else the CPU"),
 ]
 StoreFolder = Annotated[Path, typer.Argument(help="Store folder, or its manifest.json")]
 Checkpoint = Annotated[Path, typer.Argument(help="Folder of a training stage, or its card.json")]
@@ -109,7 +114,13 @@ class System(NamedTuple):
 
 
 def open_system(
-    model: Path | None, store: Path | None, k: int | None, calibration: Path | None = None, *, folded: bool = False
+    model: Path | None,
+    store: Path | None,
+    k: int | None,
+    calibration: Path | None = None,
+    *,
+    device: str | None = None,
+    folded: bool = False,
 ) -> System:
     """The model and store that are named, or the newest finished run's.
 
@@ -118,18 +129,22 @@ def open_system(
     """
     from clara.model.store import MemoryStore
 
-    loaded, folder = load(model, calibration, folded=folded)
+    loaded, folder = load(model, calibration, device=device, folded=folded)
     opened = MemoryStore(manifest_of(store or store_of(loaded, folder)))
     opened.require(loaded.compressor_hash)
     return System(loaded, folder, opened, k or trained_top_k(folder))
 
 
-def load(model: Path | None, calibration: Path | None = None, *, folded: bool = False) -> "tuple[Clara, Path]":
+def load(
+    model: Path | None, calibration: Path | None = None, *, device: str | None = None, folded: bool = False
+) -> "tuple[Clara, Path]":
     """A checkpoint and its folder; the newest joint one here where none is named."""
     import clara
 
     folder = model or newest_checkpoint(RESULTS)
-    return clara.load(folder, calibration=calibration, folded=folded), folder.parent if folder.is_file() else folder
+    named = device or os.environ.get("CLARA_DEVICE") or None
+    served = clara.load(folder, device=named, calibration=calibration, folded=folded)
+    return served, folder.parent if folder.is_file() else folder
 
 
 def newest_checkpoint(results: Path) -> Path:
