@@ -5,6 +5,9 @@ ClaraError
 ├── DataError        mend or replace an input file
 ├── CheckpointError  use another checkpoint, store or backbone
 └── ResourceError    make room, restore the network, or use another machine; then run again
+
+UserWarning
+└── CutWarning       shorten or split the texts of which an end was not read
 """
 
 
@@ -26,3 +29,7 @@ class CheckpointError(ClaraError):
 
 class ResourceError(ClaraError):
     """Disk, memory, network or a device is missing or used up."""
+
+
+class CutWarning(UserWarning):
+    """Texts were longer than the compressor reads; what goes beyond was left out."""

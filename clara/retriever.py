@@ -15,7 +15,14 @@ from clara.evaluation.answerable import NEXT, Calibration
 from clara.folders import put_back
 from clara.model.adapters import COMPRESSOR, QUERY_REASONER
 from clara.model.answers import Hit, Selected
-from clara.model.calls import require_candidates, require_count, require_memories, require_read, require_texts
+from clara.model.calls import (
+    require_candidates,
+    require_count,
+    require_memories,
+    require_read,
+    require_texts,
+    warn_of_cut,
+)
 from clara.model.checkpoint import LoadedCheckpoint
 from clara.model.encoding import encode_texts
 from clara.model.search import INDEX, Found, Index, exact
@@ -40,13 +47,13 @@ class Retriever:
         self._last: MemoryStore | None = None
 
     def compress(self, texts: Sequence[str]) -> Float[Tensor, "documents memory dim"]:
-        """Memories of documents (`Title\\nText`), each cut to `document_max_tokens` tokens."""
-        inputs = [self.model.tokens.to_compress(text) for text in require_texts(texts, "compress")]
-        with self.model.adapters.in_turn(COMPRESSOR):
-            return encode_texts(self.model, inputs, batch_tokens=BATCH_TOKENS)
+        """Memories of documents (`Title\\nText`), each cut to `document_max_tokens` tokens; a `CutWarning` tells it."""
+        return self._encoded(
+            require_texts(texts, "compress"), COMPRESSOR, "documents", advice="split them, as `clara compress` does"
+        )
 
     def reason(self, questions: Sequence[str]) -> Float[Tensor, "questions memory dim"]:
-        """Query memories, in the documents' space.
+        """Query memories, in the documents' space; long questions are cut as `compress` does.
 
         Raises:
             CheckpointError: this checkpoint has no query reasoner.
@@ -56,9 +63,14 @@ class Retriever:
                 f"the {self.card.stage} checkpoint has no query reasoner; load one of joint training, or pass at most "
                 "k documents a question"
             )
-        inputs = [self.model.tokens.to_compress(text) for text in require_texts(questions, "reason")]
-        with self.model.adapters.in_turn(QUERY_REASONER):
-            return encode_texts(self.model, inputs, batch_tokens=BATCH_TOKENS, role=QUERY_REASONER)
+        return self._encoded(require_texts(questions, "reason"), QUERY_REASONER, "questions", advice="shorten them")
+
+    def _encoded(self, texts: Sequence[str], role: str, what: str, *, advice: str) -> Tensor:
+        tokens = self.model.tokens
+        inputs = [tokens.to_compress(text) for text in texts]
+        warn_of_cut(inputs, max_tokens=tokens.document_max_tokens, what=what, advice=advice)
+        with self.model.adapters.in_turn(role):
+            return encode_texts(self.model, inputs, batch_tokens=BATCH_TOKENS, role=role)
 
     def score(
         self, query_memories: Float[Tensor, "questions memory dim"], document_memories: Float[Tensor, "docs memory dim"]
@@ -83,11 +95,12 @@ class Retriever:
         """What `answer` reads, without the answer: for a generator of one's own, or for `write`."""
         require_texts(questions, "answer")
         require_read(k)
-        if (documents is None) == (store is None):
-            raise DataError("answer needs either documents= (candidates of each question) or store=, one of the two")
+        opened = None if store is None else self._opened(store)
         if documents is not None:
-            return self._choose_given(questions, documents, k)
-        return self._search(questions, self._opened(store or ""), k)
+            return self._choose_given(questions, documents, opened, k)
+        if opened is None:
+            raise DataError("answer needs documents= (candidates of each question), store=, or both; pass one")
+        return self._search(questions, opened, k)
 
     def search(self, questions: Sequence[str], *, store: MemoryStore | str | Path, k: int = 5) -> list[list[Hit]]:
         """The k best passages of each question, best first; nothing is generated.
@@ -104,11 +117,12 @@ class Retriever:
             for read, scores in zip(passages, found.scores.tolist(), strict=True)
         ]
 
-    def _choose_given(self, questions: Sequence[str], documents: Sequence[Sequence[str]], k: int) -> list[Selected]:
+    def _choose_given(
+        self, questions: Sequence[str], documents: Sequence[Sequence[str]], store: MemoryStore | None, k: int
+    ) -> list[Selected]:
         require_candidates(questions, documents)
         started = time.perf_counter()
-        unique = list(dict.fromkeys(text for candidates in documents for text in candidates))
-        memories = dict(zip(unique, self.compress(unique), strict=True)) if unique else {}
+        memories = self._memories(list(dict.fromkeys(text for texts in documents for text in texts)), store)
         compressed = time.perf_counter()
         if all(len(candidates) <= k for candidates in documents) and not self.model.has_query_reasoner:
             took = compressed - started
@@ -125,6 +139,19 @@ class Retriever:
             values = [float(scores[0, i]) for i in best]
             chosen.append(Selected([texts[i] for i in best], values, [memories[texts[i]] for i in best], *seconds))
         return chosen
+
+    def _memories(self, texts: Sequence[str], store: MemoryStore | None) -> dict[str, Tensor]:
+        """The memory of each text: the store's where it holds that very text, else compressed."""
+        found = dict[str, Tensor]()
+        if store is not None and texts:
+            store.require(self.compressor_hash)
+            held = {text: row for text, row in zip(texts, store.numbers(texts), strict=True) if row is not None}
+            if held:
+                # Beside memories that are compressed here: of their precision, whatever the store keeps.
+                found = dict(zip(held, store.rows(list(held.values())).to(self.model.backbone.dtype), strict=True))
+        if others := [text for text in texts if text not in found]:
+            found |= zip(others, self.compress(others), strict=True)
+        return found
 
     def _search(self, questions: Sequence[str], store: MemoryStore, k: int) -> list[Selected]:
         started = time.perf_counter()

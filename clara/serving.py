@@ -54,13 +54,13 @@ class Clara(Retriever):
 
         Args:
             questions: the questions.
-            documents: candidates of each question, compressed here; or
-            store: a store built by this compressor, or its manifest's path, searched as a whole.
+            documents: candidates of each question; those that `store` holds are read from it, others are compressed.
+            store: a store built by this compressor, or its manifest's path; without documents searched as a whole.
             k: documents that the generator reads, 50 at most.
             max_new_tokens: tokens of an answer at most.
 
         Raises:
-            DataError: neither or both of documents and store are given, counts differ, or what came is no text.
+            DataError: neither documents nor store are given, counts differ, or what came is no text.
             CheckpointError: more than k candidates but no query reasoner, or a store of another compressor.
         """
         require_count(max_new_tokens, "max_new_tokens")
@@ -73,7 +73,8 @@ class Clara(Retriever):
         require_count(max_new_tokens, "max_new_tokens")
         require_texts(questions, "read")
         require_candidates(questions, documents)
-        chosen = [Selected(list(texts), [], list(self.compress(texts)) if texts else []) for texts in documents]
+        memories = self._memories(list(dict.fromkeys(text for texts in documents for text in texts)), None)
+        chosen = [Selected(list(texts), [], [memories[text] for text in texts]) for texts in documents]
         return self._answers(questions, chosen, max_new_tokens)
 
     def paraphrase(self, texts: Sequence[str], *, max_new_tokens: int = 64) -> list[str]:
@@ -219,18 +220,29 @@ def methods(roles: Sequence[str]) -> list[str]:
     return ["compress", "score", "select", "answer"] + (["reason", "search"] if QUERY_REASONER in roles else [])
 
 
-def load(folder: str | Path, *, dtype: str | None = None, calibration: str | Path | None = None) -> Clara:
+def load(
+    folder: str | Path,
+    *,
+    dtype: str | None = None,
+    device: str | None = None,
+    calibration: str | Path | None = None,
+    folded: bool = False,
+) -> Clara:
     """The checkpoint of any stage in `folder`.
 
     Args:
         folder: holds `card.json`; or the card itself.
         dtype: precision of the backbone; None takes the one it was trained with.
+        device: cpu, cuda, cuda:1, mps; None takes a GPU where there is one, else the CPU.
         calibration: a file of `clara calibrate`; from a store, questions below its threshold are answered with the
             sentence that it does not know.
+        folded: keep a copy of the language model's layers with the generator folded in: answers sooner, and with the
+            rounding of the pipeline's, for nearly twice the memory.
 
     Raises:
         CheckpointError: it is no checkpoint, damaged, its backbone is another or missing, or the calibration is another
             checkpoint's.
+        ConfigError: the precision or the device is none that there is here.
     """
     card = Path(folder)
     card = card / "card.json" if card.is_dir() else card
@@ -239,7 +251,9 @@ def load(folder: str | Path, *, dtype: str | None = None, calibration: str | Pat
     settings = card.parent / "settings.json"
     trained = _trained(settings) if settings.exists() else {"dtype": "float32"}
     attention = trained.get("attention", "sdpa")
-    loaded = checkpoint.load(card, dtype=dtype or trained["dtype"], attention=attention, inference=True)
+    loaded = checkpoint.load(card, dtype=dtype or trained["dtype"], attention=attention, inference=True, device=device)
+    if folded:
+        loaded.model.adapters.keep_folded(GENERATOR)
     fitted = read_calibration(Path(calibration), loaded.compressor_hash) if calibration is not None else None
     return Clara(loaded, fitted)
 

@@ -10,9 +10,9 @@ import torch
 
 import clara
 from clara import serving
-from clara.errors import CheckpointError, ConfigError, DataError
+from clara.errors import CheckpointError, ConfigError, CutWarning, DataError
 from clara.files import write_json
-from clara.model import checkpoint
+from clara.model import backbone, checkpoint
 from clara.model.adapters import NO_ADAPTER
 from clara.model.answers import UNKNOWN
 from clara.model.clara import ClaraModel
@@ -22,14 +22,14 @@ from tests import tiny
 
 
 @pytest.fixture
-def first(model: ClaraModel, tmp_path: Path) -> clara.Clara:
-    tiny.save(model, tmp_path / "pretraining")
+def first(make_model: Callable[..., ClaraModel], tmp_path: Path) -> clara.Clara:
+    tiny.save(make_model(document_max_tokens=128), tmp_path / "pretraining")
     return clara.load(tmp_path / "pretraining")
 
 
 @pytest.fixture
 def joint(make_model: Callable[..., ClaraModel], tmp_path: Path) -> clara.Clara:
-    model = make_model()
+    model = make_model(document_max_tokens=128)
     model.add_query_reasoner("compressor")
     tiny.stir(model, seed=4)
     tiny.save(model, tmp_path / "joint", stage="joint")
@@ -76,6 +76,71 @@ def test_a_store_is_searched_as_a_whole(joint: clara.Clara, tmp_path: Path) -> N
         assert found[0].scores == pytest.approx(given[0].scores, abs=1e-5)
         manifest.parent.rename(manifest.parent.with_name(f".{manifest.parent.name}.0123abcd.old"))  # as by a kill
         joint.search(["Who left?"], store=manifest.parent, k=3)
+
+
+@pytest.mark.parametrize("name", ["first", "joint"])
+def test_of_own_candidates_only_those_that_the_store_lacks_are_compressed(
+    name: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: clara.Clara = request.getfixturevalue(name)
+    manifest, unknown, questions = store(served, tmp_path), "Gor\nGor lies in the west.", ["Who left?", "Where?"]
+    documents = [[tiny.TEXTS[4], unknown, tiny.TEXTS[1]], [unknown, tiny.TEXTS[2], f"{tiny.TEXTS[1]} "]]
+    plain = served.find(questions, documents=documents, k=3)
+    written = served.answer(questions, documents=documents, k=3, max_new_tokens=9)
+    compressed, compress = list[str](), served.compress
+    monkeypatch.setattr(served, "compress", lambda texts: (compressed.extend(texts), compress(texts))[1])
+    found = served.find(questions, documents=documents, store=manifest, k=3)
+    assert compressed == [unknown, documents[1][2]]
+    assert [each.documents for each in found] == [each.documents for each in plain]
+    for one, other in zip(found, plain, strict=True):
+        assert one.scores == pytest.approx(other.scores, abs=1e-5)
+        assert torch.allclose(torch.stack(one.memories), torch.stack(other.memories), atol=1e-5)
+    again = served.answer(questions, documents=documents, store=manifest, k=3, max_new_tokens=9)
+    assert [each.text for each in again] == [each.text for each in written]
+    compressed.clear()
+    served.find(questions, documents=[tiny.TEXTS[:2], tiny.TEXTS[2:4]], store=str(manifest), k=3)
+    assert compressed == []
+
+
+def test_memories_of_the_store_and_of_the_compressor_are_read_in_one_precision(
+    make_model: Callable[..., ClaraModel], tmp_path: Path
+) -> None:
+    tiny.save(make_model(document_max_tokens=128), tmp_path / "half")
+    half = clara.load(tmp_path / "half", dtype="bfloat16")
+    (found,) = half.find(["Who?"], documents=[["Gor\nNo.", *tiny.TEXTS[:2]]], store=store(half, tmp_path), k=3)
+    assert len({vectors.dtype for vectors in found.memories}) == 1
+
+
+def of_tokens(served: clara.Clara, tokens: int) -> str:
+    """A text of so many tokens."""
+    text = "Aro\n" + "river " * tokens
+    while len(served.model.tokens.text(text)) > tokens:
+        text = text[:-1]
+    assert len(served.model.tokens.text(text)) == tokens
+    return text
+
+
+def test_texts_that_are_cut_are_told_once_a_call(joint: clara.Clara, tmp_path: Path) -> None:
+    manifest, limit = store(joint, tmp_path), joint.model.tokens.document_max_tokens
+    whole, long, longer = (of_tokens(joint, limit + more) for more in (0, 1, 40))
+    joint.answer([whole], documents=[[whole]], max_new_tokens=1)  # warns of nothing
+    documents = [[long, whole, tiny.TEXTS[0]], [longer, long]]
+    calls: list[tuple[Callable[[], object], list[str]]] = [
+        (lambda: joint.compress([whole, long]), ["1 of 2 documents"]),
+        (lambda: joint.answer(["Who?", "Where?"], documents=documents, max_new_tokens=1), ["2 of 4 documents"]),
+        (lambda: joint.read(["Who?", "Where?"], documents, max_new_tokens=1), ["2 of 4 documents"]),
+        (lambda: joint.search(["Who?", longer, long], store=manifest), ["2 of 3 questions"]),
+        (
+            lambda: joint.answer([long], documents=[[longer]], max_new_tokens=1),
+            ["1 of 1 documents", "1 of 1 questions"],
+        ),
+    ]
+    for call, said in calls:
+        with pytest.warns(CutWarning) as told:
+            call()
+        assert [str(each.message).split(":")[0] for each in told] == [
+            f"{words} longer than {limit} tokens" for words in said
+        ]
 
 
 def test_a_search_finds_what_an_answer_reads(joint: clara.Clara, tmp_path: Path) -> None:
@@ -217,6 +282,23 @@ def test_a_stream_that_cannot_be_is_refused_by_the_call_not_by_its_first_piece(
         first.stream("Who left?", store=manifest)
 
 
+def test_a_folded_copy_answers_the_same_and_is_used_by_every_way_to_write(
+    joint: clara.Clara, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest, questions = store(joint, tmp_path), ["Who left?", "Where does the long river end?"]
+    answers = [each.text for each in joint.answer(questions, store=manifest, k=2, max_new_tokens=20)]
+    folded = clara.load(tmp_path / "joint", folded=True)
+    for layer in (layer for _, layer in folded.model.adapters._layers):
+        monkeypatch.setattr(layer, "scaling", layer.scaling | {"generator": 1e6})  # of no account for the copy
+    assert [each.text for each in folded.answer(questions, store=manifest, k=2, max_new_tokens=20)] == answers
+    texts = ["", ""]
+    for row, question in enumerate(questions):
+        for piece in folded.stream(question, store=manifest, k=2, max_new_tokens=20):
+            texts[row] += piece
+            assert folded.search(["Who?"], store=manifest, k=2) == joint.search(["Who?"], store=manifest, k=2)
+    assert texts == answers
+
+
 def test_leaving_a_stream_ends_its_writing(joint: clara.Clara, tmp_path: Path) -> None:
     pieces = joint.stream("Who left?", store=store(joint, tmp_path), k=2, max_new_tokens=400)
     next(pieces)
@@ -293,13 +375,13 @@ def test_a_store_of_another_compressor_is_refused(
     manifest = store(clara.load(tmp_path / "other"), tmp_path)
     with pytest.raises(CheckpointError, match="compress the documents with this model"):
         joint.answer(["Who?"], store=manifest)
+    with pytest.raises(CheckpointError, match="compress the documents with this model"):
+        joint.answer(["Who?"], documents=[tiny.TEXTS], store=manifest)
 
 
 def test_wrong_calls_are_refused_in_one_sentence(joint: clara.Clara, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"either documents= .* or store="):
+    with pytest.raises(DataError, match=r"answer needs documents= .*, store=, or both; pass one"):
         joint.answer(["Who?"])
-    with pytest.raises(DataError, match=r"either documents= .* or store="):
-        joint.answer(["Who?"], documents=[["x"]], store=tmp_path)
     with pytest.raises(DataError, match="2 questions but candidates for 1"):
         joint.answer(["Who?", "Where?"], documents=[["x"]])
     with pytest.raises(DataError, match="compress takes a list of texts, got one string"):
@@ -320,6 +402,16 @@ def test_wrong_calls_are_refused_in_one_sentence(joint: clara.Clara, tmp_path: P
             joint.answer(["Who?"], documents=[["x"]], **{name: value})
     with pytest.raises(CheckpointError, match="nowhere does not exist; name the folder of a finished training"):
         clara.load(tmp_path / "nowhere")
+
+
+def test_a_device_is_named_or_the_best_one(joint: clara.Clara, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert clara.load(tmp_path / "joint", device="cpu").model.backbone.device.type == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [backbone._device(name) for name in (None, "cpu", "cuda", "cuda:1")] == ["cuda:0", "cpu", "cuda", "cuda:1"]
+    for name in ("cuda:2", "tpu", "cpu:0"):
+        with pytest.raises(ConfigError, match=f"device = {name} is not here; choose cpu, cuda, cuda:0, cuda:1"):
+            clara.load(tmp_path / "joint", device=name)
 
 
 @pytest.mark.parametrize(

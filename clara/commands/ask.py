@@ -4,7 +4,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clara.commands.shared import Calibrated, Documents, Json, Model, Store, System, cited, open_system, print_json
+from clara.commands.shared import (
+    Calibrated,
+    Device,
+    Documents,
+    Json,
+    Model,
+    Store,
+    System,
+    cited,
+    open_system,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from clara.model.answers import Answer
@@ -18,10 +29,11 @@ def ask(
     store: Store = None,
     k: Documents = None,
     calibration: Calibrated = None,
+    device: Device = None,
     as_json: Json = False,
 ) -> None:
     """Answer a question from the compressed documents of a store."""
-    system = open_system(model, store, k, calibration)
+    system = open_system(model, store, k, calibration, device=device)
     found = system.model.answer([question], store=system.store, k=system.k)[0]
     if as_json:
         print_json(_described(question, found, system))
@@ -36,10 +48,15 @@ def ask(
 
 
 def search(
-    question: Question, model: Model = None, store: Store = None, k: Documents = None, as_json: Json = False
+    question: Question,
+    model: Model = None,
+    store: Store = None,
+    k: Documents = None,
+    device: Device = None,
+    as_json: Json = False,
 ) -> None:
     """Find the passages of a store that the query reasoner scores best; nothing is generated."""
-    system = open_system(model, store, k)
+    system = open_system(model, store, k, device=device)
     hits = system.model.search([question], store=system.store, k=system.k)[0]
     if as_json:
         rows = [hit._asdict() for hit in hits]

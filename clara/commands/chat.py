@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import typer
 
-from clara.commands.shared import Calibrated, Documents, Model, Store, System, cited, open_system
+from clara.commands.shared import Calibrated, Device, Documents, Folded, Model, Store, System, cited, open_system
 from clara.errors import ClaraError
 
 HELP = "each question stands for itself; /sources shows what was read, /k N how many passages are read, /quit ends"
@@ -14,11 +14,18 @@ DIGITS = 10
 """Of a number that is typed; a longer one is none."""
 
 
-def chat(model: Model = None, store: Store = None, k: Documents = None, calibration: Calibrated = None) -> None:
+def chat(
+    model: Model = None,
+    store: Store = None,
+    k: Documents = None,
+    calibration: Calibrated = None,
+    device: Device = None,
+    folded: Folded = False,
+) -> None:
     """Ask one question after the other; answers appear as they are written."""
     from clara.model.calls import require_read
 
-    system = open_system(model, store, k, calibration)
+    system = open_system(model, store, k, calibration, device=device, folded=folded)
     require_read(system.k)
     typer.echo(f"{system.folder.resolve().name} from {system.store.folder}: {HELP}", err=True)
     number, sources = system.k, list[tuple[float, str]]()

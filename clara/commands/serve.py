@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from clara.commands.shared import Calibrated, Documents, Model, Store, open_system
+from clara.commands.shared import Calibrated, Device, Documents, Folded, Model, Store, open_system
 from clara.errors import ConfigError, ResourceError
 
 LOOPBACK = ("127.0.0.1", "localhost")
@@ -22,6 +22,8 @@ def serve(
     store: Store = None,
     k: Documents = None,
     calibration: Calibrated = None,
+    device: Device = None,
+    folded: Folded = False,
     compare: Annotated[
         list[Path] | None, typer.Option(help="Other checkpoint that the page shows beside, with its run's store")
     ] = None,
@@ -55,7 +57,10 @@ def serve(
     from clara.server.explore import Served
     from clara.server.limits import Limits
 
-    systems = [open_system(model, store, k, calibration), *(open_system(other, None, k) for other in compare or ())]
+    systems = [
+        open_system(model, store, k, calibration, device=device, folded=folded),
+        *(open_system(other, None, k, device=device) for other in compare or ()),
+    ]
     served, *others = [Served(each.folder.resolve().name, each.model, each.store, each.k) for each in systems]
     require_read(served.k)
     limits = Limits(batch=batch, waiting=waiting, timeout_seconds=timeout)

@@ -2,13 +2,16 @@
 
 import functools
 import json
-from collections.abc import Callable, Mapping
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, ParamSpec
 
 import typer
 
-from clara.errors import CheckpointError, ClaraError, DataError
+from clara.errors import CheckpointError, ClaraError, CutWarning, DataError
 from clara.files import read_json
 from clara.folders import put_back
 from clara.gpus import no_memory
@@ -32,6 +35,16 @@ Calibrated = Annotated[
     Path | None,
     typer.Option("--calibration", help="File of clara calibrate: say so where the store is unlikely to know"),
 ]
+Folded = Annotated[
+    bool,
+    typer.Option(
+        "--folded", help="Keep a copy of the layers with the generator folded in: answers sooner, more memory"
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(help="cpu, cuda, cuda:1, mps; default: $CLARA_DEVICE, else a GPU where there is one, else the CPU"),
+]
 StoreFolder = Annotated[Path, typer.Argument(help="Store folder, or its manifest.json")]
 Checkpoint = Annotated[Path, typer.Argument(help="Folder of a training stage, or its card.json")]
 
@@ -39,14 +52,15 @@ Parameters = ParamSpec("Parameters")
 
 
 def answers_errors(command: Callable[Parameters, None]) -> Callable[Parameters, None]:
-    """`command`, whose errors for people become one sentence and exit status 2."""
+    """`command`, whose warnings for people become one sentence, and errors that and exit status 2."""
 
     @functools.wraps(command)
     def wrapped(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
         bound_primitives()
         try:
             _require_letters(kwargs)
-            command(*args, **kwargs)
+            with _warnings_as_sentences():
+                command(*args, **kwargs)
         except Exception as error:
             sentence = str(error) if isinstance(error, ClaraError) else refusal(error) or no_memory(error)
             if sentence is None:
@@ -55,6 +69,23 @@ def answers_errors(command: Callable[Parameters, None]) -> Callable[Parameters, 
             raise typer.Exit(EXIT_ERROR) from error
 
     return wrapped
+
+
+@contextmanager
+def _warnings_as_sentences() -> Iterator[None]:
+    """Tells of texts that were cut as people read it, at every question of a chat; of other warnings as ever."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", CutWarning)
+        whole = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            if issubclass(category, CutWarning):
+                typer.echo(f"warning: {message}", err=True)
+            else:
+                whole(message, category, *place, **more)
+
+        warnings.showwarning = show
+        yield
 
 
 def _require_letters(given: Mapping[str, Any]) -> None:
@@ -83,7 +114,15 @@ class System(NamedTuple):
     k: int
 
 
-def open_system(model: Path | None, store: Path | None, k: int | None, calibration: Path | None = None) -> System:
+def open_system(
+    model: Path | None,
+    store: Path | None,
+    k: int | None,
+    calibration: Path | None = None,
+    *,
+    device: str | None = None,
+    folded: bool = False,
+) -> System:
     """The model and store that are named, or the newest finished run's.
 
     Raises:
@@ -91,18 +130,22 @@ def open_system(model: Path | None, store: Path | None, k: int | None, calibrati
     """
     from clara.model.store import MemoryStore
 
-    loaded, folder = load(model, calibration)
+    loaded, folder = load(model, calibration, device=device, folded=folded)
     opened = MemoryStore(manifest_of(store or store_of(loaded, folder)))
     opened.require(loaded.compressor_hash)
     return System(loaded, folder, opened, k or trained_top_k(folder))
 
 
-def load(model: Path | None, calibration: Path | None = None) -> "tuple[Clara, Path]":
+def load(
+    model: Path | None, calibration: Path | None = None, *, device: str | None = None, folded: bool = False
+) -> "tuple[Clara, Path]":
     """A checkpoint and its folder; the newest joint one here where none is named."""
     import clara
 
     folder = model or newest_checkpoint(RESULTS)
-    return clara.load(folder, calibration=calibration), folder.parent if folder.is_file() else folder
+    named = device or os.environ.get("CLARA_DEVICE") or None
+    served = clara.load(folder, device=named, calibration=calibration, folded=folded)
+    return served, folder.parent if folder.is_file() else folder
 
 
 def newest_checkpoint(results: Path) -> Path:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from clara.commands.shared import Json, Model, StoreFolder, load, manifest_of, print_result, print_rows
+from clara.commands.shared import Device, Json, Model, StoreFolder, load, manifest_of, print_result, print_rows
 from clara.errors import CheckpointError, DataError
 from clara.folders import atomic_folder, put_back
 from clara.progress import duration
@@ -40,12 +40,13 @@ def compress(
     dtype: Type = "bfloat16",
     words: Words = WORDS,
     estimate: Estimate = False,
+    device: Device = None,
     as_json: Json = False,
 ) -> None:
     """Compress own documents into a store; only passages that it lacks are compressed, an interrupted run goes on."""
     _require_place(store)
     _require_documents(sources)
-    loaded, _ = load(model)
+    loaded, _ = load(model, device=device)
     own = _split(sources, loaded, words)
     if estimate:
         _estimate(loaded, own, _type(dtype), store, as_json=as_json)

@@ -138,8 +138,9 @@ def load(
     cpu_threads: int | None = None,
     trust_remote_code: bool = False,
     verified: bool = False,
+    device: str | None = None,
 ) -> LoadedBackbone:
-    """The frozen model on the best device, in evaluation mode.
+    """The frozen model on its device, in evaluation mode.
 
     Args:
         card: of the prepared backbone.
@@ -149,19 +150,20 @@ def load(
         cpu_threads: threads of this process's computations on a CPU (`clara.model.threads`).
         trust_remote_code: whether code of a Hub model may run.
         verified: compare its files with the hashes of the card first; the steps of the workflow do.
+        device: as torch names it; None takes a GPU where there is one, else the CPU.
 
     Raises:
+        ConfigError: the device is not here.
         CheckpointError: the model cannot be used, or a file is not the one that was prepared.
     """
     from transformers import GenerationConfig
 
+    place = _device(device)
     threads.use(cpu_threads)
     if verified:
         require_unharmed(card)
     model = read_model(card.folder, dtype=dtype, attention=attention, trust_remote_code=trust_remote_code)
-    # Every process of a launch has a GPU of its own, by its local rank.
-    device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
-    placed(model, device, dtype).requires_grad_(False)
+    placed(model, place, dtype).requires_grad_(False)
     settle(model)
     model.get_output_embeddings().register_forward_pre_hook(_contiguous)
     model.config.use_cache = False
@@ -169,6 +171,24 @@ def load(
     model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]
     tokenizer = read_tokenizer(card.folder, trust_remote_code=trust_remote_code)
     return LoadedBackbone(model, tokenizer, end_of_turn_id(tokenizer), card, compiled)
+
+
+def _device(name: str | None) -> str:
+    """The device that is named, or the best one.
+
+    Raises:
+        ConfigError: it is none, or not here.
+    """
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name is None:
+        # Every process of a launch has a GPU of its own, by its local rank.
+        return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if gpus else "cpu"
+    here = ["cpu", *(["cuda"] if gpus else []), *(f"cuda:{number}" for number in range(gpus))]
+    if torch.backends.mps.is_available():
+        here.append("mps")
+    if name not in here:
+        raise ConfigError(f"device = {name} is not here; choose {', '.join(here)}, or leave it out for the best")
+    return name
 
 
 def _contiguous(head: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -1,12 +1,15 @@
 """What a caller of a checkpoint passes: texts, lists of candidates, counts, memories; each refused by name."""
 
 import operator
+import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
 
-from clara.errors import DataError
+from clara.errors import CutWarning, DataError
+from clara.tokens import CompressorInput
 
 MOST_READ = 50
 """Documents that one answer is written from at most: far more than a generator learns to read."""
@@ -100,3 +103,28 @@ def require_memories(questions: Tensor, documents: Tensor) -> None:
             "memories to compare are [questions, memory, dim] and [documents, memory, dim], memory and dim being the "
             f"same, got {list(questions.shape)} and {list(documents.shape)}; pass what reason and compress gave"
         )
+
+
+def warn_of_cut(inputs: Sequence[CompressorInput], *, max_tokens: int, what: str, advice: str) -> None:
+    """Warns, in the caller's line, where texts were cut.
+
+    Args:
+        inputs: of one call.
+        max_tokens: of a text, to which they were cut.
+        what: names the texts.
+        advice: what to do about it.
+    """
+    if cut := sum(item.cut > 0 for item in inputs):
+        warnings.warn(
+            f"{cut} of {len(inputs)} {what} longer than {max_tokens} tokens: what goes beyond was not read; {advice}",
+            CutWarning,
+            stacklevel=_outside(),
+        )
+
+
+def _outside() -> int:
+    """The stack level, for `warn_of_cut`, of the first frame that is none of this package's."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals["__name__"].partition(".")[0] == "clara":
+        frame, level = frame.f_back, level + 1
+    return level

@@ -167,6 +167,7 @@ def load(
     trust_remote_code: bool = False,
     verified: bool = False,
     inference: bool = False,
+    device: str | None = None,
 ) -> LoadedCheckpoint:
     """The model of the checkpoint whose card is `path`, in evaluation mode, nothing learning.
 
@@ -179,6 +180,7 @@ def load(
         trust_remote_code: whether code of a Hub model may run.
         verified: compare the backbone's files with the hashes of its card; a second for each 1.5 GB.
         inference: take the adapters into the backbone's precision as well: faster, but no longer trainable.
+        device: as torch names it; None takes a GPU where there is one, else the CPU.
 
     Raises:
         CheckpointError: weights are damaged, or the backbone is not the one it was trained on.
@@ -193,6 +195,7 @@ def load(
         cpu_threads=cpu_threads,
         trust_remote_code=trust_remote_code,
         verified=verified,
+        device=device,
     )
     tensors = packed.read(path.parent / WEIGHTS)
     _require_shape(card, tensors, path)

@@ -89,6 +89,7 @@ class MemoryStore:
     @cached_property
     def ids(self) -> "numpy.ndarray[Any, numpy.dtype[numpy.uint64]]":
         """Ids of the documents, in the order of their memories: eight bytes each, however long the texts are."""
+        self._require_same()
         column = read_column(self.folder / DOCUMENTS, "id")
         return numpy.fromiter((int(text, 16) for text in column), dtype=numpy.uint64, count=self.manifest.num_documents)
 

@@ -26,6 +26,7 @@ from clara.server.explore import Served
 from clara.server.guard import Guard, Metrics
 from clara.server.jobs import Job, Left, Piece, Written
 from clara.server.limits import Limits
+from clara.server.whole import require_documents, require_question
 from clara.server.wire import BadRequest
 
 PAGE = Path(__file__).with_name("explorer.html")
@@ -91,7 +92,7 @@ class _Routes:
 
     def __init__(self, batcher: Batcher, served: Served, *, limits: Limits, metrics: Metrics) -> None:
         self.batcher, self.name, self.k, self.limits, self.counted = batcher, served.name, served.k, limits, metrics
-        self.tokens = batcher.model.model.tokens
+        self.served, self.systems, self.tokens = served, batcher.systems, served.model.model.tokens
 
     async def health(self) -> Response:
         thread, engine = self.batcher.alive, self.batcher.engine_works
@@ -110,18 +111,19 @@ class _Routes:
         return {"object": "list", "data": [{"id": self.name, "object": "model", "created": 0, "owned_by": "clara"}]}
 
     async def search(self, asked: wire.SearchRequest, request: Request) -> dict[str, Any]:
-        self._check(asked.question, asked.k)
+        await self._check(asked.question, asked.k)
         job = Job("search", [asked.question], k=asked.k or self.k)
         return {"passages": [hit._asdict() for hit in (await self._events(job, request))[-1]]}
 
     async def explore(self, asked: wire.SearchRequest, request: Request) -> Any:
-        self._check(asked.question, asked.k)
+        await self._check(asked.question, asked.k, self.systems)
         job = Job("explore", [asked.question], k=asked.k or self.k, max_new_tokens=EXPLORED_TOKENS)
         return (await self._events(job, request))[-1]
 
     async def compress(self, asked: wire.CompressRequest, request: Request) -> dict[str, Any]:
         if len(asked.texts) > self.limits.texts:
             raise BadRequest(f"expected at most {self.limits.texts} texts, got {len(asked.texts)}; send them in parts")
+        await asyncio.to_thread(require_documents, self.served, asked.texts, stored=False)
         return wire.memories((await self._events(Job("compress", asked.texts), request))[-1])
 
     async def chat(self, asked: wire.ChatRequest, request: Request) -> Response:
@@ -129,12 +131,14 @@ class _Routes:
             text = f"there is no model {asked.model[:100]}, this server has {self.name}; name that"
             return JSONResponse(wire.refusal(text, "invalid_request_error", "model_not_found"), 404)
         question = asked.question
-        self._check(question, asked.k)
+        await self._check(question, asked.k)
         if asked.new_tokens > self.limits.new_tokens:
             raise BadRequest(f"expected at most {self.limits.new_tokens} tokens of answer, got {asked.new_tokens}")
-        job = Job("answer", [question], asked.k or self.k, asked.new_tokens, asked.documents)
         if asked.documents is not None and len(asked.documents) > self.limits.texts:
             raise BadRequest(f"expected at most {self.limits.texts} documents, got {len(asked.documents)}; send fewer")
+        if asked.documents is not None:
+            await asyncio.to_thread(require_documents, self.served, asked.documents, stored=True)
+        job = Job("answer", [question], asked.k or self.k, asked.new_tokens, asked.documents)
         identity = f"chatcmpl-{uuid.uuid4().hex}"
         if asked.stream:
             self.batcher.submit(job)
@@ -181,7 +185,7 @@ class _Routes:
             watching.cancel()
             job.gone.set()
 
-    def _check(self, question: str, k: int | None) -> None:
+    async def _check(self, question: str, k: int | None, systems: Sequence[Served] = ()) -> None:
         if not question.strip():
             raise BadRequest("expected a question, got spaces; send its text")
         if len(question) > self.limits.characters:
@@ -190,9 +194,11 @@ class _Routes:
             )
         if k is not None and k > self.limits.passages:
             raise BadRequest(f"expected k of at most {self.limits.passages}, got {k}; ask for fewer passages")
+        # In a thread, for the tokenizer may be at work on the texts of others.
+        await asyncio.to_thread(require_question, systems or [self.served], question)
 
     async def _prompt_tokens(self, job: Job, end: Written) -> int:
-        # In a thread, for the tokenizer may be at work on the texts of others.
+        # In a thread, as above.
         prompt = await asyncio.to_thread(self.tokens.answer_prompt, job.texts[0], len(end.selection.documents))
         return len(prompt)
 

@@ -169,7 +169,7 @@ class Batcher:
             questions, most = [job.texts[0] for job in stored], max(job.k for job in stored)
             chosen += self.model.find(questions, store=self.store, k=most)
         for job in own:  # k decides what a checkpoint without a reasoner can do: each by itself
-            chosen += self.model.find([job.texts[0]], documents=[job.candidates or []], k=job.k)
+            chosen += self.model.find([job.texts[0]], documents=[job.candidates or []], store=self.store, k=job.k)
         ordered = [*stored, *own]
         return ordered, [found.first(job.k) for job, found in zip(ordered, chosen, strict=True)]
 

@@ -34,6 +34,8 @@ def writer_of(model: ClaraModel, engine: EngineName) -> Iterator[VllmWriter | No
         ResourceError: it cannot start.
     """
     backbone = model.backbone
+    if engine == "auto" and backbone.device.type != "cuda":  # named: a GPU may stand beside it
+        engine = "transformers"
     if engine_of(engine, backbone.card.folder, setting="--engine") == "transformers":
         yield None
         return

@@ -15,7 +15,7 @@ class Limits:
     """Requests that wait at most; another gets status 429."""
     body_bytes: int = 1_000_000
     characters: int = 4_000
-    """Of a question."""
+    """Of a question; tokens of questions and texts are limited by what the model reads (`clara.server.whole`)."""
     texts: int = 64
     """Texts compressed by one request."""
     passages: int = 50

@@ -47,3 +47,22 @@ def test_more_passages_than_an_answer_is_written_from_are_refused_and_the_chat_g
     found = CliRunner().invoke(app, ["search", "Who left?", "--k", "100000"])
     assert found.exit_code == 0, found.output
     assert len(found.stdout.splitlines()) == 6
+
+
+def test_questions_that_are_cut_are_told_in_one_sentence_each_time(workplace: Path) -> None:
+    long = f"Where does the {'long ' * 200}river end?"
+    done = CliRunner().invoke(app, ["chat"], input=f"{long}\nWho left?\n{long}\n")
+    assert done.exit_code == 0, done.output
+    told = [line for line in done.stderr.splitlines() if line.startswith("warning")]
+    assert told == ["warning: 1 of 1 questions longer than 128 tokens: what goes beyond was not read; shorten them"] * 2
+
+
+def test_the_device_is_named_by_the_flag_or_the_variable(workplace: Path) -> None:
+    for command in (["ask", "Who?"], ["search", "Who?"], ["chat"], ["compress", "my-documents", "--store", "new"]):
+        refused = CliRunner().invoke(app, [*command, "--device", "tpu"], env={"CLARA_DEVICE": "cpu"})
+        assert (refused.exit_code, refused.stderr.startswith("error: device = tpu is not here; choose cpu")) == (
+            2,
+            True,
+        )
+    refused = CliRunner().invoke(app, ["ask", "Who?"], env={"CLARA_DEVICE": "vpu"})
+    assert "device = vpu is not here" in refused.stderr

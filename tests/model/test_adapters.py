@@ -130,6 +130,42 @@ def test_of_a_model_on_a_device_the_original_weights_wait_on_the_host(
     assert {weight.device.type for weight in model.backbone.body.parameters()} == {"meta"}
 
 
+@pytest.mark.parametrize(("family", "dtype"), [("llama", torch.float32), ("phi3", torch.bfloat16)])
+def test_a_folded_copy_says_what_merging_does_to_the_bit_and_other_adapters_stay(
+    family: str, dtype: torch.dtype, make_model: Callable[..., ClaraModel]
+) -> None:
+    model = make_model(family).eval().to(dtype)
+    item, adapters = [model.tokens.to_compress(tiny.TEXTS[1])], model.adapters
+    bare = logits(model)
+    with adapters.using(GENERATOR):
+        unfolded = logits(model)
+    with adapters.merged(GENERATOR):
+        wanted = logits(model)
+    with torch.no_grad():
+        memory = model.encode(COMPRESSOR, item).vectors
+        adapters.keep_folded(GENERATOR)
+        for _ in range(2):
+            with adapters.in_turn(GENERATOR):
+                assert torch.equal(logits(model), wanted)
+                with adapters.using(COMPRESSOR):
+                    assert torch.equal(model.encode(COMPRESSOR, item).vectors, memory)
+                with adapters.merged(GENERATOR), adapters.using(GENERATOR):
+                    assert torch.equal(logits(model), wanted)
+                assert torch.equal(logits(model), wanted)
+            assert torch.equal(logits(model), bare)
+    assert not torch.equal(unfolded, wanted), "rounding tells the copy from the adapter"
+
+
+def test_an_adapter_that_is_filled_anew_has_no_folded_copy_of_what_it_was(model: ClaraModel) -> None:
+    adapters = model.eval().adapters
+    adapters.keep_folded(GENERATOR)
+    adapters.load(GENERATOR, adapters.state(COMPRESSOR))
+    with adapters.using(COMPRESSOR):
+        wanted = logits(model)
+    with adapters.using(GENERATOR):
+        assert torch.equal(logits(model), wanted)
+
+
 def test_weights_are_restored_when_merged_work_fails(model: ClaraModel) -> None:
     bare = logits(model.eval())
     with pytest.raises(ZeroDivisionError), model.adapters.merged(GENERATOR):

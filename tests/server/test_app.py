@@ -87,6 +87,19 @@ def test_own_candidates_and_another_k_are_taken(world: World) -> None:
     assert found.choices[0].message.content == answer.text
 
 
+def test_of_own_candidates_the_server_compresses_those_that_its_store_lacks(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    documents = [tiny.TEXTS[1], "Gor\nGor lies in the west.", tiny.TEXTS[4]]
+    (answer,) = world.model.answer(QUESTIONS[:1], documents=[documents], k=2, max_new_tokens=6)
+    compressed, compress = list[str](), world.model.compress
+    monkeypatch.setattr(world.model, "compress", lambda texts: (compressed.extend(texts), compress(texts))[1])
+    with serving(world) as address:
+        extra = {"documents": documents, "k": 2}
+        found = client(address).chat.completions.create(**asked(QUESTIONS[0]), extra_body=extra)
+    assert (found.choices[0].message.content, compressed) == (answer.text, documents[1:2])
+
+
 def test_search_and_compress_give_what_python_gives(world: World) -> None:
     (hits,) = world.model.search(QUESTIONS[:1], store=world.store, k=3)
     memories = world.model.compress(tiny.TEXTS[:2])
@@ -148,6 +161,44 @@ def test_a_bad_request_is_refused_in_one_sentence(
         found = httpx.post(f"{address}{path}", json=body)
     assert found.status_code == status, found.text
     assert message in found.text
+
+
+LONG = "river " * 200
+"""More tokens than the model reads, fewer characters than a question may have."""
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", asked(LONG)),
+        ("/v1/chat/completions", asked(LONG, stream=True)),
+        ("/v1/chat/completions", asked("Who left?") | {"documents": [tiny.TEXTS[0], LONG]}),
+        ("/search", {"question": LONG}),
+        ("/explore", {"question": LONG}),
+        ("/compress", {"texts": [tiny.TEXTS[0], LONG]}),
+    ],
+)
+def test_what_would_be_cut_is_refused(world: World, path: str, body: dict[str, Any]) -> None:
+    with serving(world) as address:
+        found = httpx.post(f"{address}{path}", json=body)
+    kind = "a question" if "documents" not in body and "texts" not in body else "texts"
+    count = len(world.model.model.tokens.text(LONG))
+    assert (found.status_code, found.json()["error"]["type"]) == (400, "invalid_request_error")
+    assert f"expected {kind} of at most 128 tokens, got {count}" in found.json()["error"]["message"]
+    assert kind == "a question" or "in text 1; split it" in found.text
+
+
+def test_a_document_of_the_store_is_read_whatever_its_length(world: World) -> None:
+    tokens = world.model.model.tokens
+    tokens.document_max_tokens = len(tokens.text("Who left?"))
+    assert len(tokens.text(tiny.TEXTS[1])) > tokens.document_max_tokens
+    (answer,) = world.model.answer(["Who left?"], documents=[[tiny.TEXTS[1]]], store=world.store, k=2, max_new_tokens=6)
+    body = asked("Who left?") | {"documents": [tiny.TEXTS[1]]}
+    with serving(world) as address:
+        found = httpx.post(f"{address}/v1/chat/completions", json=body, timeout=60).json()
+        packed = httpx.post(f"{address}/compress", json={"texts": [tiny.TEXTS[1]]})
+    assert found["choices"][0]["message"]["content"] == answer.text
+    assert packed.status_code == 400
 
 
 def test_half_a_surrogate_pair_is_refused(world: World) -> None:
