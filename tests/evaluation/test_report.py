@@ -385,7 +385,7 @@ def test_a_question_that_is_in_no_pool_is_refused_and_no_page_is_left(
 def test_a_pool_with_another_name_is_refused(make_run: Callable[..., Any], options: Options, tmp_path: Path) -> None:
     run = make_run(tmp_path).write()
     odd = run.inputs.candidates[0].rename(tmp_path / "pool.jsonl")
-    with pytest.raises(DataError, match=r"pool.jsonl is not named BENCHMARK.test.SETTING.jsonl"):
+    with pytest.raises(DataError, match=r"pool.jsonl must be named BENCHMARK.test.oracle.jsonl"):
         build_report(run.inputs._replace(candidates=[odd]), run.outputs(tmp_path / "report"), options)
 
 

@@ -19,11 +19,13 @@ def test_rows_that_are_taken_over_are_an_input_of_their_record(tmp_path: Path) -
     row = {"data_type": "qa", "question": ["Who?"], "answers": ["Ida"], "docs": ["Town\nIda."]}
     ready = tmp_path / "ready.jsonl"
     ready.write_text(json.dumps(row))
-    settings = {"seed": 1, "cpu_threads": 1, "synthesis": {**SETTINGS, "published": str(ready)}}
+    aside = {name: SETTINGS[name] for name in ("shards", "max_failed_share", "exclude_leaks", "exports")}
+    deciding = {name: value for name, value in SETTINGS.items() if name not in aside}
+    settings = {"seed": 1, "cpu_threads": 1, "synthesis": {**deciding, "published": str(ready)}}
     synthesize.main(
         [
-            "--settings", json.dumps(settings), "--shard", "1", "--passages", str(tmp_path / "passages.parquet"),
-            "--backbone", str(tmp_path / "card.json"), "--state", str(tmp_path / "state"),
+            "--settings", json.dumps(settings), "--aside", json.dumps({"synthesis": aside}), "--shard", "1",
+            "--passages", str(tmp_path / "passages.parquet"), "--backbone", str(tmp_path / "card.json"), "--state", str(tmp_path / "state"),
             *(part for name in ("pairs", "rejected") for part in (f"--{name}", str(tmp_path / f"{name}.parquet"))),
             "--report", str(tmp_path / "report.json"),
         ]
