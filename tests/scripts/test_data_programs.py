@@ -25,7 +25,8 @@ def test_rows_that_are_taken_over_are_an_input_of_their_record(tmp_path: Path) -
     synthesize.main(
         [
             "--settings", json.dumps(settings), "--aside", json.dumps({"synthesis": aside}), "--shard", "1",
-            "--passages", str(tmp_path / "passages.parquet"), "--backbone", str(tmp_path / "card.json"), "--state", str(tmp_path / "state"),
+            "--passages", str(tmp_path / "passages.parquet"), "--backbone", str(tmp_path / "card.json"),
+            "--state", str(tmp_path / "state"),
             *(part for name in ("pairs", "rejected") for part in (f"--{name}", str(tmp_path / f"{name}.parquet"))),
             "--report", str(tmp_path / "report.json"),
         ]
