@@ -136,7 +136,8 @@ def verify(store: StoreFolder, as_json: Json = False) -> None:
     opened = MemoryStore(manifest_of(store))
     if changed := opened.verify():
         raise CheckpointError(
-            f"{opened.folder}: {', '.join(changed)} not as they were written; delete the folder and compress again"
+            f"{opened.folder}: {', '.join(changed)} not as they were written; delete the folder {opened.folder} "
+            "and compress again"
         )
     shards = len(opened.manifest.shards)
     sentence = f"{opened.folder}: {shards} files of memories and the documents are as written"

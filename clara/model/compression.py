@@ -49,10 +49,13 @@ def build_store(
 
     Raises:
         DataError: there are no documents.
+        CheckpointError: a file of `previous` is not as it was written.
         ResourceError: the disk has no room for the store.
     """
     if not documents:
         raise DataError("there is no document to compress; the documents file holds no rows")
+    if previous is not None:  # damaged rows that are taken over would be hashed anew, and nothing could tell them again
+        previous.require_unharmed()
     parts = [documents[first : first + shard_documents] for first in range(0, len(documents), shard_documents)]
     files = [state / f"{_origin(loaded.compressor_hash, dtype, part)}.safetensors" for part in parts]
     size = require_room(loaded.model, len(documents), dtype, state, made=files)

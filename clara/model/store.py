@@ -69,21 +69,19 @@ class MemoryStore:
         self._written = self.path.read_bytes()
         for shard in self.manifest.shards:
             if not (self.folder / shard.file).exists():
-                raise CheckpointError(f"{self.folder / shard.file} is missing; delete {path} and compress again")
+                raise CheckpointError(f"{self.folder / shard.file} is missing; {self._made_anew}")
         sizes = [shard.documents for shard in self.manifest.shards]
         full = max(sizes, default=0)
         try:
             self._listed = StoredRows(Passage, self.folder / DOCUMENTS)
         except DataError as error:  # of itself it would say to make this file again: only the whole store is made
-            raise CheckpointError(
-                f"{self.folder / DOCUMENTS} is missing or damaged; delete {path} and compress again"
-            ) from error
+            raise CheckpointError(f"{self.folder / DOCUMENTS} is missing or damaged; {self._made_anew}") from error
         listed = len(self._listed)
         fits = sum(sizes) == listed == self.manifest.num_documents
         if not fits or any(size != full for size in sizes[:-1]):
             raise CheckpointError(
                 f"{path} lists {self.manifest.num_documents} documents and shards of {sizes}, but {DOCUMENTS} has "
-                f"{listed}; delete the store and compress again"
+                f"{listed}; {self._made_anew}"
             )
 
     @cached_property
@@ -119,6 +117,11 @@ class MemoryStore:
         """Whether its manifest is still the one that was opened."""
         return self.path.exists() and self.path.read_bytes() == self._written
 
+    @property
+    def _made_anew(self) -> str:
+        # The whole folder: a store without its manifest is a folder that no command compresses into.
+        return f"delete the folder {self.folder} and compress again"
+
     def _require_same(self) -> None:
         # Memories stay mapped as they were, but texts are read anew each time: of a store that lost documents since, a
         # row's text would be another document's.
@@ -141,9 +144,7 @@ class MemoryStore:
         try:
             return [self._mapped(shard) for shard in self.manifest.shards]
         except (OSError, SafetensorError) as error:
-            raise CheckpointError(
-                f"a shard in {self.folder} is damaged ({error}); delete it and compress again"
-            ) from error
+            raise CheckpointError(f"a shard in {self.folder} is damaged ({error}); {self._made_anew}") from error
 
     def _mapped(self, shard: Shard) -> dict[str, Tensor]:
         path, manifest = self.folder / shard.file, self.manifest
@@ -155,8 +156,8 @@ class MemoryStore:
         wide = manifest.dtype == "int4" or held == shape
         if not wide or sum(t.nbytes for t in found.values()) != said or set(lengths) != {shard.documents}:
             raise CheckpointError(
-                f"{path} holds memories of shape {held}, the manifest says {shape} in {manifest.dtype}; delete the "
-                "store and compress again"
+                f"{path} holds memories of shape {held}, the manifest says {shape} in {manifest.dtype}; "
+                f"{self._made_anew}"
             )
         return found
 
@@ -217,10 +218,14 @@ class MemoryStore:
             )
 
     def verify(self) -> list[str]:
-        """Names of files whose bytes are not those that were written."""
+        """Names of files whose bytes are not those that were written, or that the disk does not give back.
+
+        Raises:
+            ResourceError: one may not be read.
+        """
         files = [(shard.file, shard.sha256) for shard in self.manifest.shards]
         files.append((DOCUMENTS, self.manifest.documents_sha256))
-        return [name for name, digest in files if sha256_file(self.folder / name) != digest]
+        return [name for name, digest in files if _digest(self.folder / name) != digest]
 
     def require_unharmed(self) -> None:
         """Fails where a file is not as it was written; reads all of them once, as the steps of the workflow do.
@@ -230,9 +235,16 @@ class MemoryStore:
         """
         if harmed := self.verify():
             raise CheckpointError(
-                f"{', '.join(harmed)} in {self.folder} is not as it was written, a damaged disk or an edit; delete "
-                f"{self.path} and compress again"
+                f"{', '.join(harmed)} in {self.folder} is not as it was written, a damaged disk or an edit; "
+                f"{self._made_anew}"
             )
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        return sha256_file(path)
+    except DataError:  # missing, or the disk fails at it
+        return None
 
 
 def read_manifest(path: Path) -> Manifest:

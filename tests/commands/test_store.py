@@ -142,6 +142,33 @@ def test_an_interrupted_addition_leaves_the_store_as_it_was(given: Path, monkeyp
     assert told("store", "add", store, given / "more.jsonl", *model)["passages"] == 6
 
 
+def test_a_damaged_store_is_neither_copied_nor_hashed_anew(given: Path) -> None:
+    model, store = ["--model", given / "checkpoint"], given / "store"
+    run("compress", given / "first.jsonl", "--store", store, *model)
+    flip(store / "memories-00000.safetensors")
+    before = {file.name: file.read_bytes() for file in store.iterdir()}
+    for words in (
+        ["store", "add", store, given / "more.jsonl"],
+        ["store", "remove", store, given / "more.jsonl"],
+        ["store", "update", store, given / "more.jsonl"],
+        ["compress", given / "more.jsonl", "--store", store],
+    ):
+        told = refused(*words, *model)
+        assert "memories-00000.safetensors in" in told
+        assert (
+            f"is not as it was written, a damaged disk or an edit; delete the folder {store} and compress again" in told
+        )
+        assert {file.name: file.read_bytes() for file in store.iterdir()} == before
+    assert "not as they were written; delete the folder" in refused("store", "verify", store)
+
+
+def flip(file: Path) -> None:
+    """Flips a bit in the middle of a file."""
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 4
+    file.write_bytes(content)
+
+
 def test_a_store_that_a_kill_left_aside_is_put_back_by_what_names_it(given: Path) -> None:
     model, store = ["--model", given / "checkpoint"], given / "store"
     first = ["compress", given / "first.jsonl", "--store", store, *model]
