@@ -12,7 +12,7 @@ from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from clara.errors import CheckpointError, DataError
+from clara.errors import CheckpointError, DataError, ResourceError
 from clara.files import sha256_file, write_json
 from clara.model.packing import StoreType, bytes_per_document, unpack
 from clara.records import Passage, document_id, read_card_file
@@ -143,6 +143,10 @@ class MemoryStore:
         self._require_same()
         try:
             return [self._mapped(shard) for shard in self.manifest.shards]
+        except PermissionError as error:
+            raise ResourceError(
+                f"a shard in {self.folder} may not be read ({error}); allow it and run again"
+            ) from error
         except (OSError, SafetensorError) as error:
             raise CheckpointError(f"a shard in {self.folder} is damaged ({error}); {self._made_anew}") from error
 
@@ -271,5 +275,9 @@ def write_documents(path: Path, documents: Collection[Passage]) -> None:
 
 def mapped(path: Path) -> dict[str, Tensor]:
     """The tensors of a shard file; their pages are read when they are used."""
+    with Path(path).open(
+        "rb"
+    ):  # safetensors calls a file that may not be read a missing one; the system's error does not
+        pass
     with safe_open(path, framework="pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}
