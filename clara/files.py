@@ -111,7 +111,7 @@ def writing(path: Path, temporary: Path) -> Iterator[None]:
 
 
 def no_room(error: Exception) -> str | None:
-    """The system's words for a full disk or locked place in an error of a library's own, as safetensors and Arrow have."""
+    """The system's words for a full disk or a locked place in a library's own error, as safetensors and Arrow have."""
     codes = [*sorted(NO_ROOM), errno.EACCES]
     return next((os.strerror(code) for code in codes if os.strerror(code) in str(error)), None)
 

@@ -46,7 +46,7 @@ class Rows(Iterable[RecordType]):
     def __iter__(self) -> Iterator[RecordType]:
         for path in map(Path, self.paths):
             with vouched(path):
-                for where, row in _numbered(path) if path.suffix == ".parquet" else read_json_lines(path):
+                for where, row in _numbered(path) if path.suffix.lower() == ".parquet" else read_json_lines(path):
                     yield parse_row(self.kind, row, where)
 
 
