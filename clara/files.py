@@ -153,20 +153,24 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, *, remedy: str | None = None) -> Any:
     """The JSON value in `path`.
+
+    Args:
+        path: the file.
+        remedy: for messages, of a file that a user may have named by mistake, whatever it holds; None: of one that a
+            step makes.
 
     Raises:
         DataError: the file is missing, not UTF-8 or not JSON.
     """
     with reading(path):
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_bytes().decode("utf-8", "strict" if remedy is None else "replace")
     try:
         return parse_json(text)
     except ValueError as error:
-        raise DataError(
-            f"{path} is not valid JSON ({error}); delete it and run the step that makes it again"
-        ) from error
+        remedy = remedy or "delete it and run the step that makes it again"
+        raise DataError(f"{path} is not valid JSON ({error}); {remedy}") from error
 
 
 def parse_json(text: str, *, strict: bool = True) -> Any:

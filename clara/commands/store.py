@@ -232,8 +232,14 @@ def _require_place(store: Path) -> None:
     put_back(store)
     if (store / "manifest.json").exists() or not store.exists():
         return
+    if store.is_dir() and {"documents.parquet", "memories-00000.safetensors"} <= {
+        file.name for file in store.iterdir()
+    }:
+        raise CheckpointError(
+            f"the store {store} lacks its manifest.json; delete the folder {store} and compress again"
+        )
     if not store.is_dir() or any(store.iterdir()):
-        raise DataError(f"{store} is there already and is no store; name a new folder, or remove it")
+        raise DataError(f"{store} is there already and is no store; name a new folder")
 
 
 def _opened(store: Path, loaded: "Clara") -> "MemoryStore":

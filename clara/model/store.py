@@ -1,6 +1,7 @@
 """The store: memories of documents on disk, in shards that are mapped, not read."""
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -69,26 +70,26 @@ class MemoryStore:
         self._written = self.path.read_bytes()
         for shard in self.manifest.shards:
             if not (self.folder / shard.file).exists():
-                raise CheckpointError(f"{self.folder / shard.file} is missing; {self._made_anew}")
+                raise CheckpointError(f"{self.folder / shard.file} is missing; {_made_anew(self.folder)}")
         sizes = [shard.documents for shard in self.manifest.shards]
         full = max(sizes, default=0)
-        try:
+        with self._listing():
             self._listed = StoredRows(Passage, self.folder / DOCUMENTS)
-        except DataError as error:  # of itself it would say to make this file again: only the whole store is made
-            raise CheckpointError(f"{self.folder / DOCUMENTS} is missing or damaged; {self._made_anew}") from error
         listed = len(self._listed)
         fits = sum(sizes) == listed == self.manifest.num_documents
         if not fits or any(size != full for size in sizes[:-1]):
             raise CheckpointError(
                 f"{path} lists {self.manifest.num_documents} documents and shards of {sizes}, but {DOCUMENTS} has "
-                f"{listed}; {self._made_anew}"
+                f"{listed}; {_made_anew(self.folder)}"
             )
 
     @cached_property
     def ids(self) -> "numpy.ndarray[Any, numpy.dtype[numpy.uint64]]":
         """Ids of the documents, in the order of their memories: eight bytes each, however long the texts are."""
-        column = read_column(self.folder / DOCUMENTS, "id")
-        return numpy.fromiter((int(text, 16) for text in column), dtype=numpy.uint64, count=self.manifest.num_documents)
+        count = self.manifest.num_documents
+        with self._listing():
+            column = read_column(self.folder / DOCUMENTS, "id")
+            return numpy.fromiter((int(text, 16) for text in column), dtype=numpy.uint64, count=count)
 
     @cached_property
     def _sorted(self) -> Any:
@@ -96,17 +97,23 @@ class MemoryStore:
 
     @cached_property
     def documents(self) -> list[Passage]:
-        """All documents, in the order of their memories."""
-        return read_rows(Passage, self.folder / DOCUMENTS)
+        """All documents, in the order of their memories.
+
+        Raises:
+            CheckpointError: they are damaged.
+        """
+        with self._listing():
+            return read_rows(Passage, self.folder / DOCUMENTS)
 
     def passages(self, rows: Sequence[int]) -> list[Passage]:
         """Documents given by their number; of the others the blocks read last are kept in memory (64 MiB).
 
         Raises:
-            CheckpointError: the store is another than when it was opened.
+            CheckpointError: the store is another than when it was opened, or they are damaged.
         """
         self._require_same()
-        return self._listed.numbered(rows)
+        with self._listing():
+            return self._listed.numbered(rows)
 
     def texts(self, rows: Sequence[int]) -> list[str]:
         """Texts of documents given by their number, as `passages`."""
@@ -117,10 +124,14 @@ class MemoryStore:
         """Whether its manifest is still the one that was opened."""
         return self.path.exists() and self.path.read_bytes() == self._written
 
-    @property
-    def _made_anew(self) -> str:
-        # The whole folder: a store without its manifest is a folder that no command compresses into.
-        return f"delete the folder {self.folder} and compress again"
+    @contextmanager
+    def _listing(self) -> Iterator[None]:
+        try:
+            yield
+        except DataError as error:  # of itself it would say to make this file again: only the whole store is made
+            raise CheckpointError(
+                f"{self.folder / DOCUMENTS} is missing or damaged; {_made_anew(self.folder)}"
+            ) from error
 
     def _require_same(self) -> None:
         # Memories stay mapped as they were, but texts are read anew each time: of a store that lost documents since, a
@@ -148,7 +159,9 @@ class MemoryStore:
                 f"a shard in {self.folder} may not be read ({error}); allow it and run again"
             ) from error
         except (OSError, SafetensorError) as error:
-            raise CheckpointError(f"a shard in {self.folder} is damaged ({error}); {self._made_anew}") from error
+            raise CheckpointError(
+                f"a shard in {self.folder} is damaged ({error}); {_made_anew(self.folder)}"
+            ) from error
 
     def _mapped(self, shard: Shard) -> dict[str, Tensor]:
         path, manifest = self.folder / shard.file, self.manifest
@@ -161,7 +174,7 @@ class MemoryStore:
         if not wide or sum(t.nbytes for t in found.values()) != said or set(lengths) != {shard.documents}:
             raise CheckpointError(
                 f"{path} holds memories of shape {held}, the manifest says {shape} in {manifest.dtype}; "
-                f"{self._made_anew}"
+                f"{_made_anew(self.folder)}"
             )
         return found
 
@@ -240,8 +253,13 @@ class MemoryStore:
         if harmed := self.verify():
             raise CheckpointError(
                 f"{', '.join(harmed)} in {self.folder} is not as it was written, a damaged disk or an edit; "
-                f"{self._made_anew}"
+                f"{_made_anew(self.folder)}"
             )
+
+
+def _made_anew(folder: Path) -> str:
+    # The whole folder: a store without its manifest is a folder that no command compresses into.
+    return f"delete the folder {folder} and compress again"
 
 
 def _digest(path: Path) -> str | None:
@@ -257,9 +275,11 @@ def read_manifest(path: Path) -> Manifest:
     Raises:
         CheckpointError: the file is no manifest of this version.
     """
-    manifest = read_card_file(Manifest, path, "store manifest", remedy="name the manifest.json of compression")
+    store = path.name == MANIFEST and (path.parent / DOCUMENTS).exists()  # any other file is another's, and to be kept
+    remedy = _made_anew(path.parent) if store else "name a store's folder or its manifest.json"
+    manifest = read_card_file(Manifest, path, "store manifest", remedy=remedy, unreadable=remedy)
     if manifest.schema != STORE_SCHEMA:
-        raise CheckpointError(f"{path} has schema {manifest.schema}, this version reads {STORE_SCHEMA}; compress again")
+        raise CheckpointError(f"{path} has schema {manifest.schema}, this version reads {STORE_SCHEMA}; {remedy}")
     return manifest
 
 

@@ -162,6 +162,29 @@ def test_a_damaged_store_is_neither_copied_nor_hashed_anew(given: Path) -> None:
     assert "not as they were written; delete the folder" in refused("store", "verify", store)
 
 
+def test_no_remedy_leads_into_another_refusal_or_deletes_what_is_no_store(given: Path) -> None:
+    model, store = ["--model", given / "checkpoint"], given / "store"
+    first = ["compress", given / "first.jsonl", "--store", store, *model]
+    run(*first)
+    remedy = f"delete the folder {store} and compress again"
+    manifest = (store / "manifest.json").read_text()
+    for content in (manifest[:-20], "\0\xff", manifest.replace('"dim"', '"dam"'), manifest.replace('a": 1', 'a": 7')):
+        (store / "manifest.json").write_text(content, encoding="latin-1")
+        for words in (["store", "verify", store], ["store", "add", store, given / "more.jsonl", *model], first):
+            assert remedy in refused(*words)
+    (store / "manifest.json").unlink()
+    assert f"lacks its manifest.json; {remedy}" in refused(*first)
+    (store / "manifest.json").write_text(manifest)
+    flip(store / "documents.parquet")
+    assert remedy in refused("store", "add", store, given / "more.jsonl", *model)
+    (given / "notes.json").write_text('{"mine"')
+    (given / "photo.bin").write_bytes(b"\x89\xff")
+    for name in ("notes.json", "photo.bin", "first.jsonl"):
+        told = refused("store", "info", given / name)
+        assert "name a store's folder or its manifest.json" in told
+        assert "delete" not in told
+
+
 def flip(file: Path) -> None:
     """Flips a bit in the middle of a file."""
     content = bytearray(file.read_bytes())
