@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -214,6 +215,24 @@ def test_a_store_is_exported_for_other_programs(given: Path) -> None:
     run("store", "export", store, given / "out.jsonl")
     assert [row.document for row in read_rows(Passage, given / "out.jsonl")] == tiny.TEXTS[:4]
     assert "expected a file that ends with .parquet or .jsonl" in refused("store", "export", store, given / "out.csv")
+    (given / "out.jsonl").write_text("mine")
+    assert "is there already; name another file" in refused("store", "export", store, given / "out.jsonl")
+    assert (given / "out.jsonl").read_text() == "mine"
+    run("store", "export", store, given / "out.jsonl", "--overwrite")
+    assert len(read_rows(Passage, given / "out.jsonl")) == 4
+    for name in ("documents.parquet", "new.jsonl"):
+        told = refused("store", "export", store, store / name, "--overwrite")
+        assert f"{store / name} is within the store {store}" in told
+    assert "are as written" in run("store", "verify", store)
+
+
+def test_a_disk_that_is_too_small_is_told_with_the_stores_name(given: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, store = ["--model", given / "checkpoint"], given / "store"
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1, 1, 10))  # type: ignore[attr-defined]
+    first = ["compress", given / "first.jsonl", "--store", store, *model]
+    for words in ([*first, "--estimate"], first):
+        told = refused(*words)
+        assert f"the disk of {store} has room for 0.0 GB; choose a smaller type (--dtype of a new store)" in told
 
 
 def test_what_would_spoil_a_store_is_refused(given: Path, make_model: Callable[..., ClaraModel]) -> None:
