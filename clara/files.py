@@ -9,6 +9,7 @@ import lzma
 import math
 import os
 import re
+import stat
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +18,8 @@ from typing import IO, Any
 
 from clara.errors import DataError, ResourceError
 
+OWNER_ALONE = 0o600
+"""The mode of a file that a library made by way of a private temporary one, as safetensors does."""
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 """What only writing meets."""
 NO_ACCESS = {
@@ -76,6 +79,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
+            usual_mode(temporary)
             flush(temporary)
             temporary.replace(path)
         finally:
@@ -107,8 +111,19 @@ def writing(path: Path, temporary: Path) -> Iterator[None]:
 
 
 def no_room(error: Exception) -> str | None:
-    """The system's words for a full or locked disk in an error of a library's own, as safetensors and Arrow have."""
-    return next((os.strerror(code) for code in sorted(NO_ROOM) if os.strerror(code) in str(error)), None)
+    """The system's words for a full disk or a locked place in a library's own error, as safetensors and Arrow have."""
+    codes = [*sorted(NO_ROOM), errno.EACCES]
+    return next((os.strerror(code) for code in codes if os.strerror(code) in str(error)), None)
+
+
+def usual_mode(path: Path) -> None:
+    """Gives a new file that a library made for its owner alone the mode of all other new files."""
+    found = path.stat()
+    if stat.S_IMODE(found.st_mode) == OWNER_ALONE and found.st_nlink == 1:  # a link would change the other name's file
+        mask = os.umask(0o077)  # it can only be read by setting it; files that a thread makes meanwhile are private
+        os.umask(mask)
+        with suppress(OSError):  # a disk without modes
+            path.chmod(0o666 & ~mask)
 
 
 def flush(path: Path) -> None:
@@ -138,20 +153,24 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, *, remedy: str | None = None) -> Any:
     """The JSON value in `path`.
+
+    Args:
+        path: the file.
+        remedy: for messages, of a file that a user may have named by mistake, whatever it holds; None: of one that a
+            step makes.
 
     Raises:
         DataError: the file is missing, not UTF-8 or not JSON.
     """
     with reading(path):
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_bytes().decode("utf-8", "strict" if remedy is None else "replace")
     try:
         return parse_json(text)
     except ValueError as error:
-        raise DataError(
-            f"{path} is not valid JSON ({error}); delete it and run the step that makes it again"
-        ) from error
+        remedy = remedy or "delete it and run the step that makes it again"
+        raise DataError(f"{path} is not valid JSON ({error}); {remedy}") from error
 
 
 def parse_json(text: str, *, strict: bool = True) -> Any:

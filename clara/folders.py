@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from clara.files import flush, writing
+from clara.files import flush, usual_mode, writing
 from clara.machine import runs
 
 OLD = r"[0-9a-f]{8}\.old"
@@ -46,6 +46,8 @@ def atomic_folder(path: Path, *, alone: bool = False) -> Iterator[Path]:
             yield temporary
             for file in temporary.rglob("*"):
                 if file.is_file():
+                    if not file.is_symlink():
+                        usual_mode(file)
                     flush(file)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)

@@ -30,7 +30,7 @@ def decoded_lines(path: Path, file: IO[bytes]) -> Iterator[tuple[str, str]]:
     for number, line in enumerate(file, 1):
         where = f"{path} line {number}"
         try:
-            text = line.decode("utf-8")
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")  # some editors begin a file with a mark
         except UnicodeDecodeError as error:
             raise DataError(f"{where} is not UTF-8 ({error.reason}); convert the file to UTF-8") from error
         if text.strip():

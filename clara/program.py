@@ -95,6 +95,8 @@ def refusal(error: Exception) -> str | None:
     """
     if not isinstance(error, OSError):
         said = no_room(error)
+        if said == os.strerror(errno.EACCES):  # reading meets it as well
+            return f"a file may not be read or written: {said}; correct its rights and run again"
         return f"cannot write a result: {said}; free or unlock the disk and run again" if said else None
     known = error.errno in NO_ROOM | NO_ACCESS | {errno.ENOENT}
     if not known or (error.filename is None and error.errno not in NO_ROOM):

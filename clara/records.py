@@ -139,7 +139,9 @@ def _check_gold(record: Question, where: str) -> None:
         )
 
 
-def read_card_file(kind: type[CardType], path: Path, what: str, *, remedy: str) -> CardType:
+def read_card_file(
+    kind: type[CardType], path: Path, what: str, *, remedy: str, unreadable: str | None = None
+) -> CardType:
     """The JSON object in `path` as a `kind`.
 
     Args:
@@ -147,12 +149,13 @@ def read_card_file(kind: type[CardType], path: Path, what: str, *, remedy: str) 
         path: the file.
         what: it is, for messages.
         remedy: for messages.
+        unreadable: the remedy of a file that is no JSON, as `read_json`.
 
     Raises:
         DataError: the file is missing or is no JSON.
         CheckpointError: a field is missing or of another type; names it.
     """
-    content = read_json(path)
+    content = read_json(path, remedy=unreadable)
     try:
         card: CardType = TypeAdapter(kind).validate_python(content)
     except ValidationError as error:

@@ -46,7 +46,7 @@ class Rows(Iterable[RecordType]):
     def __iter__(self) -> Iterator[RecordType]:
         for path in map(Path, self.paths):
             with vouched(path):
-                for where, row in _numbered(path) if path.suffix == ".parquet" else read_json_lines(path):
+                for where, row in _numbered(path) if path.suffix.lower() == ".parquet" else read_json_lines(path):
                     yield parse_row(self.kind, row, where)
 
 
@@ -149,7 +149,10 @@ def _parquet(path: Path, *, metadata: Any = None) -> Iterator[Any]:
     except ClaraError:
         raise
     except Exception as error:  # the reader raises many kinds on a damaged file
-        raise DataError(f"{path} is no readable Parquet file ({error}); delete it and run its step again") from error
+        raise DataError(
+            f"{path} is no readable Parquet file ({error}); replace it or, where a step made it, delete it and run its "
+            "step again"
+        ) from error
 
 
 def write_rows(path: Path, rows: Iterable[Record], *, block: int | None = None) -> None:

@@ -1,9 +1,13 @@
 import errno
 import hashlib
+import os
+import stat
 import zlib
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from clara.errors import DataError, ResourceError
 from clara.files import (
@@ -17,6 +21,7 @@ from clara.files import (
     write_json,
     write_text,
 )
+from clara.folders import atomic_folder
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
@@ -49,6 +54,37 @@ def test_a_full_or_locked_disk_is_a_matter_of_resources(code: int, tmp_path: Pat
 
     with pytest.raises(ResourceError, match=r"cannot write .*x: the reason; free or unlock the disk"):
         fail()
+
+
+def test_a_library_that_may_not_write_is_a_matter_of_resources(tmp_path: Path) -> None:
+    def fail() -> None:
+        with atomic_path(tmp_path / "x"):
+            raise RuntimeError("Error while serializing: I/O error: Permission denied (os error 13)")  # as safetensors
+
+    with pytest.raises(ResourceError, match=r"cannot write .*x: Permission denied; free or unlock the disk"):
+        fail()
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o002, 0o077])
+def test_a_file_that_a_library_made_private_has_the_mode_of_all_others(mask: int, tmp_path: Path) -> None:
+    before = os.umask(mask)
+    try:
+        write_text(tmp_path / "plain", "x")
+        for make in (atomic_path, atomic_folder):
+            with make(tmp_path / make.__name__) as temporary:
+                file = temporary / "x" if temporary.is_dir() else temporary
+                save_file({"x": torch.zeros(1)}, file)
+        assert os.umask(mask) == mask
+    finally:
+        os.umask(before)
+    (tmp_path / "private").touch(mode=0o600)
+    with atomic_path(tmp_path / "linked") as temporary:
+        temporary.hardlink_to(tmp_path / "private")
+    modes = {name: stat.S_IMODE((tmp_path / name).stat().st_mode) for name in os.listdir(tmp_path)}
+    modes["atomic_folder"] = stat.S_IMODE((tmp_path / "atomic_folder" / "x").stat().st_mode)
+    made = 0o666 & ~mask
+    private = {"private": 0o600, "linked": 0o600}
+    assert modes == {"plain": made, "atomic_path": made, "atomic_folder": made} | private
 
 
 def test_json_comes_back_as_it_was(tmp_path: Path) -> None:

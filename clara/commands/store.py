@@ -137,7 +137,8 @@ def verify(store: StoreFolder, as_json: Json = False) -> None:
     opened = MemoryStore(manifest_of(store))
     if changed := opened.verify():
         raise CheckpointError(
-            f"{opened.folder}: {', '.join(changed)} not as they were written; delete the folder and compress again"
+            f"{opened.folder}: {', '.join(changed)} not as they were written; delete the folder {opened.folder} "
+            "and compress again"
         )
     shards = len(opened.manifest.shards)
     sentence = f"{opened.folder}: {shards} files of memories and the documents are as written"
@@ -147,6 +148,7 @@ def verify(store: StoreFolder, as_json: Json = False) -> None:
 def export(
     store: StoreFolder,
     target: Annotated[Path, typer.Argument(help="A .parquet file, with memories, or a .jsonl file, without")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Write over a file that is there")] = False,
     as_json: Json = False,
 ) -> None:
     """Write the passages of a store, and as Parquet their memories, to one file for other programs."""
@@ -154,7 +156,7 @@ def export(
     from clara.model.store_export import export_store
 
     opened = MemoryStore(manifest_of(store))
-    export_store(opened, target)
+    export_store(opened, target, overwrite=overwrite)
     count = opened.manifest.num_documents
     print_result(f"{target}: {count} passages", {"file": target, "passages": count}, as_json=as_json)
 
@@ -164,7 +166,7 @@ def _estimate(loaded: "Clara", own: "OwnPassages", dtype: "StoreType", store: Pa
     from clara.model.encoding import encode_texts
 
     passages = own.passages
-    size = require_room(loaded.model, len(passages), dtype, store)
+    size = require_room(loaded.model, len(passages), dtype, store, store=store)
     sample = passages[:: max(1, len(passages) // SAMPLED)][:SAMPLED]
     inputs = [loaded.model.tokens.to_compress(passage.document) for passage in sample]
     encode_texts(loaded.model, inputs[:1], batch_tokens=OPTIONS["batch_tokens"])  # the first pass also warms up
@@ -214,7 +216,9 @@ def _write(
     state = store.with_name(f".{store.name}.state")
     with atomic_folder(store) as folder:
         manifest = folder / "manifest.json"
-        build_store(loaded.loaded, documents, manifest, state=state, dtype=dtype, previous=previous, **OPTIONS)
+        build_store(
+            loaded.loaded, documents, manifest, state=state, dtype=dtype, previous=previous, store=store, **OPTIONS
+        )
         if previous is not None and (previous.folder / INDEX).exists():  # it would be of another state of the store
             typer.echo("making the store's index anew", err=True)
             rebuild_index(previous, MemoryStore(manifest))
@@ -232,8 +236,14 @@ def _require_place(store: Path) -> None:
     put_back(store)
     if (store / "manifest.json").exists() or not store.exists():
         return
+    if store.is_dir() and {"documents.parquet", "memories-00000.safetensors"} <= {
+        file.name for file in store.iterdir()
+    }:
+        raise CheckpointError(
+            f"the store {store} lacks its manifest.json; delete the folder {store} and compress again"
+        )
     if not store.is_dir() or any(store.iterdir()):
-        raise DataError(f"{store} is there already and is no store; name a new folder, or remove it")
+        raise DataError(f"{store} is there already and is no store; name a new folder")
 
 
 def _opened(store: Path, loaded: "Clara") -> "MemoryStore":

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from clara.data.passages import Limits, split_passages
 from clara.data.tally import Tally
 from clara.data.tokenization import TokenCounter
-from clara.errors import DataError
+from clara.errors import DataError, ResourceError
 from clara.records import Passage, Record
 from clara.row_files import read_rows
 
@@ -19,6 +19,8 @@ PLAIN = (".txt", ".text")
 MARKDOWN = (".md", ".markdown")
 ROWS = (".jsonl", ".jsonl.gz", ".parquet")
 KNOWN = (*PLAIN, *MARKDOWN, *ROWS)
+STORE = ("manifest.json", "documents.parquet")
+"""Files by which a folder is known as a store."""
 
 
 class Document(Record):
@@ -41,7 +43,7 @@ class OwnPassages(NamedTuple):
     passages: list[Passage]
     files: int
     skipped: list[str]
-    """Files of folders whose ending is none of `KNOWN`."""
+    """Files of folders whose ending is none of `KNOWN`, links that lead nowhere, and stores within the folders."""
 
     @property
     def told(self) -> str:
@@ -54,13 +56,14 @@ def own_passages(sources: Sequence[Path], counter: TokenCounter, *, words: int, 
     """The passages of own documents, in the order of files, each text once.
 
     Args:
-        sources: files, and folders that are read with all within them but hidden files.
+        sources: files, and folders that are read with all within them but hidden files and stores.
         counter: counts the backbone's tokens.
         words: words that a passage aims at.
         max_tokens: tokens of a passage, title included, at most.
 
     Raises:
         DataError: a file is missing, of another kind, not UTF-8 or malformed, or nothing is left; names it.
+        ResourceError: a folder may not be listed.
     """
     files, read = files_of(sources)
     with TemporaryDirectory() as folder:
@@ -82,9 +85,10 @@ def files_of(sources: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 
     Raises:
         DataError: a source is missing or of another kind, or there are no documents.
+        ResourceError: a folder may not be listed.
     """
     files = [file for source in sources for file in _files(source)]
-    read = [file for file in files if _is(file, KNOWN)]
+    read = [file for file in files if _is(file, KNOWN) and file.is_file()]
     if not read:
         raise DataError(f"{', '.join(map(str, sources))}: no file ends with {', '.join(KNOWN)}; name other documents")
     return files, read
@@ -92,13 +96,35 @@ def files_of(sources: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 
 def _files(source: Path) -> list[Path]:
     if source.is_dir():
-        found = (path for path in sorted(source.rglob("*")) if path.is_file())
-        return [path for path in found if not any(part.startswith(".") for part in path.relative_to(source).parts)]
+        return sorted(_within(source))
     if not source.exists():
         raise DataError(f"{source} does not exist; check its path")
     if not (_is(source, KNOWN) and source.is_file()):
         raise DataError(f"{source}: expected a folder or a file that ends with {', '.join(KNOWN)}; convert it")
     return [source]
+
+
+def _within(source: Path) -> Iterator[Path]:
+    """All within a folder but what is hidden; linked folders too, each once, and of a store its folder alone."""
+    walked = {source.resolve()}
+    for folder, inner, files in os.walk(source, onerror=_refuse, followlinks=True):
+        here = Path(folder)
+        for name in sorted(inner):
+            path = here / name
+            goes_on = not name.startswith(".") and path.resolve() not in walked
+            if goes_on and all((path / file).is_file() for file in STORE):  # its passages are no document of their own
+                goes_on = False
+                yield path
+            if goes_on:
+                walked.add(path.resolve())
+            else:
+                inner.remove(name)
+        yield from (here / name for name in files if not name.startswith("."))
+
+
+def _refuse(error: OSError) -> None:
+    # What is not listed would count as gone, and an update would take its passages out of the store.
+    raise ResourceError(f"cannot list the folder {error.filename}: {error.strerror}; allow it or name other documents")
 
 
 def _is(file: Path, endings: tuple[str, ...]) -> bool:

@@ -31,6 +31,7 @@ def build_store(
     shard_documents: int,
     batch_tokens: int,
     previous: MemoryStore | None = None,
+    store: Path | None = None,
 ) -> Manifest:
     """Compresses `documents` into a store beside `manifest`; only what is in no earlier store of them is compressed.
 
@@ -46,18 +47,22 @@ def build_store(
         shard_documents: documents a shard; bounds the memory used.
         batch_tokens: tokens of one forward pass, padding included.
         previous: another store of the same compressor.
+        store: the folder that takes the built one's place, for messages; None: the manifest's stays.
 
     Raises:
         DataError: there are no documents.
+        CheckpointError: a file of `previous` is not as it was written.
         ResourceError: the disk has no room for the store.
     """
     if not documents:
         raise DataError("there is no document to compress; the documents file holds no rows")
+    if previous is not None:  # damaged rows that are taken over would be hashed anew, and nothing could tell them again
+        previous.require_unharmed()
     parts = [documents[first : first + shard_documents] for first in range(0, len(documents), shard_documents)]
     files = [state / f"{_origin(loaded.compressor_hash, dtype, part)}.safetensors" for part in parts]
-    size = require_room(loaded.model, len(documents), dtype, state, made=files)
+    size = require_room(loaded.model, len(documents), dtype, state, made=files, store=store)
     if _disk(state) != _disk(manifest.parent):  # where links are none, and finished files are copied
-        require_room(loaded.model, len(documents), dtype, manifest.parent)
+        require_room(loaded.model, len(documents), dtype, manifest.parent, store=store)
     print(f"the store of {len(documents):,} documents will take {size / 2**20:,.1f} MiB as {dtype}", file=sys.stderr)
     kept = previous or _last_build(state, loaded.compressor_hash)
     if kept is not None and (kept.manifest.compressor_hash, kept.manifest.dtype) != (loaded.compressor_hash, dtype):
@@ -90,7 +95,13 @@ def build_store(
 
 
 def require_room(
-    model: ClaraModel, documents: int, dtype: StoreType, folder: Path, *, made: Sequence[Path] = ()
+    model: ClaraModel,
+    documents: int,
+    dtype: StoreType,
+    folder: Path,
+    *,
+    made: Sequence[Path] = (),
+    store: Path | None = None,
 ) -> int:
     """Bytes that the memories of so many documents take on the disk.
 
@@ -100,6 +111,7 @@ def require_room(
         dtype: of the stored memories.
         folder: where they go.
         made: files of them that may lie there already, which need no room again.
+        store: of the command line, as the message names it; None: of the pipeline.
 
     Raises:
         ResourceError: the disk that holds `folder` has less room than is lacking.
@@ -108,10 +120,11 @@ def require_room(
     lacking = size - sum(file.stat().st_size for file in made if file.exists())
     free = shutil.disk_usage(_existing(folder)).free
     if lacking > free:
+        setting = "compression.dtype" if store is None else "--dtype of a new store"
         raise ResourceError(
             f"the store of {documents:,} documents takes {size / 1e9:.1f} GB as {dtype}, of which {lacking / 1e9:.1f} "
-            f"are not yet there, {folder} has room for {free / 1e9:.1f} GB; choose a smaller type (compression.dtype) "
-            "or another disk"
+            f"are not yet there, the disk of {store or folder} has room for {free / 1e9:.1f} GB; choose a smaller type "
+            f"({setting}) or another disk"
         )
     return size
 

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from clara.errors import CheckpointError
+from clara.errors import CheckpointError, ResourceError
 from clara.files import atomic_path, sha256_file
 from clara.model import inverted
 from clara.model.scoring import cosine_scores
@@ -136,6 +136,8 @@ class Index:
         try:
             tensors = mapped(path)
             same = torch.equal(tensors["store"], _name(store))
+        except PermissionError as error:
+            raise ResourceError(f"the index {path} may not be read ({error}); allow it and run again") from error
         except (OSError, SafetensorError, KeyError) as error:
             raise CheckpointError(
                 f"there is no usable index {path} ({error}); clara store index {store.folder}"

@@ -1,6 +1,7 @@
 """The store: memories of documents on disk, in shards that are mapped, not read."""
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +13,7 @@ from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from clara.errors import CheckpointError, DataError
+from clara.errors import CheckpointError, DataError, ResourceError
 from clara.files import sha256_file, write_json
 from clara.model.packing import StoreType, bytes_per_document, unpack
 from clara.records import Passage, document_id, read_card_file
@@ -69,29 +70,27 @@ class MemoryStore:
         self._written = self.path.read_bytes()
         for shard in self.manifest.shards:
             if not (self.folder / shard.file).exists():
-                raise CheckpointError(f"{self.folder / shard.file} is missing; delete {path} and compress again")
+                raise CheckpointError(f"{self.folder / shard.file} is missing; {_made_anew(self.folder)}")
         sizes = [shard.documents for shard in self.manifest.shards]
         full = max(sizes, default=0)
-        try:
+        with self._listing():
             self._listed = StoredRows(Passage, self.folder / DOCUMENTS)
-        except DataError as error:  # of itself it would say to make this file again: only the whole store is made
-            raise CheckpointError(
-                f"{self.folder / DOCUMENTS} is missing or damaged; delete {path} and compress again"
-            ) from error
         listed = len(self._listed)
         fits = sum(sizes) == listed == self.manifest.num_documents
         if not fits or any(size != full for size in sizes[:-1]):
             raise CheckpointError(
                 f"{path} lists {self.manifest.num_documents} documents and shards of {sizes}, but {DOCUMENTS} has "
-                f"{listed}; delete the store and compress again"
+                f"{listed}; {_made_anew(self.folder)}"
             )
 
     @cached_property
     def ids(self) -> "numpy.ndarray[Any, numpy.dtype[numpy.uint64]]":
         """Ids of the documents, in the order of their memories: eight bytes each, however long the texts are."""
         self._require_same()
-        column = read_column(self.folder / DOCUMENTS, "id")
-        return numpy.fromiter((int(text, 16) for text in column), dtype=numpy.uint64, count=self.manifest.num_documents)
+        count = self.manifest.num_documents
+        with self._listing():
+            column = read_column(self.folder / DOCUMENTS, "id")
+            return numpy.fromiter((int(text, 16) for text in column), dtype=numpy.uint64, count=count)
 
     @cached_property
     def _sorted(self) -> Any:
@@ -99,17 +98,23 @@ class MemoryStore:
 
     @cached_property
     def documents(self) -> list[Passage]:
-        """All documents, in the order of their memories."""
-        return read_rows(Passage, self.folder / DOCUMENTS)
+        """All documents, in the order of their memories.
+
+        Raises:
+            CheckpointError: they are damaged.
+        """
+        with self._listing():
+            return read_rows(Passage, self.folder / DOCUMENTS)
 
     def passages(self, rows: Sequence[int]) -> list[Passage]:
         """Documents given by their number; of the others the blocks read last are kept in memory (64 MiB).
 
         Raises:
-            CheckpointError: the store is another than when it was opened.
+            CheckpointError: the store is another than when it was opened, or they are damaged.
         """
         self._require_same()
-        return self._listed.numbered(rows)
+        with self._listing():
+            return self._listed.numbered(rows)
 
     def texts(self, rows: Sequence[int]) -> list[str]:
         """Texts of documents given by their number, as `passages`."""
@@ -119,6 +124,15 @@ class MemoryStore:
     def unchanged(self) -> bool:
         """Whether its manifest is still the one that was opened."""
         return self.path.exists() and self.path.read_bytes() == self._written
+
+    @contextmanager
+    def _listing(self) -> Iterator[None]:
+        try:
+            yield
+        except DataError as error:  # of itself it would say to make this file again: only the whole store is made
+            raise CheckpointError(
+                f"{self.folder / DOCUMENTS} is missing or damaged; {_made_anew(self.folder)}"
+            ) from error
 
     def _require_same(self) -> None:
         # Memories stay mapped as they were, but texts are read anew each time: of a store that lost documents since, a
@@ -141,9 +155,13 @@ class MemoryStore:
         self._require_same()
         try:
             return [self._mapped(shard) for shard in self.manifest.shards]
+        except PermissionError as error:
+            raise ResourceError(
+                f"a shard in {self.folder} may not be read ({error}); allow it and run again"
+            ) from error
         except (OSError, SafetensorError) as error:
             raise CheckpointError(
-                f"a shard in {self.folder} is damaged ({error}); delete it and compress again"
+                f"a shard in {self.folder} is damaged ({error}); {_made_anew(self.folder)}"
             ) from error
 
     def _mapped(self, shard: Shard) -> dict[str, Tensor]:
@@ -156,8 +174,8 @@ class MemoryStore:
         wide = manifest.dtype == "int4" or held == shape
         if not wide or sum(t.nbytes for t in found.values()) != said or set(lengths) != {shard.documents}:
             raise CheckpointError(
-                f"{path} holds memories of shape {held}, the manifest says {shape} in {manifest.dtype}; delete the "
-                "store and compress again"
+                f"{path} holds memories of shape {held}, the manifest says {shape} in {manifest.dtype}; "
+                f"{_made_anew(self.folder)}"
             )
         return found
 
@@ -218,10 +236,14 @@ class MemoryStore:
             )
 
     def verify(self) -> list[str]:
-        """Names of files whose bytes are not those that were written."""
+        """Names of files whose bytes are not those that were written, or that the disk does not give back.
+
+        Raises:
+            ResourceError: one may not be read.
+        """
         files = [(shard.file, shard.sha256) for shard in self.manifest.shards]
         files.append((DOCUMENTS, self.manifest.documents_sha256))
-        return [name for name, digest in files if sha256_file(self.folder / name) != digest]
+        return [name for name, digest in files if _digest(self.folder / name) != digest]
 
     def require_unharmed(self) -> None:
         """Fails where a file is not as it was written; reads all of them once, as the steps of the workflow do.
@@ -231,9 +253,21 @@ class MemoryStore:
         """
         if harmed := self.verify():
             raise CheckpointError(
-                f"{', '.join(harmed)} in {self.folder} is not as it was written, a damaged disk or an edit; delete "
-                f"{self.path} and compress again"
+                f"{', '.join(harmed)} in {self.folder} is not as it was written, a damaged disk or an edit; "
+                f"{_made_anew(self.folder)}"
             )
+
+
+def _made_anew(folder: Path) -> str:
+    # The whole folder: a store without its manifest is a folder that no command compresses into.
+    return f"delete the folder {folder} and compress again"
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        return sha256_file(path)
+    except DataError:  # missing, or the disk fails at it
+        return None
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -242,9 +276,11 @@ def read_manifest(path: Path) -> Manifest:
     Raises:
         CheckpointError: the file is no manifest of this version.
     """
-    manifest = read_card_file(Manifest, path, "store manifest", remedy="name the manifest.json of compression")
+    store = path.name == MANIFEST and (path.parent / DOCUMENTS).exists()  # any other file is another's, and to be kept
+    remedy = _made_anew(path.parent) if store else "name a store's folder or its manifest.json"
+    manifest = read_card_file(Manifest, path, "store manifest", remedy=remedy, unreadable=remedy)
     if manifest.schema != STORE_SCHEMA:
-        raise CheckpointError(f"{path} has schema {manifest.schema}, this version reads {STORE_SCHEMA}; compress again")
+        raise CheckpointError(f"{path} has schema {manifest.schema}, this version reads {STORE_SCHEMA}; {remedy}")
     return manifest
 
 
@@ -260,5 +296,9 @@ def write_documents(path: Path, documents: Collection[Passage]) -> None:
 
 def mapped(path: Path) -> dict[str, Tensor]:
     """The tensors of a shard file; their pages are read when they are used."""
+    with Path(path).open(
+        "rb"
+    ):  # safetensors calls a file that may not be read a missing one; the system's error does not
+        pass
     with safe_open(path, framework="pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}

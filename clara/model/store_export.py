@@ -11,19 +11,28 @@ BLOCK = 1024
 """Passages written together; bounds the memory used."""
 
 
-def export_store(store: MemoryStore, target: Path) -> None:
+def export_store(store: MemoryStore, target: Path, *, overwrite: bool = False) -> None:
     """Writes `id`, `title`, `text` and, as Parquet, `memory`: the vectors in turn, flattened, float32.
 
     The shape of a memory, `[vectors, numbers]`, stands in the Parquet file's metadata as `memory_shape`.
 
+    Args:
+        store: the store.
+        target: the file.
+        overwrite: write over a file that is there.
+
     Raises:
-        DataError: the ending of `target` is neither .parquet nor .jsonl.
+        DataError: the ending of `target` is neither .parquet nor .jsonl, or it is there, or within the store.
     """
+    if target.suffix not in (".parquet", ".jsonl"):
+        raise DataError(f"{target}: expected a file that ends with .parquet or .jsonl; name another")
+    if target.resolve().is_relative_to(store.folder.resolve()):
+        raise DataError(f"{target} is within the store {store.folder}, whose own files stand there; name another place")
+    if target.exists() and not overwrite:
+        raise DataError(f"{target} is there already; name another file, or write over it with --overwrite")
     if target.suffix == ".jsonl":
         write_rows(target, store.documents)
         return
-    if target.suffix != ".parquet":
-        raise DataError(f"{target}: expected a file that ends with .parquet or .jsonl; name another")
     import pyarrow
     import pyarrow.parquet
 

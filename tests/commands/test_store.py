@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,56 @@ def test_an_interrupted_addition_leaves_the_store_as_it_was(given: Path, monkeyp
     assert told("store", "add", store, given / "more.jsonl", *model)["passages"] == 6
 
 
+def test_a_damaged_store_is_neither_copied_nor_hashed_anew(given: Path) -> None:
+    model, store = ["--model", given / "checkpoint"], given / "store"
+    run("compress", given / "first.jsonl", "--store", store, *model)
+    flip(store / "memories-00000.safetensors")
+    before = {file.name: file.read_bytes() for file in store.iterdir()}
+    for words in (
+        ["store", "add", store, given / "more.jsonl"],
+        ["store", "remove", store, given / "more.jsonl"],
+        ["store", "update", store, given / "more.jsonl"],
+        ["compress", given / "more.jsonl", "--store", store],
+    ):
+        told = refused(*words, *model)
+        assert "memories-00000.safetensors in" in told
+        assert (
+            f"is not as it was written, a damaged disk or an edit; delete the folder {store} and compress again" in told
+        )
+        assert {file.name: file.read_bytes() for file in store.iterdir()} == before
+    assert "not as they were written; delete the folder" in refused("store", "verify", store)
+
+
+def test_no_remedy_leads_into_another_refusal_or_deletes_what_is_no_store(given: Path) -> None:
+    model, store = ["--model", given / "checkpoint"], given / "store"
+    first = ["compress", given / "first.jsonl", "--store", store, *model]
+    run(*first)
+    remedy = f"delete the folder {store} and compress again"
+    manifest = (store / "manifest.json").read_text()
+    for content in (manifest[:-20], "\0\xff", manifest.replace('"dim"', '"dam"'), manifest.replace('a": 1', 'a": 7')):
+        (store / "manifest.json").write_text(content, encoding="latin-1")
+        for words in (["store", "verify", store], ["store", "add", store, given / "more.jsonl", *model], first):
+            assert remedy in refused(*words)
+    (store / "manifest.json").unlink()
+    assert f"lacks its manifest.json; {remedy}" in refused(*first)
+    (store / "manifest.json").write_text(manifest)
+    flip(store / "documents.parquet")
+    assert remedy in refused("store", "add", store, given / "more.jsonl", *model)
+    (given / "notes.json").write_text('{"mine"')
+    (given / "photo.bin").write_bytes(b"\x89\xff")
+    for name in ("notes.json", "photo.bin", "first.jsonl"):
+        told = refused("store", "info", given / name)
+        assert "name a store's folder or its manifest.json" in told
+        assert "delete" not in told
+
+
+def flip(file: Path) -> None:
+    """Flips a bit in the middle of a file."""
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 4
+    file.write_bytes(content)
+
+
 def test_a_store_that_a_kill_left_aside_is_put_back_by_what_names_it(given: Path) -> None:
     model, store = ["--model", given / "checkpoint"], given / "store"
     first = ["compress", given / "first.jsonl", "--store", store, *model]
@@ -164,6 +215,24 @@ def test_a_store_is_exported_for_other_programs(given: Path) -> None:
     run("store", "export", store, given / "out.jsonl")
     assert [row.document for row in read_rows(Passage, given / "out.jsonl")] == tiny.TEXTS[:4]
     assert "expected a file that ends with .parquet or .jsonl" in refused("store", "export", store, given / "out.csv")
+    (given / "out.jsonl").write_text("mine")
+    assert "is there already; name another file" in refused("store", "export", store, given / "out.jsonl")
+    assert (given / "out.jsonl").read_text() == "mine"
+    run("store", "export", store, given / "out.jsonl", "--overwrite")
+    assert len(read_rows(Passage, given / "out.jsonl")) == 4
+    for name in ("documents.parquet", "new.jsonl"):
+        told = refused("store", "export", store, store / name, "--overwrite")
+        assert f"{store / name} is within the store {store}" in told
+    assert "are as written" in run("store", "verify", store)
+
+
+def test_a_disk_that_is_too_small_is_told_with_the_stores_name(given: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, store = ["--model", given / "checkpoint"], given / "store"
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1, 1, 10))  # type: ignore[attr-defined]
+    first = ["compress", given / "first.jsonl", "--store", store, *model]
+    for words in ([*first, "--estimate"], first):
+        told = refused(*words)
+        assert f"the disk of {store} has room for 0.0 GB; choose a smaller type (--dtype of a new store)" in told
 
 
 def test_what_would_spoil_a_store_is_refused(given: Path, make_model: Callable[..., ClaraModel]) -> None:

@@ -1,5 +1,6 @@
 """Own documents become passages that the compressor reads whole."""
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -9,7 +10,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from clara.data.own import own_passages
 from clara.data.tokenization import TokenCounter
-from clara.errors import DataError
+from clara.errors import DataError, ResourceError
 from clara.records import Passage, document_id
 from clara.row_files import write_rows
 
@@ -89,6 +90,56 @@ def test_what_cannot_be_read_is_refused_by_name(counter: TokenCounter, tmp_path:
     os.mkfifo(tmp_path / "pipe.txt")  # would be waited for without end
     with pytest.raises(DataError, match=r"pipe.txt: expected a folder or a file"):
         read(tmp_path / "pipe.txt")
+
+
+def test_a_folder_that_may_not_be_listed_is_refused_not_taken_for_empty(
+    counter: TokenCounter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.txt").write_text("Bo left.")
+    (tmp_path / "locked").mkdir()
+    listed = os.scandir
+
+    def refuse(path: str) -> object:
+        if Path(path).name == "locked":
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(ResourceError, match=rf"cannot list the folder {tmp_path}/locked: Permission denied; allow it"):
+        own_passages([tmp_path], counter, words=10, max_tokens=16)
+
+
+def test_linked_folders_are_read_once_and_links_to_nowhere_counted(counter: TokenCounter, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "b.txt").write_text("Di stayed.")
+    documents = tmp_path / "documents"
+    documents.mkdir()
+    (documents / "a.txt").write_text("Bo left.")
+    for name in ("link", "other"):
+        (documents / name).symlink_to(tmp_path / "elsewhere")
+    (documents / "ring").symlink_to(documents)
+    (documents / "gone.txt").symlink_to(tmp_path / "nothing.txt")
+    found = own_passages([documents], counter, words=10, max_tokens=16)
+    assert [row.text for row in found.passages] == ["Bo left.", "Di stayed."]
+    assert (found.files, found.skipped) == (2, [str(documents / "gone.txt")])
+
+
+def test_a_store_among_the_documents_is_left_out(counter: TokenCounter, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("Bo left.")
+    store = tmp_path / "deep" / "store"
+    write_rows(store / "documents.parquet", [Passage(id=document_id("T\nCell."), title="T", text="Cell.")])
+    (store / "manifest.json").write_text("{}")
+    found = own_passages([tmp_path], counter, words=10, max_tokens=16)
+    assert [row.text for row in found.passages] == ["Bo left."]
+    assert found.skipped == [str(store)]
+
+
+def test_large_letters_and_a_mark_at_the_beginning_are_read(counter: TokenCounter, tmp_path: Path) -> None:
+    write_rows(tmp_path / "a.parquet", [Passage(id=document_id("T\nCell."), title="T", text="Cell.")])
+    (tmp_path / "a.parquet").rename(tmp_path / "A.PARQUET")
+    (tmp_path / "B.JSONL").write_text(json.dumps({"text": "Row."}) + "\n", encoding="utf-8-sig")
+    found = own_passages([tmp_path], counter, words=10, max_tokens=16)
+    assert [row.text for row in found.passages] == ["Cell.", "Row."]
 
 
 def test_a_name_of_any_bytes_becomes_letters(counter: TokenCounter, tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import errno
 import json
 import re
 from pathlib import Path
@@ -7,7 +8,7 @@ import pyarrow.parquet
 import pytest
 import torch
 
-from clara.errors import CheckpointError, DataError
+from clara.errors import CheckpointError, DataError, ResourceError
 from clara.model import checkpoint
 from clara.model.clara import ClaraModel
 from clara.model.packing import STORE_TYPES
@@ -77,11 +78,28 @@ def test_missing_and_cut_shards_are_refused(manifest: Path) -> None:
 
 def test_a_list_of_documents_that_is_cut_or_lost_is_mended_by_making_the_store_again(manifest: Path) -> None:
     listed = manifest.parent / "documents.parquet"
+    said = rf"documents\.parquet is missing or damaged; delete the folder {manifest.parent} and compress again"
     listed.write_bytes(listed.read_bytes()[:100])
     for _ in ("cut", "lost"):
-        with pytest.raises(CheckpointError, match=rf"documents\.parquet is missing or damaged; delete {manifest} and"):
+        with pytest.raises(CheckpointError, match=said):
             MemoryStore(manifest)
         listed.unlink(missing_ok=True)
+
+
+def test_memories_that_may_not_be_read_are_not_called_damaged(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = Path.open
+
+    def refuse(path: Path, *words: Any, **options: Any) -> Any:
+        if path.suffix == ".safetensors":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return opened(path, *words, **options)
+
+    store = MemoryStore(manifest)
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ResourceError, match=r"may not be read .*Permission denied.*; allow it and run again"):
+        store.rows([0])
+    with pytest.raises(ResourceError, match=r"cannot read .*Permission denied; allow it and run again"):
+        store.verify()
 
 
 def test_a_store_that_was_changed_since_it_was_opened_is_refused_not_misread(manifest: Path) -> None:

@@ -100,7 +100,7 @@ def followed(harm: str, here: Path, target: str, wanted: dict[str, bytes], other
 
 def to_delete(sentence: str, otherwise: str) -> str:
     """The file of the run that a sentence says to delete; `otherwise` where it says `it`."""
-    found = re.search(r"delete (\S*results/ci/[^\s;,]+)", sentence)
+    found = re.search(r"delete (?:the folder )?(\S*results/ci/[^\s;,]+)", sentence)
     return found[1] if found else otherwise
 
 
