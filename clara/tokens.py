@@ -13,8 +13,8 @@ from clara.errors import CheckpointError, ConfigError
 from clara.prompts import render
 
 MARK = "clara-fill-{}-7e1f"
-FOUND_MARK = re.compile(MARK.format(r"(\d+)"))
 """Stands for user text or ids while a prompt and its chat template are rendered."""
+FOUND_MARK = re.compile(MARK.format(r"(\d+)"))
 
 _reading = Lock()
 """Held while a tokenizer is at work: whether it parses special tokens is a flag of its own, and models may share it.
@@ -230,13 +230,13 @@ def folded(turns: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     if not turns or turns[0][0] != "system":
         return list(turns)
     (_, system), (role, first), *others = turns
-    return [(role, f"{system}\n\n{first}"), *others]
+    return [(role, f"{system}\n\n{first}" if system else first), *others]
 
 
 def chat_text(tokenizer: Any, turns: Sequence[tuple[str, str]]) -> str:
     """A chat up to the assistant's next turn, in a template's form; without a template, its texts as paragraphs."""
     if tokenizer.chat_template is None:
-        return "".join(f"{content}\n\n" for _, content in turns)
+        return "".join(f"{content}\n\n" for _, content in turns if content)
     messages = [{"role": role, "content": content} for role, content in turns]
     text: str = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     return text

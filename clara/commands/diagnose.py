@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from clara.commands.shared import Checkpoint, Json, print_json
+from clara.commands.shared import Checkpoint, Json, load, print_json
 
 if TYPE_CHECKING:
     from clara.evaluation.results import Diagnostics, MemoryUse
@@ -34,7 +34,6 @@ def diagnose(
     as_json: Json = False,
 ) -> None:
     """Measure whether a checkpoint's memories are read, and show the words that they lie near."""
-    import clara
     from clara.evaluation import diagnostics, memory_use
     from clara.evaluation.results import Diagnostics, MemoryUse
     from clara.records import Pair, Question
@@ -45,14 +44,14 @@ def diagnose(
     chosen = memory_use.choose(
         [memory_use.about_others(read_rows(Question, path), learnt) for path in questions], examples
     )
-    model = clara.load(folder).model
+    model = load(folder)[0].model
     history = folder / "history.jsonl"
     losses = memory_use.question_losses(model, chosen)
     used = memory_use.described(losses, **BOOTSTRAP)
     found = diagnostics.diagnose(model, chosen, history if history.exists() else None)
     compared = []
     for other in against or ():
-        others = memory_use.question_losses(clara.load(other).model, chosen)
+        others = memory_use.question_losses(load(other)[0].model, chosen)
         beside = {"memory_use": memory_use.described(others, **BOOTSTRAP)}
         compared.append(
             {"checkpoint": other, **beside, "difference": memory_use.difference(losses, others, **BOOTSTRAP)}

@@ -109,7 +109,8 @@ def _within(source: Path) -> Iterator[Path]:
     walked = {source.resolve()}
     for folder, inner, files in os.walk(source, onerror=_refuse, followlinks=True):
         here = Path(folder)
-        for name in sorted(inner):
+        inner.sort()  # the walk goes on in this order, whatever the disk's
+        for name in list(inner):
             path = here / name
             goes_on = not name.startswith(".") and path.resolve() not in walked
             if goes_on and all((path / file).is_file() for file in STORE):  # its passages are no document of their own

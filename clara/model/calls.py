@@ -125,6 +125,6 @@ def warn_of_cut(inputs: Sequence[CompressorInput], *, max_tokens: int, what: str
 def _outside() -> int:
     """The stack level, for `warn_of_cut`, of the first frame that is none of this package's."""
     frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and frame.f_globals["__name__"].partition(".")[0] == "clara":
+    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == "clara":
         frame, level = frame.f_back, level + 1
     return level

@@ -15,6 +15,10 @@ from clara.tokens import CompressorInput
 ENOUGH_TOKENS = {"cpu": 256, "cuda": 8192}
 """Tokens from which on a larger batch gains a device less than padding costs it: a CPU nothing at all, as measured; a
 GPU starts a small model's kernels no faster than it runs them on so many, which is an estimate."""
+NO_NUMBERS = (
+    "the memories hold values that are no numbers, so a file of the checkpoint or of its language model is damaged, or "
+    "its precision too narrow; make both again, or load it as float32"
+)
 LEAST_SHARE = 0.9
 """Of a batch's longest text, that every text in it has at least, once there are enough."""
 
@@ -43,15 +47,13 @@ def encode_texts(
             started = (batch, model.encode(role, [inputs[index] for index in batch]).vectors) if batch else None
             if computing is not None:
                 done, found = computing
-                vectors[done] = found.cpu()
+                host = found.cpu()
+                if not bool(host.isfinite().all()):
+                    raise CheckpointError(NO_NUMBERS)
+                vectors[done] = host
                 if progress is not None:
                     progress.update(progress.done + len(done))
             computing = started
-    if not bool(vectors.isfinite().all()):
-        raise CheckpointError(
-            "the memories hold values that are no numbers, so a file of the checkpoint or of its language model is "
-            "damaged, or its precision too narrow; make both again, or load it as float32"
-        )
     return vectors
 
 

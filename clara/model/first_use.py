@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from clara.errors import CheckpointError
+from clara.errors import CheckpointError, DataError
 from clara.folders import atomic_folder
 from clara.model import backbone_folder
 from clara.model.backbone_card import read_backbone_card, require_unharmed
@@ -55,7 +55,7 @@ def _harmed(source: str, card: Path) -> bool:
         return False
     try:
         require_unharmed(read_backbone_card(card))
-    except CheckpointError:
+    except (CheckpointError, DataError):  # its card is no card any more, or another process is making it again
         return True
     return False
 

@@ -16,7 +16,9 @@ OPENING = re.compile(
 )
 ABOUT_TEXT = re.compile(r"\b(?:rewrit\w+|paraphras\w+|rephras\w+|passage|text|version|words)\b", re.IGNORECASE)
 """An opening speaks of the text; `Here are the colours: …` does not."""
-REMARK = re.compile(r"^\W*(?:note\b\W*:|i (?:hope|have kept|kept)\b|let me know\b)", re.IGNORECASE)
+REMARK = re.compile(
+    r"^\W*(?:note\b\W*:|let me know\b|i (?:hope (?:this|that)|(?:have )?kept (?:all|the|every))\b)", re.IGNORECASE
+)
 
 
 def without_thoughts(text: str) -> str:

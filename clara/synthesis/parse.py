@@ -39,6 +39,8 @@ def questions(text: str) -> list[str] | None:
         return None
     if found:
         return found
+    if isinstance(value, list):
+        return None if value else []
     return [] if isinstance(value, dict) and _says_none(value) else None
 
 

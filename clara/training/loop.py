@@ -82,8 +82,9 @@ def train(
 
     def validate_where_due(step: int, stopping: Callable[[], bool]) -> bool:
         """False where it was cut short; what the history already has is not measured again."""
-        made = any((row["step"], row["split"]) == (step, "validation") for row in log.rows)
-        if made or (step % plan.validate_every and step != plan.steps):
+        if step % plan.validate_every and step != plan.steps:
+            return True
+        if any((row["step"], row["split"]) == (step, "validation") for row in log.rows):
             return True
         if (numbers := validate(model, objective, validation, plan, stopping=stopping)) is None:
             return False
@@ -98,6 +99,14 @@ def train(
             fetch(examples[accelerator.process_index :: accelerator.num_processes])
         return step, examples
 
+    def save(step: int, *, finished: bool) -> None:
+        now = state.TrainingState(
+            step, identity, _named(parameters), state.adam_moments(optimizer), log.rows, finished=finished
+        )
+        state.save(state_folder, now)
+
+    if 0 < done == plan.steps and accelerator.is_main_process:
+        save(done, finished=True)  # it may have been told to stop at its last step
     steps = ahead(load, range(done + 1, plan.steps + 1))
     with stop_requested(launched=accelerator.num_processes > 1) as stopped, closing(steps):
         started, logged = time.perf_counter(), done
@@ -120,12 +129,7 @@ def train(
             stopping = told() or not validate_where_due(step, told)
             if (step % plan.save_every == 0 or last or stopping) and accelerator.is_main_process:
                 watch.check()
-                state.save(
-                    state_folder,
-                    state.TrainingState(
-                        step, identity, _named(parameters), state.adam_moments(optimizer), log.rows, finished=last
-                    ),
-                )
+                save(step, finished=last and not stopping)  # stopped, it has no checkpoint yet
             if stopping:
                 wait_on_hosts(accelerator)  # the launcher gives process 0, which saves, 30 s once another one has ended
                 log.say(f"stopped after step {step}; run again to go on from there")

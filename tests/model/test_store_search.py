@@ -65,6 +65,7 @@ def test_vectors_without_a_direction_score_nothing_in_a_store_of_any_type(
     assert torch.equal(found.rows, wanted.indices)
 
 
+@pytest.mark.filterwarnings("ignore::clara.errors.CutWarning")
 def test_answers_search_so_and_leave_an_index_alone(searched: tuple[LoadedCheckpoint, Path], tmp_path: Path) -> None:
     served, opened = clara.load(tmp_path / "joint"), MemoryStore(searched[1])
     search.build_index(opened)

@@ -140,6 +140,9 @@ def test_what_cannot_be_written_is_told_and_the_server_lives_on(world: World, wr
         writer.broken = True
         with pytest.raises(openai.InternalServerError, match="vllm broke down: no memory"):
             client(address).chat.completions.create(**asked(QUESTIONS[0]))
+        end = time.monotonic() + 30
+        while writer.left and time.monotonic() < end:  # the client is told first
+            time.sleep(0.01)
         assert not writer.left, "the engine is told too"
         health = httpx.get(f"{address}/healthz")
         assert (health.status_code, health.json()["status"]) == (503, "failed")

@@ -109,7 +109,7 @@ def _widened(share: Estimate, confidence: float) -> Estimate:
     1 - `confidence`, and these may differ by all that a score can.
     """
     unlike = 1 - (1 - confidence) ** (1 / share.n)
-    return share._replace(low=max(-1.0, share.low - unlike), high=min(1.0, share.high + unlike))
+    return share._replace(low=share.low - unlike * (1 + share.low), high=share.high + unlike * (1 - share.high))
 
 
 def _macro(scores: QuestionScores) -> float:

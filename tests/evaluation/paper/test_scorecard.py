@@ -54,7 +54,7 @@ def test_intervals_are_paired_by_question() -> None:
     finding = found(a={"nq": [value + 0.1 for value in values]}, b={"nq": values})
     assert finding.estimate is not None
     unlike = 100 * (1 - 0.05 ** (1 / 40))  # all differ alike: the rule of three, 7.2 points
-    assert finding.estimate[:3] == pytest.approx((10, 10 - unlike, 10 + unlike))
+    assert finding.estimate[:3] == pytest.approx((10, 10 - 1.1 * unlike, 10 + 0.9 * unlike))
     assert finding.verdict == "holds"
 
 
@@ -86,7 +86,7 @@ def test_that_little_is_lost_is_undecided_where_there_is_no_more_to_lose() -> No
     nothing = {"nq": [0.0, 0.0]}
     assert found(made=claim(margin=-5), a=nothing, b=nothing).verdict == "undecided"
     assert found(made=claim(margin=-5), a={"nq": [1.0] * 99}, b={"nq": [1.0] * 99}).verdict == "holds"
-    assert found(made=claim(), a={"nq": [1.0, 1.0]}, b=nothing).verdict == "holds"
+    assert found(made=claim(), a={"nq": [1.0] * 99}, b={"nq": [0.0] * 99}).verdict == "holds"
 
 
 def test_a_claim_without_one_of_its_systems_is_not_run() -> None:
@@ -157,7 +157,7 @@ def test_benchmarks_and_ratios_count_alike_under_every_seed() -> None:
     assert finding.measured.by_seed == pytest.approx({7: 12.5, 43: 12.5})
     assert finding.measured.by_benchmark == pytest.approx({"nq": 12.5, "2wiki": 12.5})
     unlike = 100 * (1 - 0.05 ** (1 / 120))  # the seeds agree, so do the questions
-    assert finding.measured.estimate[:3] == pytest.approx((12.5, 12.5 - unlike, 12.5 + unlike))
+    assert finding.measured.estimate[:3] == pytest.approx((12.5, 12.5 - 1.125 * unlike, 12.5 + 0.875 * unlike))
     assert finding.verdict == "holds"
 
 
@@ -192,7 +192,7 @@ def test_only_what_a_run_trains_has_seeds() -> None:
     assert under([("given-instruction-cr4-base", "given-text")], 43, {}) == [
         ("given-instruction-cr4-base_seed43", "given-text")
     ]
-    finding = seeded(43, made=claim(), a=[1.0], b=[0.0])
+    finding = seeded(43, made=claim(), a=[1.0] * 9, b=[0.0] * 9)
     assert finding.measured is not None
     assert (finding.verdict, finding.measured.by_seed, finding.measured.lacking) == ("holds", {}, [])
 
@@ -241,7 +241,7 @@ def test_the_papers_difference_is_of_the_same_cells() -> None:
 
 def test_files_tell_verdict_numbers_and_what_to_run() -> None:
     findings = [
-        found(a={"nq": [1, 1, 1]}, b={"nq": [0, 0, 0]}),
+        found(a={"nq": [1] * 30}, b={"nq": [0] * 30}),
         found(made=claim(name="d", claim="So is that", first="instruction-cr32-base", second="bm25")),
     ]
     content = scorecard.as_json(findings, run=RUN, backbone="mistral", confidence=0.95)
@@ -254,7 +254,7 @@ def test_files_tell_verdict_numbers_and_what_to_run() -> None:
         "--profile profiles/local --configfile configs/small.yaml"
     ]
     assert content["command"] == second["commands"][0]
-    assert "| It is so | **holds** | +100.0 | [36.8, 100.0] |  | `em, oracle: a - b > 0` | Table 1 |" in (
+    assert "| It is so | **holds** | +100.0 | [81.0, 100.0] |  | `em, oracle: a - b > 0` | Table 1 |" in (
         scorecard.as_markdown(content)
     )
     assert (
@@ -262,7 +262,7 @@ def test_files_tell_verdict_numbers_and_what_to_run() -> None:
         in scorecard.as_csv(content)
     )
     latex = scorecard.as_latex(content)
-    assert r"It is so & holds & +100.0 {\scriptsize [36.8, 100.0]} & -- \\" in latex
+    assert r"It is so & holds & +100.0 {\scriptsize [81.0, 100.0]} & -- \\" in latex
     assert r"So is that & not run & -- & -- \\" in latex
     assert latex.count("{tabular}") == 2
     assert scorecard.as_metrics(content) == {"c": {"verdict": "holds", "difference": 100.0}}
