@@ -317,11 +317,12 @@ def test_a_drained_node_holds_jobs_back_and_loses_none(folder: Path) -> None:
 
 def test_tasks_on_a_node_train_together(on_slurm: Path, tmp_path: Path) -> None:
     settings = (on_slurm / CARD).with_name("settings.json").read_text()
+    aside = json.dumps({"pretraining": {"optimization": {"save_every": 4}}})
     done = subprocess.run(
         [
             "srun", "--ntasks=2", "--mem=4000",
             sys.executable, "workflow_scripts/launch.py", "workflow_scripts/pretrain.py",
-            "--settings", settings, "--ratio", "4", "--pairs", "results/ci/synthesis/pairs.parquet",
+            "--settings", settings, "--aside", aside, "--ratio", "4", "--pairs", "results/ci/synthesis/pairs.parquet",
             "--backbone", "results/ci/backbone/card.json", "--state", str(tmp_path / "state"),
             "--card", str(tmp_path / "card.json"),
         ],
